@@ -1,0 +1,24 @@
+//! Owned records: what is built, kept and sent. The borrowed twins are in `view`.
+//!
+//! Field for field as in opentelemetry-proto; what protobuf leaves out when it is the default value
+//! has that default here, so a record needs no `Option` where the wire needs none.
+
+mod attribute;
+mod log;
+mod metric;
+mod request;
+mod resource;
+mod span;
+
+pub use attribute::{AnyValue, KeyValue};
+pub use log::{LogRecord, SeverityNumber};
+pub use metric::{
+    Buckets, Exemplar, ExponentialHistogram, ExponentialHistogramPoint, Gauge, Histogram, HistogramPoint,
+    Metric, MetricData, NumberPoint, NumberValue, Quantile, Sum, Summary, SummaryPoint, Temporality,
+};
+pub use request::{
+    LogsRequest, MetricsRequest, ResourceLogs, ResourceMetrics, ResourceSpans, ScopeLogs, ScopeMetrics,
+    ScopeSpans, TracesRequest,
+};
+pub use resource::{EntityRef, Resource, Scope};
+pub use span::{Event, Link, Span, SpanKind, Status, StatusCode};

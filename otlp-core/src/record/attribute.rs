@@ -1,0 +1,108 @@
+//! Attribute keys and values.
+
+/// A value of an attribute or the body of a log record.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub enum AnyValue {
+    /// No value, which OTLP allows.
+    #[default]
+    Empty,
+    /// UTF-8 text.
+    String(String),
+    /// True or false.
+    Bool(bool),
+    /// A signed 64-bit number.
+    Int(i64),
+    /// A double.
+    Double(f64),
+    /// A list of values.
+    Array(Vec<Self>),
+    /// A map, in the order it was written.
+    KvList(Vec<KeyValue>),
+    /// Raw bytes.
+    Bytes(Vec<u8>),
+}
+
+impl AnyValue {
+    /// The text, where the value is text.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The number, where the value is a whole number.
+    #[must_use]
+    pub const fn as_int(&self) -> Option<i64> {
+        if let Self::Int(value) = self { Some(*value) } else { None }
+    }
+}
+
+impl From<&str> for AnyValue {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for AnyValue {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<i64> for AnyValue {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u16> for AnyValue {
+    fn from(value: u16) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<u32> for AnyValue {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<f64> for AnyValue {
+    fn from(value: f64) -> Self {
+        Self::Double(value)
+    }
+}
+
+impl From<bool> for AnyValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KeyValue {
+    /// The name, from the semantic conventions where they have one.
+    pub key: String,
+    /// The value.
+    pub value: AnyValue,
+}
+
+impl KeyValue {
+    /// Makes an attribute.
+    ///
+    /// ```
+    /// use otlp_core::record::KeyValue;
+    /// let port = KeyValue::new("server.port", 8080_u16);
+    /// assert_eq!(port.value.as_int(), Some(8080));
+    /// ```
+    pub fn new(key: impl Into<String>, value: impl Into<AnyValue>) -> Self {
+        Self { key: key.into(), value: value.into() }
+    }
+
+    /// The value of the first attribute named `key`. O(attributes).
+    #[must_use]
+    pub fn find<'a>(attributes: &'a [Self], key: &str) -> Option<&'a AnyValue> {
+        attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+    }
+}

@@ -1,0 +1,103 @@
+//! Time as OTLP has it: nanoseconds since the Unix epoch.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds since 1970-01-01T00:00:00Z; zero means "not known", as in OTLP. Reaches the year 2554.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::UnixNanos;
+/// let start = UnixNanos::from_millis(1_500);
+/// let end = start + Duration::from_millis(20);
+/// assert_eq!(end.duration_since(start), Duration::from_millis(20));
+/// assert_eq!(start.duration_since(end), Duration::ZERO);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixNanos(pub u64);
+
+impl UnixNanos {
+    /// "Not known".
+    pub const ZERO: Self = Self(0);
+
+    /// Makes an instant from whole milliseconds since the epoch; saturates.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// Makes an instant from whole seconds since the epoch; saturates.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Seconds since the epoch; loses precision below about 200 ns for present dates.
+    #[must_use]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// Time from `earlier` to this; zero where `earlier` is later (a clock that went backwards).
+    #[must_use]
+    pub const fn duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant less `duration`; stops at zero.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+}
+
+impl Add<Duration> for UnixNanos {
+    type Output = Self;
+
+    /// Saturates at the year 2554.
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+impl From<SystemTime> for UnixNanos {
+    /// Instants before 1970 become zero.
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, nanos))
+    }
+}
+
+impl fmt::Display for UnixNanos {
+    /// Seconds with nine decimals.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+/// Where a driver takes the time from; pure code takes an instant as an argument instead.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> UnixNanos;
+}
+
+/// The machine's clock. It may go backwards; whoever subtracts uses [`UnixNanos::duration_since`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixNanos {
+        SystemTime::now().into()
+    }
+}
+
+impl<F: Fn() -> UnixNanos + Send + Sync> Clock for F {
+    fn now(&self) -> UnixNanos {
+        self()
+    }
+}
+
+/// Whole nanoseconds, saturating at `u64::MAX` (584 years).
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

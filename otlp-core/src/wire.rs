@@ -1,0 +1,14 @@
+//! The protobuf wire format: tags, varints, length-delimited fields (protobuf.dev, "Encoding").
+//!
+//! [`Reader`] walks the fields of one message and never copies; [`Writer`] writes a message back to
+//! front, so that every length is known when it is written and takes as few bytes as it can.
+
+mod reader;
+mod tag;
+mod varint;
+mod writer;
+
+pub use reader::{Field, Reader, Region, Value};
+pub use tag::{Tag, WireType};
+pub use varint::{varint_len, zigzag_decode, zigzag_encode};
+pub use writer::Writer;
