@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod change;
+pub mod encode;
 pub mod error;
 pub mod finding;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod series;
 pub mod sink;
 pub mod stats;
 pub mod time;
+pub mod view;
 pub mod wire;
 
 pub use error::{DecodeError, Error, ErrorKind, Result};
