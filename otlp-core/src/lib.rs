@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod change;
+#[cfg(feature = "gzip")]
+pub mod compress;
 pub mod encode;
 pub mod error;
 pub mod finding;
