@@ -2,8 +2,9 @@
 
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
 use crate::wire::{Field, Region};
-use crate::{SpanId, TraceId};
+use crate::{SpanId, TraceId, UnixNanos};
 
 /// Protobuf itself has no messages of 2 GiB and more.
 const MOST_BYTES: usize = i32::MAX as usize;
@@ -36,6 +37,96 @@ impl<'a> Context<'a> {
         Ok(Self { limits: self.limits, depth })
     }
 
+    /// Reads an `int32`: the low 32 bits of the varint, as protobuf has it.
+    #[inline]
+    pub(crate) fn int32(&self, field: &Field<'_>) -> Result<i32, DecodeError> {
+        self.uint32(field).map(u32::cast_signed)
+    }
+
+    /// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
+    #[inline]
+    pub(crate) fn uint32(&self, field: &Field<'_>) -> Result<u32, DecodeError> {
+        field.varint().map(|raw| (raw & u64::from(u32::MAX)) as u32)
+    }
+
+    #[inline]
+    pub(crate) fn sint32(&self, field: &Field<'_>) -> Result<i32, DecodeError> {
+        let raw = self.uint32(field)?;
+        Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+    }
+
+    #[inline]
+    pub(crate) fn bool(&self, field: &Field<'_>) -> Result<bool, DecodeError> {
+        field.varint().map(|raw| raw != 0)
+    }
+
+    #[inline]
+    pub(crate) fn fixed32(&self, field: &Field<'_>) -> Result<u32, DecodeError> {
+        field.fixed32()
+    }
+
+    #[inline]
+    pub(crate) fn fixed64(&self, field: &Field<'_>) -> Result<u64, DecodeError> {
+        field.fixed64()
+    }
+
+    #[inline]
+    pub(crate) fn double(&self, field: &Field<'_>) -> Result<f64, DecodeError> {
+        field.fixed64().map(f64::from_bits)
+    }
+
+    #[inline]
+    pub(crate) fn some_double(&self, field: &Field<'_>) -> Result<Option<f64>, DecodeError> {
+        self.double(field).map(Some)
+    }
+
+    #[inline]
+    pub(crate) fn number_double(&self, field: &Field<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        self.double(field).map(|value| Some(NumberValue::Double(value)))
+    }
+
+    #[inline]
+    pub(crate) fn number_int(&self, field: &Field<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        field.fixed64().map(|raw| Some(NumberValue::Int(raw.cast_signed())))
+    }
+
+    #[inline]
+    pub(crate) fn nanos(&self, field: &Field<'_>) -> Result<UnixNanos, DecodeError> {
+        field.fixed64().map(UnixNanos)
+    }
+
+    #[inline]
+    pub(crate) fn span_kind(&self, field: &Field<'_>) -> Result<SpanKind, DecodeError> {
+        self.int32(field).map(SpanKind::from_wire)
+    }
+
+    #[inline]
+    pub(crate) fn status_code(&self, field: &Field<'_>) -> Result<StatusCode, DecodeError> {
+        self.int32(field).map(StatusCode::from_wire)
+    }
+
+    #[inline]
+    pub(crate) fn severity(&self, field: &Field<'_>) -> Result<SeverityNumber, DecodeError> {
+        self.int32(field).map(SeverityNumber)
+    }
+
+    #[inline]
+    pub(crate) fn temporality(&self, field: &Field<'_>) -> Result<Temporality, DecodeError> {
+        self.int32(field).map(Temporality::from_wire)
+    }
+
+    /// Reads a trace identifier: sixteen bytes, or none for "not set".
+    #[inline]
+    pub(crate) fn trace_id(&self, field: &Field<'_>) -> Result<TraceId, DecodeError> {
+        id::<16>(field).map(TraceId::new)
+    }
+
+    /// Reads a span identifier: eight bytes, or none for "not set".
+    #[inline]
+    pub(crate) fn span_id(&self, field: &Field<'_>) -> Result<SpanId, DecodeError> {
+        id::<8>(field).map(SpanId::new)
+    }
+
     #[inline]
     pub(crate) fn str<'b>(&self, field: &Field<'b>) -> Result<&'b str, DecodeError> {
         self.bytes(field)?;
@@ -48,30 +139,6 @@ impl<'a> Context<'a> {
         at_most("max_string_bytes", region.bytes().len(), self.limits.string_bytes(), region.offset())?;
         Ok(region)
     }
-}
-
-/// Reads an `int32` or enum: the low 32 bits of the varint, as protobuf has it.
-#[inline]
-pub(crate) fn int32(field: &Field<'_>) -> Result<i32, DecodeError> {
-    uint32(field).map(u32::cast_signed)
-}
-
-/// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
-#[inline]
-pub(crate) fn uint32(field: &Field<'_>) -> Result<u32, DecodeError> {
-    field.varint().map(|raw| (raw & u64::from(u32::MAX)) as u32)
-}
-
-/// Reads a trace identifier: sixteen bytes, or none for "not set".
-#[inline]
-pub(crate) fn trace_id(field: &Field<'_>) -> Result<TraceId, DecodeError> {
-    id::<16>(field).map(TraceId::new)
-}
-
-/// Reads a span identifier: eight bytes, or none for "not set".
-#[inline]
-pub(crate) fn span_id(field: &Field<'_>) -> Result<SpanId, DecodeError> {
-    id::<8>(field).map(SpanId::new)
 }
 
 #[inline]

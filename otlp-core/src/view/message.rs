@@ -9,7 +9,7 @@ use crate::error::DecodeError;
 use crate::wire::{Field, Reader, Region};
 
 /// A message on the wire: whole, or the joined pieces found along `path`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Message<'a> {
     /// The message itself where `path` is empty, else what holds its pieces.
     outer: Region<'a>,
@@ -61,7 +61,7 @@ impl<'a> Message<'a> {
     }
 
     /// Offset at which the first piece that counts begins.
-    const fn begin(&self) -> usize {
+    pub(crate) const fn begin(&self) -> usize {
         if self.is_whole() { self.outer.offset() } else { self.from }
     }
 

@@ -1,6 +1,6 @@
 //! What a receiver answers: the export responses and `google.rpc.Status`.
 
-use super::context::{Context, int32};
+use super::context::Context;
 use super::message::Message;
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -103,7 +103,7 @@ impl<'a> RpcStatusView<'a> {
         let mut fields = Message::whole(Region::new(body)).fields();
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => view.code = int32(&field)?,
+                1 => view.code = context.int32(&field)?,
                 2 => view.message = context.str(&field)?,
                 _ => {}
             }
