@@ -17,6 +17,8 @@ pub mod series;
 pub mod sink;
 pub mod stats;
 pub mod time;
+#[cfg(feature = "http")]
+pub mod transport;
 pub mod view;
 pub mod wire;
 

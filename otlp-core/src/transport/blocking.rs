@@ -124,8 +124,7 @@ pub(super) fn start_thread(
         // A name still being looked up must not hold the thread.
         runtime.shutdown_background();
     };
-    ThreadBuilder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|source| Error::new(ErrorKind::Io, format!("thread {name}: not started")).with_source(source))
+    ThreadBuilder::new().name(name.to_owned()).spawn(run).map_err(|source| {
+        Error::new(ErrorKind::Io, format!("thread {name}: not started")).with_source(source)
+    })
 }

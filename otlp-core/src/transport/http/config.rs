@@ -245,9 +245,16 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused_by_name() {
-        for endpoint in
-            ["", "collector:4318", "https://collector", "ftp://x", "http://", "http://a b", "http://u:p@h", "http://h/?q"]
-        {
+        for endpoint in [
+            "",
+            "collector:4318",
+            "https://collector",
+            "ftp://x",
+            "http://",
+            "http://a b",
+            "http://u:p@h",
+            "http://h/?q",
+        ] {
             let error = target(endpoint).err().unwrap_or_else(|| panic!("{endpoint:?} taken"));
             assert_eq!(error.kind(), ErrorKind::Config, "{endpoint:?}");
             assert!(error.to_string().starts_with("endpoint: "), "{error}");
@@ -267,7 +274,10 @@ mod tests {
     fn every_request_says_what_it_is_and_from_whom() {
         let headers = headers("h:1", &[("x-token".into(), "t".into())], Compression::None).expect("valid");
         assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
-        assert_eq!((&headers[header::HOST], &headers["x-token"]), (&"h:1".parse().unwrap(), &"t".parse().unwrap()));
+        assert_eq!(
+            (&headers[header::HOST], &headers["x-token"]),
+            (&"h:1".parse().unwrap(), &"t".parse().unwrap())
+        );
         assert!(headers[header::USER_AGENT].to_str().expect("ascii").starts_with("otlp-core-Rust/"));
         assert!(!headers.contains_key(header::CONTENT_ENCODING));
     }
