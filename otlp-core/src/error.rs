@@ -179,6 +179,9 @@ pub enum DecodeErrorKind {
         /// Bytes met, 255 where there were more.
         met: u8,
     },
+    /// A number outside what the field can mean, such as a count below zero.
+    #[error("number in field {0} out of range")]
+    Range(u32),
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what}: {met} exceeds limit {limit}")]
     Limit {
