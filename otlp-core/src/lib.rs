@@ -5,6 +5,7 @@ pub mod encode;
 pub mod error;
 pub mod finding;
 pub mod id;
+pub mod interop;
 pub mod limits;
 pub mod record;
 pub mod redact;
