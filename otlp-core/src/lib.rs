@@ -5,6 +5,7 @@ pub mod error;
 pub mod finding;
 pub mod id;
 pub mod limits;
+pub mod protocol;
 pub mod record;
 pub mod redact;
 pub mod sample;
