@@ -41,7 +41,7 @@ use super::status::{Class, classify};
 use crate::UnixNanos;
 use crate::stats::Stats;
 
-pub use config::{DropPolicy, ExporterConfig};
+pub use config::{Bounds, DropPolicy, ExporterConfig};
 pub use event::{Attempt, Command, DropReason, Outcome, Outgoing, Report, Request, RequestId, Verdict};
 pub use ledger::Counters;
 pub use trace::{TraceEvent, TraceOutcome};

@@ -41,6 +41,22 @@ pub struct ExporterConfig {
     pub(super) trace_events: usize,
 }
 
+/// The values of an [`ExporterConfig`] that decide what may follow what, for a checker to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// Most requests that wait or are in flight.
+    pub queue_requests: usize,
+    /// Most requests in flight at once.
+    pub in_flight: usize,
+    /// Most attempts for one request.
+    pub attempts: u32,
+    /// How long a request is kept from being handed in.
+    pub elapsed: Duration,
+    /// The waits between attempts.
+    pub backoff: Backoff,
+}
+
 impl Default for ExporterConfig {
     fn default() -> Self {
         Self {
@@ -130,6 +146,18 @@ impl ExporterConfig {
     pub const fn max_trace_events(mut self, events: usize) -> Self {
         self.trace_events = events;
         self
+    }
+
+    /// The values set, read back.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        Bounds {
+            queue_requests: self.queue_requests,
+            in_flight: self.in_flight,
+            attempts: self.attempts,
+            elapsed: self.elapsed,
+            backoff: self.backoff,
+        }
     }
 
     /// Checks the values and makes the exporter.
