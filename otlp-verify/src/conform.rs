@@ -11,9 +11,9 @@
 //! let mut monitor = Monitor::new(Rules::small());
 //! monitor.observe(10, &Action::Enqueue { request: 1, records: 5 })?;
 //! monitor.observe(10, &Action::Send { request: 1, attempt: 1 })?;
-//! monitor.observe(11, &Action::Answer { request: 1, attempt: 1, answer: Answer::Busy { retry_after: Some(3) } })?;
-//! monitor.observe(11, &Action::ScheduleRetry { request: 1, attempt: 1, not_before: 14 })?;
-//! let early = monitor.observe(13, &Action::Send { request: 1, attempt: 2 });
+//! monitor.observe(11, &Action::Answer { request: 1, attempt: 1, answer: Answer::Busy { retry_after: Some(2) } })?;
+//! monitor.observe(11, &Action::ScheduleRetry { request: 1, attempt: 1, not_before: 13 })?;
+//! let early = monitor.observe(12, &Action::Send { request: 1, attempt: 2 });
 //! assert!(early.is_err_and(|misfit| misfit.index() == 4 && misfit.to_string().contains("1 before")));
 //! # Ok::<(), otlp_verify::conform::Misfit>(())
 //! ```

@@ -1,6 +1,10 @@
 use super::*;
 use crate::spec::export_retry::{Answer, Reason};
 
+fn rules() -> Rules {
+    Rules { max_elapsed_ticks: 10, ..Rules::small() }
+}
+
 const BUSY: Answer = Answer::Busy { retry_after: Some(5) };
 
 /// A request that is refused for now and taken the second time, and another that is rejected in part.
@@ -25,7 +29,7 @@ fn told() -> Account {
 }
 
 fn follow(story: &[(u64, Action)], claimed: Account) -> Result<Conformance, Misfit> {
-    let mut monitor = Monitor::new(Rules::small());
+    let mut monitor = Monitor::new(rules());
     for (at, action) in story {
         monitor.observe(*at, action)?;
     }

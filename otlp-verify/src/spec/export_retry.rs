@@ -48,8 +48,8 @@ pub struct Rules {
 
 /// What may happen in an exploration: how many requests, and the answers a receiver may give.
 ///
-/// Bounded by default to two requests of two records, waits of none or three ticks asked for, and a shutdown
-/// of two ticks.
+/// Bounded by default to two requests of two records, waits of none or two ticks asked for, and a shutdown
+/// of one tick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     requests: u64,
@@ -85,7 +85,7 @@ pub struct State {
     pub requests: Vec<Request>,
     /// What must be dealt with before anything else.
     pub pending: Pending,
-    /// Nothing is sent before this tick: the receiver asked for it.
+    /// Nothing is sent before this tick: the receiver asked for it. Zero once that is over.
     pub held_until: u64,
     /// Open, or shutting down.
     pub phase: Phase,
@@ -107,9 +107,9 @@ pub struct Request {
     pub place: Place,
     /// The number of its last attempt.
     pub attempts: u32,
-    /// The tick from which on it is not sent again.
+    /// The tick from which on it is not sent again; zero once it is settled.
     pub expires: u64,
-    /// The earliest tick of the next attempt, as the last answer and the backoff demand.
+    /// The earliest tick of the next attempt, as the last answer and the backoff demand; zero where there is none.
     pub floor: u64,
     /// How often it was sent.
     pub sends: u32,
@@ -274,14 +274,14 @@ pub enum Action {
 
 impl Rules {
     /// Bounds small enough to be explored exhaustively in a moment: one in flight of two queued, two attempts,
-    /// eight ticks of life, waits of one or two ticks.
+    /// four ticks of life, waits of one or two ticks.
     #[must_use]
     pub const fn small() -> Self {
         Self {
             max_queue_requests: 2,
             max_in_flight: 1,
             max_attempts: 2,
-            max_elapsed_ticks: 8,
+            max_elapsed_ticks: 4,
             backoff_initial_ticks: 2,
             backoff_max_ticks: 2,
         }

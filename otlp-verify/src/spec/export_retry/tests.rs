@@ -26,17 +26,15 @@ fn violated_by(
     property
 }
 
-/// The step taken from a state that was tampered with where `action` is one of those meant.
-fn tampered(
-    meant: impl Fn(&Action) -> bool + Send + Sync + 'static,
-    tamper: impl Fn(&mut State, u64) + Send + Sync + 'static,
+/// The step without the guards whose refusal is one of those meant.
+fn unguarded(
+    meant: impl Fn(Refusal) -> bool + Send + Sync + 'static,
 ) -> impl Fn(&ExportRetry, &State, &Action) -> Option<State> + Send + Sync + 'static {
     move |model, state, action| {
-        let mut state = state.clone();
-        if meant(action) {
-            tamper(&mut state, action.request().unwrap_or(0));
-        }
-        model.step(&state, action)
+        let refused = model.check(state, action).is_err_and(|refusal| !meant(refusal));
+        let mut next = state.clone();
+        model.perform(&mut next, action);
+        (!refused).then_some(next)
     }
 }
 
@@ -52,24 +50,23 @@ fn the_small_world_is_verified_and_every_event_happens_in_it() {
 }
 
 #[test]
-fn larger_bounds_are_verified_too() {
-    let rules = Rules { max_in_flight: 2, max_attempts: 3, ..Rules::small() };
-    let report = explore(&ExportRetry::new(rules, World::default().retry_after([None])));
-    assert!(report.is_verified(), "{report}");
-    // One place in the queue for two requests: one of them has to go.
+fn one_place_in_the_queue_for_two_requests_is_verified_too() {
     let rules = Rules { max_queue_requests: 1, ..Rules::small() };
     let report = explore(&ExportRetry::new(rules, World::default()));
     assert!(report.is_verified(), "{report}");
 }
 
 #[test]
+#[ignore = "long: millions of states"]
+fn larger_bounds_are_verified_too() {
+    let rules = Rules { max_in_flight: 2, max_attempts: 3, max_elapsed_ticks: 7, ..Rules::small() };
+    let report = explore(&ExportRetry::new(rules, World::default()));
+    assert!(report.is_verified(), "{report}");
+}
+
+#[test]
 fn a_retry_before_its_time_is_noticed() {
-    let property = violated_by(tampered(is_send, |state, number| {
-        if let Some(Request { place: Place::Waiting { not_before }, .. }) = state.request_mut(number) {
-            *not_before = 0;
-        }
-    }));
-    assert_eq!(property, "NeverEarly");
+    assert_eq!(violated_by(unguarded(|refusal| matches!(refusal, Refusal::TooEarly { .. }))), "NeverEarly");
 }
 
 #[test]
@@ -86,26 +83,18 @@ fn a_retry_scheduled_without_regard_to_the_answer_is_noticed() {
 
 #[test]
 fn a_receiver_that_is_not_left_alone_is_noticed() {
-    assert_eq!(violated_by(tampered(is_send, |state, _| state.held_until = 0)), "ReceiverLeftAlone");
+    assert_eq!(
+        violated_by(unguarded(|refusal| matches!(refusal, Refusal::Held { .. }))),
+        "ReceiverLeftAlone"
+    );
 }
 
 #[test]
 fn an_expired_request_that_is_sent_is_noticed() {
-    let property = violated_by(|model, state, action| {
-        let mut lenient = state.clone();
-        let expires = action.request().and_then(|number| Some(state.request(number)?.expires));
-        if let (Action::Send { request, .. }, Some(expires)) = (*action, expires) {
-            lenient.request_mut(request)?.expires = u64::MAX;
-            let mut next = model.step(&lenient, action)?;
-            let late = next.now >= expires;
-            let request = next.request_mut(request)?;
-            request.expires = expires;
-            request.breaches.expired |= late;
-            return Some(next);
-        }
-        model.step(state, action)
-    });
-    assert_eq!(property, "NeverSentExpired");
+    assert_eq!(
+        violated_by(unguarded(|refusal| matches!(refusal, Refusal::Expired { .. }))),
+        "NeverSentExpired"
+    );
 }
 
 #[test]
@@ -227,33 +216,39 @@ fn an_exporter_that_never_drops_what_expired_ends_in_a_deadlock() {
 
 #[test]
 fn applying_in_place_is_the_same_as_stepping_and_a_refusal_changes_nothing() {
-    // Walks along one long run and tries every candidate at each of its states.
     let model = small();
-    let mut state = State::default();
-    let mut tried = (0, 0);
-    for turn in 0..60_usize {
-        let mut actions = Vec::new();
-        model.actions(&state, &mut actions);
-        let mut enabled = Vec::new();
-        for action in &actions {
-            let mut applied = state.clone();
-            match (model.step(&state, action), model.apply(&mut applied, action)) {
-                (Some(next), Ok(())) => {
-                    assert_eq!(next, applied);
-                    tried.0 += 1;
-                    enabled.push(next);
+    let (mut enabled, mut refused) = (0, 0);
+    // Walks at random, by a plain linear congruential generator, trying every candidate at each state.
+    let mut seed = 1_u64;
+    for _ in 0..50 {
+        let mut state = State::default();
+        loop {
+            let mut actions = Vec::new();
+            model.actions(&state, &mut actions);
+            let mut successors = Vec::new();
+            for action in &actions {
+                let mut applied = state.clone();
+                match (model.step(&state, action), model.apply(&mut applied, action)) {
+                    (Some(next), Ok(())) => {
+                        assert_eq!(next, applied);
+                        successors.push(next);
+                    }
+                    (None, Err(_)) => {
+                        assert_eq!(state, applied);
+                        refused += 1;
+                    }
+                    (step, apply) => panic!("{action:?}: {step:?} {apply:?}"),
                 }
-                (None, Err(_)) => {
-                    assert_eq!(state, applied);
-                    tried.1 += 1;
-                }
-                (step, apply) => panic!("{action:?}: {step:?} {apply:?}"),
             }
+            enabled += successors.len();
+            // Stale changes nothing: a walk must not stand still.
+            successors.retain(|next| *next != state);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let Some(next) = successors.get((seed >> 33) as usize % successors.len().max(1)) else { break };
+            state = next.clone();
         }
-        let Some(next) = enabled.get(turn * 7 % enabled.len().max(1)) else { break };
-        state = next.clone();
     }
-    assert!(tried.0 > 50 && tried.1 > 50, "{tried:?}");
+    assert!(enabled > 500 && refused > 500, "{enabled} {refused}");
 }
 
 #[test]

@@ -89,7 +89,13 @@ impl ExportRetry {
             state.pending = Pending::None;
         }
         match *action {
-            Action::Tick { to } => state.now = to,
+            Action::Tick { to } => {
+                state.now = to;
+                // What is over is forgotten: two states that differ in it alone would have the same future.
+                if state.held_until <= to {
+                    state.held_until = 0;
+                }
+            }
             Action::Enqueue { request, records } => self.enqueue(state, request, records),
             Action::Send { request, attempt } => send(state, request, attempt),
             Action::Answer { request, answer, .. } => self.answer(state, request, answer),
@@ -300,7 +306,7 @@ fn send(state: &mut State, number: u64, attempt: u32) {
         request.place = Place::Flying;
         request.attempts = attempt;
         request.sends += 1;
-        request.breaches.early |= now < request.floor;
+        request.breaches.early |= now < std::mem::take(&mut request.floor);
         request.breaches.during_hold |= now < held_until;
         request.breaches.expired |= now >= request.expires;
     }
@@ -318,6 +324,8 @@ fn settle(state: &mut State, number: u64, place: Place) {
     let (was, records) = (request.place, request.records);
     request.place = place;
     request.settled = true;
+    // Nothing depends on them from here on.
+    (request.expires, request.floor) = (0, 0);
     if was == Place::Flying {
         state.in_flight = state.in_flight.saturating_sub(1);
     }

@@ -7,8 +7,8 @@ impl Default for World {
         Self {
             requests: 2,
             records: 2,
-            retry_after: vec![None, Some(3)],
-            shutdown_ticks: vec![2],
+            retry_after: vec![None, Some(2)],
+            shutdown_ticks: vec![1],
             clock: Clock::EveryTick,
         }
     }
