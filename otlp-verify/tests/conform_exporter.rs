@@ -104,7 +104,9 @@ fn an_event_removed_is_told() {
             TraceEvent::Stale { .. } | TraceEvent::Finished { .. } | TraceEvent::ShutdownBegan { .. } => {
                 return None;
             }
-            TraceEvent::Sent { .. } | TraceEvent::Responded { .. } if is_shut_down_next(events, index) => {
+            TraceEvent::Sent { .. } | TraceEvent::Responded { .. } | TraceEvent::RetryScheduled { .. }
+                if is_shut_down_next(events, index) =>
+            {
                 return None;
             }
             _ => {}
