@@ -61,12 +61,8 @@ fn start(folder: &Folder, hertz: u16) -> (Shop, SocketAddr) {
 
 /// Drives the shop until `requests` are answered.
 fn drive(target: SocketAddr, requests: u64, seed: u64) -> LoadReport {
-    let load = Load::start(&LoadConfig { target, rate_per_sec: 150.0, seed }).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while load.progress().answered < requests {
-        assert!(Instant::now() < deadline, "{:?}", load.progress());
-        std::thread::yield_now();
-    }
+    let load = Load::start(&LoadConfig { target, rate_per_sec: 400.0, seed }).unwrap();
+    load.wait_for(|progress| progress.answered >= requests);
     load.stop().unwrap()
 }
 
@@ -155,7 +151,10 @@ fn a_lost_index_makes_every_lookup_read_every_row() {
     let broken = shop.counts().unwrap()[&Role::Db].clone();
     let reads = broken.fact("reads") - before.fact("reads");
     assert_eq!(broken.fact("full_scans"), reads);
-    assert!(broken.fact("rows_read") - before.fact("rows_read") > reads * 40_000);
+    assert!(
+        broken.fact("rows_read") - before.fact("rows_read")
+            >= reads * u64::from(PRODUCTS + ACCOUNTS + PAST_ORDERS)
+    );
     shop.set_fault(Fault::DbSlow, false).unwrap();
     drive(target, 40, 3);
     let mended = shop.stop().unwrap()[&Role::Db].clone();
@@ -189,7 +188,7 @@ fn an_unreadable_stock_table_fails_about_three_requests_in_ten() {
     drive(target, 60, 1);
     assert_eq!(shop.counts().unwrap()[&Role::Inventory].server_errors, 0);
     shop.set_fault(Fault::ErrorBurst, true).unwrap();
-    let report = drive(target, 400, 2);
+    let report = drive(target, 250, 2);
     let counts = shop.stop().unwrap();
     let inventory = &counts[&Role::Inventory];
     assert_eq!(inventory.server_errors, inventory.fact("unreadable"));
@@ -205,9 +204,9 @@ fn an_unreadable_stock_table_fails_about_three_requests_in_ten() {
 fn profiles_show_the_work_of_the_guilty_only_while_it_is_broken() {
     let folder = Folder::new();
     let (shop, target) = start(&folder, 199);
-    drive(target, 100, 1);
+    drive(target, 40, 1);
     shop.set_fault(Fault::DbSlow, true).unwrap();
-    drive(target, 60, 2);
+    drive(target, 30, 2);
     shop.stop().unwrap();
     let windows = Shop::profiles(&folder.0).unwrap();
     let scans = |faulty: bool| -> u64 {
