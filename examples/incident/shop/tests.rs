@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::context::Context;
 use super::*;
-use crate::load::{Load, LoadConfig, LoadReport};
+use crate::load::{Load, LoadConfig, LoadReport, Route};
 
 /// Set where this test program is started again as a service; see `child_entry`.
 const ROLE: &str = "INCIDENT_ROLE";
@@ -122,6 +122,24 @@ fn what_callers_got_is_what_services_served() {
         assert!(text.ends_with('\n') && text.contains(" stopped served="), "{role}");
     }
     assert!(!folder.0.join("tmp").exists());
+}
+
+#[test]
+fn every_trace_of_the_load_reaches_the_last_service_unchanged() {
+    let folder = Folder::new();
+    let (shop, target) = start(&folder, 0);
+    let report = drive(target, 100, 3);
+    shop.stop().unwrap();
+    let text = std::fs::read_to_string(Shop::log_path(&folder.0, Role::Db)).unwrap();
+    let met: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.rsplit_once(" trace_id=")).map(|(_, id)| id).collect();
+    let sent: BTreeSet<String> =
+        report.exchanges.iter().map(|exchange| exchange.trace_id.to_string()).collect();
+    assert!(met.iter().all(|id| sent.contains(*id)), "{met:?}");
+    // A product page may be answered from the cache; the other routes always end at the store.
+    for exchange in report.exchanges.iter().filter(|exchange| exchange.route != Route::Product) {
+        assert!(met.contains(exchange.trace_id.to_string().as_str()), "{exchange:?}");
+    }
 }
 
 #[test]
