@@ -7,6 +7,7 @@ pub mod encode;
 pub mod error;
 pub mod finding;
 pub mod id;
+pub mod interop;
 pub mod limits;
 pub mod protocol;
 pub mod record;

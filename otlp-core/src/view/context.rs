@@ -9,6 +9,9 @@ use crate::{SpanId, TraceId, UnixNanos};
 /// Protobuf itself has no messages of 2 GiB and more.
 const MOST_BYTES: usize = i32::MAX as usize;
 
+/// Copying out recurses, as does dropping what was copied: past this the stack would be at risk.
+const MOST_DEPTH: u32 = 256;
+
 /// The limits that hold, and how many attribute values lie around this one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -31,8 +34,9 @@ impl<'a> Context<'a> {
     #[inline]
     pub(crate) fn deeper(&self, offset: usize) -> Result<Self, DecodeError> {
         let depth = self.depth.saturating_add(1);
-        if depth > self.limits.depth() {
-            return Err(limit("max_depth", depth as usize, self.limits.depth() as usize, offset));
+        let most = self.limits.depth().min(MOST_DEPTH);
+        if depth > most {
+            return Err(limit("max_depth", depth as usize, most as usize, offset));
         }
         Ok(Self { limits: self.limits, depth })
     }
@@ -45,8 +49,9 @@ impl<'a> Context<'a> {
 
     /// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
     pub(crate) fn uint32(&self, field: &Field<'_>) -> Result<u32, DecodeError> {
-        field.varint().map(|raw| (raw & u64::from(u32::MAX)) as u32)
+        field.varint().map(|raw| raw as u32)
     }
 
     #[inline]
