@@ -12,7 +12,7 @@
 //! let client = Client::start(ClientConfig::new(format!("http://{}", receiver.local_addr())))?;
 //! client.send(Signal::Traces, b"...".as_slice().into(), 3)?;
 //! let report = client.shutdown(Duration::from_secs(5));
-//! assert_eq!((report.flushed, report.dropped), (3, 0));
+//! assert_eq!((report.stats.exported, report.stats.dropped), (3, 0));
 //! # receiver.shutdown(Duration::from_secs(5));
 //! # Ok::<(), otlp_core::Error>(())
 //! ```

@@ -206,7 +206,7 @@ impl From<DropReason> for Error {
     }
 }
 
-/// What a shutdown came to.
+/// What a shutdown came to. What was done before it began is in `stats` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Report {

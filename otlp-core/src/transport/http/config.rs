@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_header_that_breaks_the_request_is_refused_and_no_value_is_printed() {
         let config = ClientConfig::new("http://h").header("authorization", "Bearer secret\r\nx: y");
-        let error = config.clone().build().err().expect("refused");
+        let error = config.clone().build().expect_err("refused");
         let printed = format!("{error} {error:?} {config:?}");
         assert!(printed.contains("authorization") && !printed.contains("secret"), "{printed}");
         assert!(ClientConfig::new("http://h").header("a b", "c").build().is_err());

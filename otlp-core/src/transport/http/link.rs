@@ -17,8 +17,9 @@ use super::config::Target;
 use crate::protocol::export::Outcome;
 use crate::protocol::status::HttpAnswer;
 
-/// Bytes of an answer's head; real ones have a few hundred.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Bytes of an answer's head, and of one read; real heads have a few hundred. Between reads the clock is
+/// looked at, so a flood of interim answers cannot outrun the timeout by much.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 type Outgoing = Request<Full<Bytes>>;
 type Driven = Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>;

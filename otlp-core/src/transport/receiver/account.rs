@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::body::Held;
 use crate::protocol::status::{Class, classify};
 use crate::stats::Stats;
 
@@ -26,6 +27,8 @@ pub struct ReceiverStats {
     pub timed_out: u64,
     /// Body bytes of complete requests, as they came over the wire.
     pub body_bytes: u64,
+    /// Body bytes held at this moment, decompressed ones included.
+    pub held_bytes: u64,
     /// Connections taken.
     pub connections: u64,
     /// Connections closed at once, being one too many.
@@ -40,11 +43,12 @@ pub struct ReceiverStats {
 #[derive(Debug, Default)]
 pub(super) struct Account {
     stats: Mutex<ReceiverStats>,
+    pub(super) held: Held,
 }
 
 impl Account {
     pub(super) fn stats(&self) -> ReceiverStats {
-        *self.lock()
+        ReceiverStats { held_bytes: self.held.bytes(), ..*self.lock() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverStats> {

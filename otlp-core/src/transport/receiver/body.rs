@@ -45,6 +45,12 @@ fn unsupported(message: &str) -> Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Held(AtomicUsize);
 
+impl Held {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) as u64
+    }
+}
+
 /// A share of [`Held`], given back when it is dropped.
 pub(super) struct Share<'a> {
     held: &'a Held,

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::account::{Account, Begun};
 use super::answer::{Answer, Refusal, response_to};
-use super::body::{Failure, Held, Share, coding, collect, decode};
+use super::body::{Failure, Share, coding, collect, decode};
 use super::{Handler, ReceiverLimits};
 use crate::protocol::Signal;
 use crate::transport::race::{Either, race};
@@ -41,7 +41,6 @@ pub(super) struct Core {
     limits: ReceiverLimits,
     handler: Box<dyn Handler>,
     account: Arc<Account>,
-    held: Held,
 }
 
 enum Event {
@@ -139,7 +138,7 @@ async fn connection(core: Arc<Core>, stream: TcpStream, mut stop: Stop) {
 
 impl Core {
     pub(super) fn new(limits: ReceiverLimits, handler: Box<dyn Handler>, account: Arc<Account>) -> Self {
-        Self { limits, handler, account, held: Held::default() }
+        Self { limits, handler, account }
     }
 
     fn http(&self) -> Builder {
@@ -186,7 +185,7 @@ impl Core {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method: expected post").into());
         }
         let coding = coding(&head.headers)?;
-        let mut share = Share::new(&self.held, self.limits.total_body_bytes);
+        let mut share = Share::new(&self.account.held, self.limits.total_body_bytes);
         let wire = collect(body, &self.limits, &mut share).await?;
         self.account.lock().body_bytes += wire.len() as u64;
         let body = decode(&wire, coding, &self.limits, &mut share)?;
