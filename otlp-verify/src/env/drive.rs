@@ -145,7 +145,7 @@ impl Env {
         state.wake = loop {
             match state.exporter.poll(instant(state.now), jitter) {
                 Command::Send(outgoing) => {
-                    state.network.push(Message { attempt: outgoing.attempt, reply: None })
+                    state.network.push(Message { attempt: outgoing.attempt, reply: None });
                 }
                 Command::WaitUntil(at) => break Wake::At(ticks(at)),
                 Command::Finished(_) => break Wake::Finished,
