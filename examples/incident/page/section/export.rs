@@ -18,8 +18,8 @@ pub(super) fn balance(summary: &Summary) -> Option<String> {
         Column::Number("= Accepted"),
         Column::Number("+ Rejected"),
         Column::Number("+ Lost"),
-        Column::Words("Lost because of"),
         Column::Words("Account"),
+        Column::Words("Lost because of"),
     ];
     let table = table("Requests of every service", &columns, &[rows, total_row(summary)].concat());
     let explained = "<p class=\"soft\">Served: the services' own counters. Accepted: spans the receiver kept. \
@@ -40,14 +40,14 @@ fn balance_row((place, balance): (usize, &Balance)) -> String {
         })
         .collect();
     format!(
-        "<tr>{}{}{}{}{}<td>{}</td>{}</tr>\n",
+        "<tr>{}{}{}{}{}{}<td>{}</td></tr>\n",
         row_head(&at("service"), &balance.service),
         number_cell(&Holder::Span.count(&at("served"), balance.served)),
         number_cell(&Holder::Span.count(&at("accepted"), balance.accepted)),
         number_cell(&Holder::Span.count(&at("rejected"), balance.rejected)),
         number_cell(&Holder::Span.marked(&at("lost"), "lost", &figure::count(balance.lost_total()))),
-        if reasons.is_empty() { figure::MISSING.to_owned() } else { reasons.join(", ") },
-        verdict(balance.is_balanced())
+        verdict(balance.is_balanced()),
+        if reasons.is_empty() { figure::MISSING.to_owned() } else { reasons.join(", ") }
     )
 }
 
@@ -57,7 +57,7 @@ fn total_row(summary: &Summary) -> String {
         number_cell(&figure::count(sum))
     };
     format!(
-        "<tr class=\"total\"><th scope=\"row\">All</th>{}{}{}{}<td></td>{}</tr>\n",
+        "<tr class=\"total\"><th scope=\"row\">All</th>{}{}{}{}{}<td></td></tr>\n",
         total(|balance| balance.served),
         total(|balance| balance.accepted),
         total(|balance| balance.rejected),
@@ -85,7 +85,7 @@ pub(super) fn events(summary: &Summary) -> Option<String> {
         Holder::Span.marked(&format!("/export/{path}"), "bytes", &figure::bytes(bytes))
     };
     let lead = format!(
-        "<p>{} requests carried {} of spans in {} on the wire; {} of them were retries, and {} spans arrived twice.</p>\n",
+        "<p>{} requests carried {} of spans in {} on the wire. Retries: {}. Spans that arrived twice: {}.</p>\n",
         count("requests", export.requests),
         bytes("bytes_encoded", export.bytes_encoded),
         bytes("bytes_sent", export.bytes_sent),
