@@ -32,7 +32,8 @@ fn svg_element(text: &str) -> Option<&str> {
 fn framed(svg: &str) -> String {
     format!(
         "<div class=\"scroll flame\" id=\"flame\" tabindex=\"0\" role=\"region\" aria-label=\"Differential flame graph\">{svg}</div>\n\
-         <p class=\"soft\">Wider: more of the time after the fault. Red grew, blue shrank. It scrolls sideways on a small screen.</p>\n"
+         <p class=\"soft\">A box is a function called by the one below it; its width is the mean of its share before and after. \
+         Orange grew, blue shrank, grey stayed. On a small screen the picture scrolls sideways.</p>\n"
     )
 }
 
