@@ -250,9 +250,18 @@ impl Profile {
         if labels.len() > self.limits.labels() {
             return Err(limit_error("max_labels", labels.len(), self.limits.labels()));
         }
-        labels.sort_unstable();
+        // By text, not by number, so that the order does not hang on what was read before.
+        labels.sort_by(|a, b| self.label_text(a).cmp(&self.label_text(b)));
         labels.dedup();
         self.table.label_sets.intern(labels.into_boxed_slice(), "max_frames", self.limits.frames())
+    }
+
+    fn label_text(&self, entry: &LabelEntry) -> (&str, &str, Option<i64>) {
+        let (text, number) = match entry.value {
+            LabelEntryValue::Text(text) => (text, None),
+            LabelEntryValue::Number { value, unit } => (unit, Some(value)),
+        };
+        (self.table.text(entry.key), self.table.text(text), number)
     }
 
     pub(crate) fn add(&mut self, key: SampleKey, values: &[i64]) -> Result<()> {

@@ -81,7 +81,11 @@ impl fmt::Display for Top {
         for row in &self.rows {
             let (flat, cumulative) = (amount(row.flat), amount(row.cumulative));
             let (flat_share, cumulative_share) = (self.percent(row.flat), self.percent(row.cumulative));
-            writeln!(f, "{flat:>10} {flat_share:>6.2} {cumulative:>10} {cumulative_share:>6.2}  {}", row.name)?;
+            writeln!(
+                f,
+                "{flat:>10} {flat_share:>6.2} {cumulative:>10} {cumulative_share:>6.2}  {}",
+                row.name
+            )?;
         }
         if self.left_out > 0 {
             writeln!(f, "and {} more functions", self.left_out)?;

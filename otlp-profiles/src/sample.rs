@@ -104,7 +104,8 @@ mod tests {
         assert_eq!((profile.len(), profile.total()), (3, 4));
         assert_eq!(profile.time(), UnixNanos::from_secs(3));
         assert_eq!(profile.duration(), Duration::from_secs(6));
-        let labels: Vec<_> = profile.samples().flat_map(|sample| sample.labels().collect::<Vec<_>>()).collect();
+        let labels: Vec<_> =
+            profile.samples().flat_map(|sample| sample.labels().collect::<Vec<_>>()).collect();
         assert_eq!(labels.len(), 2);
         assert_eq!((labels[0].key, labels[0].value), ("span_id", LabelValue::Text("0101010101010101")));
     }

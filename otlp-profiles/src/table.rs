@@ -93,13 +93,13 @@ pub(crate) struct Frame {
 }
 
 /// A label as interned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LabelEntry {
     pub(crate) key: StrId,
     pub(crate) value: LabelEntryValue,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LabelEntryValue {
     Text(StrId),
     Number { value: i64, unit: StrId },

@@ -6,5 +6,5 @@ mod folded;
 mod pprof;
 
 pub(crate) use amount::Amount;
-pub use flame::{FlameGraph, FlameSvg};
 pub(crate) use flame::short_name;
+pub use flame::{FlameGraph, FlameSvg};

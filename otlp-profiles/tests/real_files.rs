@@ -11,7 +11,8 @@ fn expected_rows(text: &str) -> Vec<(String, i64, i64)> {
     rows.map(|line| {
         let columns: Vec<_> = line.split_whitespace().collect();
         let nanos = |column: usize| columns[column].trim_end_matches("ns").parse().unwrap();
-        let name = columns[5..].iter().filter(|word| !word.starts_with("(inline") && !word.starts_with("(partial"));
+        let name =
+            columns[5..].iter().filter(|word| !word.starts_with("(inline") && !word.starts_with("(partial"));
         (name.copied().collect::<Vec<_>>().join(" "), nanos(0), nanos(3))
     })
     .collect()

@@ -30,9 +30,8 @@ impl Profile {
         if text.len() > limits.input_bytes() {
             return Err(limit_error("max_input_bytes", text.len(), limits.input_bytes()));
         }
-        let text = str::from_utf8(text).map_err(|error| {
-            refuse(error.valid_up_to(), "folded stacks are not utf-8")
-        })?;
+        let text = str::from_utf8(text)
+            .map_err(|error| refuse(error.valid_up_to(), "folded stacks are not utf-8"))?;
         let mut profile = Self::try_new([value_type], limits)?;
         let mut offset = 0;
         let mut visits = 0_usize;
@@ -45,9 +44,7 @@ impl Profile {
                 continue;
             }
             let (stack, count) = line.rsplit_once([' ', '\t']).unwrap_or(("", line));
-            let count = count.parse().map_err(|_| {
-                refuse(start, "line does not end in a whole number")
-            })?;
+            let count = count.parse().map_err(|_| refuse(start, "line does not end in a whole number"))?;
             visits = visits.saturating_add(stack.bytes().filter(|&byte| byte == b';').count() + 1);
             if visits > limits.visits() {
                 return Err(limit_error("max_visits", visits, limits.visits()));
@@ -96,6 +93,8 @@ mod tests {
         let bytes = Limits::default().max_input_bytes(3);
         assert!(Profile::parse_folded(b"ab 1", ValueType::samples(), &bytes).unwrap_err().is_limit());
         let visits = Limits::default().max_visits(3);
-        assert!(Profile::parse_folded(b"a;b 1\na;b 1", ValueType::samples(), &visits).unwrap_err().is_limit());
+        assert!(
+            Profile::parse_folded(b"a;b 1\na;b 1", ValueType::samples(), &visits).unwrap_err().is_limit()
+        );
     }
 }

@@ -128,8 +128,7 @@ impl Tables {
 
     fn add_functions(&mut self, raw: &RawProfile<'_>, profile: &mut Profile) -> Result<()> {
         for function in &raw.functions {
-            let mut text =
-                |index| profile.table.string(raw.text(index, function.offset)?, &profile.limits);
+            let mut text = |index| profile.table.string(raw.text(index, function.offset)?, &profile.limits);
             let interned = Function {
                 name: text(function.name)?,
                 system_name: text(function.system_name)?,

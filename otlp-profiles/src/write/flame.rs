@@ -7,8 +7,8 @@ mod text;
 use std::fmt::Write;
 
 use self::layout::{Layout, Placed};
-pub(crate) use self::text::short_name;
 use self::text::Escaped;
+pub(crate) use self::text::short_name;
 use super::amount::{Amount, grouped};
 use crate::Result;
 use crate::diff::{Scale, check_types};
@@ -183,11 +183,7 @@ impl Drawing<'_> {
             let _ok = write!(line, "; {count} boxes under {share:.2} % not drawn");
         }
         let x = if self.graph.after.is_some() { style::LEGEND_PX } else { 6 };
-        let _ok = write!(
-            out,
-            "<text class=\"otlp-fg-note\" x=\"{x}\" y=\"34\">{}</text>",
-            Escaped(&line)
-        );
+        let _ok = write!(out, "<text class=\"otlp-fg-note\" x=\"{x}\" y=\"34\">{}</text>", Escaped(&line));
     }
 
     fn totals(&self) -> String {

@@ -66,10 +66,8 @@ pub(super) fn legend(out: &mut String) {
     out.push_str("<text class=\"otlp-fg-note\" x=\"6\" y=\"34\">less</text>");
     for (at, class) in SWATCHES.iter().enumerate() {
         let x = 38 + at * 19;
-        let _ok = write!(
-            out,
-            "<rect class=\"otlp-fg-{class}\" x=\"{x}\" y=\"24\" width=\"18\" height=\"12\"/>"
-        );
+        let _ok =
+            write!(out, "<rect class=\"otlp-fg-{class}\" x=\"{x}\" y=\"24\" width=\"18\" height=\"12\"/>");
     }
     out.push_str("<text class=\"otlp-fg-note\" x=\"213\" y=\"34\">more</text>");
 }
