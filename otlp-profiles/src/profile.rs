@@ -333,7 +333,6 @@ pub struct SampleView<'a> {
 
 impl<'a> SampleView<'a> {
     /// The frames, leaf first.
-    #[must_use]
     pub fn frames(&self) -> impl Iterator<Item = FrameView<'a>> + use<'a> {
         let table = &self.profile.table;
         self.leaf_first().map(move |id| {
@@ -358,7 +357,6 @@ impl<'a> SampleView<'a> {
     }
 
     /// The labels, such as the request being served.
-    #[must_use]
     pub fn labels(&self) -> impl Iterator<Item = Label<'a>> + use<'a> {
         let profile = self.profile;
         let set = profile.samples.get(self.at).map_or(0, |key| key.labels);

@@ -1,5 +1,7 @@
 //! Merging, comparing and listing, on any profiles.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
 use otlp_profiles::{Diff, FlameGraph, Limits, Profile, ValueType};
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The reader and the writer against the messages of the `pprof` crate, which nobody here wrote.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
 use std::error::Error as _;
 
 use otlp_core::error::{DecodeError, DecodeErrorKind};
