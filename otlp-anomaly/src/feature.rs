@@ -521,7 +521,8 @@ impl Features {
                 window,
                 requests: cell.requests,
                 errors: cell.errors,
-                mean_self_time_secs: (cell.self_times > 0).then(|| cell.self_time_secs / to_f64(cell.self_times)),
+                mean_self_time_secs: (cell.self_times > 0)
+                    .then(|| cell.self_time_secs / to_f64(cell.self_times)),
                 latency: cell.latency,
                 requests_of_all,
                 is_partial: early || known.first == index,
@@ -543,7 +544,8 @@ impl Features {
                 Key::Service(name) => drop(services.remove(&name)),
                 Key::Edge { caller, place, .. } => {
                     let callers = edges.get_mut(&place);
-                    *edge_count -= usize::from(callers.is_some_and(|callers| callers.remove(&caller).is_some()));
+                    *edge_count -=
+                        usize::from(callers.is_some_and(|callers| callers.remove(&caller).is_some()));
                 }
             }
             free.push(place);

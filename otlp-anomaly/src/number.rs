@@ -7,7 +7,11 @@ pub(crate) const fn to_f64(count: u64) -> f64 {
 }
 
 /// The whole part of a rank or an index; negative and not-a-number become zero.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, which is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, which is what is wanted"
+)]
 pub(crate) const fn floor(value: f64) -> u64 {
     value as u64
 }

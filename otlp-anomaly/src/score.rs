@@ -73,8 +73,12 @@ impl Default for Budget {
 /// as Martins and Stedinger (Water Resources Research 2000) do. Before there is enough data the prior stands
 /// alone, and for a while after that the higher of the two.
 ///
+/// An account is kept of the clusters that did pass the threshold. While there were more of them than the budget
+/// allowed so far, the threshold is that of a stricter budget: this is what keeps discrete series, whose scores
+/// leave no room between too often and too seldom, and series that are worse than they first seemed within it.
+///
 /// A score above twice the threshold counts as one at the threshold: it is held to be a fault, and must not teach
-/// the tail. Constant memory (800 bytes), nothing allocated; O(levels up to the score) a window.
+/// the tail. Constant memory (850 bytes), nothing allocated; O(levels up to the score) a window.
 ///
 /// ```
 /// use otlp_anomaly::score::{Budget, Tail};
@@ -94,6 +98,9 @@ pub struct Tail {
     threshold: f64,
     clusters: [u32; LEVELS],
     last_reached: [u32; LEVELS],
+    /// Clusters that passed the threshold of their time, and when the last one did.
+    passed: u32,
+    last_passed: u32,
 }
 
 /// Rungs of the ladder: 0.5 to about 300, each seven percent above the one before.
@@ -124,7 +131,8 @@ impl Pareto {
     /// The level passed at `rate` a window.
     fn level(self, rate: f64) -> f64 {
         let rarer = (self.rate / rate).max(1.0);
-        let excess = if self.shape.abs() < 1e-6 { rarer.ln() } else { (rarer.powf(self.shape) - 1.0) / self.shape };
+        let excess =
+            if self.shape.abs() < 1e-6 { rarer.ln() } else { (rarer.powf(self.shape) - 1.0) / self.shape };
         self.base + self.scale * excess
     }
 }
@@ -142,6 +150,8 @@ impl Tail {
             threshold: PRIOR.level(budget.per_window),
             clusters: [0; LEVELS],
             last_reached: [0; LEVELS],
+            passed: 0,
+            last_passed: 0,
         }
     }
 
@@ -149,10 +159,11 @@ impl Tail {
     pub fn observe(&mut self, score: f64) {
         self.tick = self.tick.wrapping_add(1);
         self.windows += 1;
+        self.keep_account(score);
         let taught = if score > 2.0 * self.threshold { self.threshold } else { score };
         let mut level = LOWEST;
         for (clusters, last) in self.clusters.iter_mut().zip(&mut self.last_reached) {
-            if !(taught >= level) {
+            if taught < level || taught.is_nan() {
                 break;
             }
             if *clusters == 0 || self.tick.wrapping_sub(*last) > self.merge_windows {
@@ -178,14 +189,29 @@ impl Tail {
         self.windows
     }
 
+    fn keep_account(&mut self, score: f64) {
+        if score < self.threshold || score > 2.0 * self.threshold || score.is_nan() {
+            return;
+        }
+        if self.passed == 0 || self.tick.wrapping_sub(self.last_passed) > self.merge_windows {
+            self.passed += 1;
+            self.refit_at = self.refit_at.min(self.windows.max(LEARN_FROM));
+        }
+        self.last_passed = self.tick;
+    }
+
     fn refit(&mut self) {
         let prior = PRIOR.level(self.budget);
         let seen = to_f64(self.windows);
-        let allowed = self.budget * seen;
+        // Whoever overdrew the account saves until it is even. Two are free, or the first would cost the next.
+        let overdrawn = f64::from(self.passed) / (self.budget * seen + 2.0);
+        // To the fourth power, so that a fifth too many halves the rate.
+        let budget = self.budget / overdrawn.powi(4).clamp(1.0, 20.0);
+        let allowed = budget * seen;
         self.threshold = if allowed >= ENOUGH {
             self.empirical(allowed)
         } else {
-            let fitted = self.fit().map_or(prior, |tail| tail.level(self.budget));
+            let fitted = self.fit().map_or(prior, |tail| tail.level(budget));
             // The prior fades over the first few hundred windows; data that are worse than it count at once.
             let faded = prior + (fitted - prior) * seen / (seen + 200.0);
             faded.max(fitted)
@@ -193,6 +219,7 @@ impl Tail {
         if seen * self.budget > 64.0 * ENOUGH {
             self.clusters.iter_mut().for_each(|clusters| *clusters /= 2);
             self.windows /= 2;
+            self.passed /= 2;
         }
         self.refit_at = self.windows + (self.windows / 64).max(16);
     }
@@ -206,7 +233,6 @@ impl Tail {
         let at = |rung: usize| f64::from(self.clusters.get(rung).copied().unwrap_or_default()).max(0.5);
         let (here, above) = (at(rung), at(rung + 1));
         let part = ((here / allowed).ln() / (here / above).ln().max(1e-9)).clamp(0.0, 1.0);
-        // Never below the rung's own count: a discrete score may have all its mass right above it.
         level(rung) + (level(rung + 1) - level(rung)) * part
     }
 
@@ -226,7 +252,7 @@ impl Tail {
             mean += width * log_mean(here, above);
             weighted += width * log_mean(here * here, above * above) / 2.0;
         }
-        if !(mean - 2.0 * weighted > 1e-9) {
+        if mean - 2.0 * weighted <= 1e-9 {
             return None;
         }
         let met = (2.0 - mean / (mean - 2.0 * weighted)).clamp(-0.5, 0.9);

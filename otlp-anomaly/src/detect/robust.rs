@@ -315,8 +315,10 @@ impl Detector {
         let prior = self.config.prior_scale + self.config.prior_relative_scale * self.level.abs();
         let prior = (prior * prior).max(self.config.min_scale * self.config.min_scale);
         let own = standard_error * standard_error;
-        let clip = CLIP * CLIP * (prior + own);
-        let squares = values.iter().map(|value| (value - self.level).powi(2).min(clip) / CLIPPED_SQUARE - own);
+        // Where the windows disagree with the prior by more than outliers explain, they set the clip.
+        let clip = CLIP * CLIP * (prior + own).max(median_deviation(values, self.level).powi(2));
+        let squares =
+            values.iter().map(|value| (value - self.level).powi(2).min(clip) / CLIPPED_SQUARE - own);
         let weight = self.config.prior_windows;
         self.variance = (weight * prior + squares.sum::<f64>()) / (weight + f64::from(self.seen));
         self.bound_variance();
@@ -409,6 +411,17 @@ impl Detector {
     pub fn windows(&self) -> f64 {
         to_f64(self.tail.windows())
     }
+}
+
+/// The median distance from the level, as the standard deviation of a normal that has it.
+fn median_deviation(values: &[f64], level: f64) -> f64 {
+    let mut distances = [0.0; WARMUP];
+    for (slot, value) in distances.iter_mut().zip(values) {
+        *slot = (value - level).abs();
+    }
+    let Some(distances) = distances.get_mut(..values.len().min(WARMUP)) else { return 0.0 };
+    distances.sort_unstable_by(f64::total_cmp);
+    1.482_6 * distances.get(distances.len() / 2).copied().unwrap_or_default()
 }
 
 fn shift(ring: &mut [f64; RING], value: f64) {

@@ -78,9 +78,7 @@ impl MetricConfig {
     pub const fn new(metric: Metric) -> Self {
         let detector = DetectorConfig::new().prior_relative_scale(0.0).direction(Direction::Up);
         match metric {
-            Metric::LatencyP50 => {
-                Self::with(1.0, 0.002, 10, detector.prior_scale(0.25).min_scale(0.05))
-            }
+            Metric::LatencyP50 => Self::with(1.0, 0.002, 10, detector.prior_scale(0.25).min_scale(0.05)),
             Metric::LatencyP95 => {
                 Self::with(2.0, 0.020, 40, detector.prior_scale(0.6).prior_windows(16.0).min_scale(0.1))
             }

@@ -2,17 +2,17 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-pub struct Chance {
+pub(crate) struct Chance {
     state: u64,
 }
 
 impl Chance {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678_9ABC_DEF0 }
     }
 
     /// SplitMix64 (Steele, Lea and Flood 2014).
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,40 +21,40 @@ impl Chance {
     }
 
     /// Uniform in (0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.uniform() < probability
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// Standard normal (Box and Muller 1958).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    pub fn exponential(&mut self) -> f64 {
+    pub(crate) fn exponential(&mut self) -> f64 {
         -self.uniform().ln()
     }
 
     /// Gamma of a whole shape.
-    pub fn gamma(&mut self, shape: u32) -> f64 {
+    pub(crate) fn gamma(&mut self, shape: u32) -> f64 {
         (0..shape).map(|_| self.exponential()).sum()
     }
 
     /// Student's t with so many degrees of freedom.
-    pub fn student(&mut self, freedom: u32) -> f64 {
+    pub(crate) fn student(&mut self, freedom: u32) -> f64 {
         let square: f64 = (0..freedom).map(|_| self.normal().powi(2)).sum();
         self.normal() / (square / f64::from(freedom)).sqrt()
     }
 
     /// Counts arrivals; for means up to a few hundred.
-    pub fn poisson(&mut self, mean: f64) -> u64 {
+    pub(crate) fn poisson(&mut self, mean: f64) -> u64 {
         let (mut left, mut count) = (mean, 0);
         loop {
             left -= self.exponential();
@@ -65,7 +65,7 @@ impl Chance {
         }
     }
 
-    pub fn binomial(&mut self, trials: u64, probability: f64) -> u64 {
+    pub(crate) fn binomial(&mut self, trials: u64, probability: f64) -> u64 {
         // Skips from success to success, so that rare ones cost little.
         let step = (1.0 - probability).ln();
         let (mut at, mut count) = (0.0, 0);
