@@ -70,6 +70,9 @@ pub(super) struct Facts {
     pub(super) calls: Vec<Call>,
 }
 
+/// What is known of one pair before and after.
+type Edges<'a> = (Option<&'a Edge>, Option<&'a Edge>);
+
 /// The share of requests whose mean is compared: the slowest two in a hundred are left to chance.
 const TRIMMED: f64 = 0.98;
 /// Services of fewer requests than this on either side are not judged.
@@ -88,7 +91,7 @@ impl Facts {
         }
         let mut facts = Self::default();
         facts.services.extend(places.keys().map(|name| service(name, before, after)));
-        let mut pairs: BTreeMap<(usize, usize), (Option<&Edge>, Option<&Edge>)> = BTreeMap::new();
+        let mut pairs: BTreeMap<(usize, usize), Edges<'_>> = BTreeMap::new();
         let place = |name: &str| places.get(name).copied().unwrap_or_default();
         for (caller, callee, edge) in before.graph.edges() {
             pairs.entry((place(caller), place(callee))).or_default().0 = Some(edge);
@@ -106,7 +109,7 @@ impl Facts {
     }
 
     /// Calls tied by name alone still lie in the caller's own time, and their failures look like its own.
-    fn take_out_unjoined(&mut self, caller: usize, (before, after): (Option<&Edge>, Option<&Edge>)) {
+    fn take_out_unjoined(&mut self, caller: usize, (before, after): Edges<'_>) {
         let Some(service) = self.services.get_mut(caller) else { return };
         let count = service.count;
         let reduce = |value: &mut f64, edge: Option<&Edge>, count: f64, is_time: bool| {

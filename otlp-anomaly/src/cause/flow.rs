@@ -12,7 +12,7 @@
 //!
 //! Every move keeps the sum, so what a service ends up with is a share of the whole.
 
-use super::facts::{Call, Facts, Service};
+use super::facts::{Call, Facts, Pair, Service};
 use crate::number::ratio;
 
 /// What a service is blamed for, in requests in flight (errors: failures a second).
@@ -35,6 +35,8 @@ pub(super) struct Blame {
 pub(super) struct Blames {
     pub(super) services: Vec<Blame>,
     pub(super) outside: Blame,
+    /// How many times as many requests come from outside, where that is sure; else 1.
+    pub(super) rush: f64,
     /// All slowness before it was weighed by how sure it is.
     pub(super) all_slowness: f64,
     /// All errors a second, likewise.
@@ -82,6 +84,7 @@ impl<'a> Flow<'a> {
         self.blame_slowness(&mut blames);
         self.blame_errors(&mut blames);
         self.blame_load(&mut blames);
+        blames.rush = self.rush();
         blames
     }
 
@@ -159,11 +162,10 @@ impl<'a> Flow<'a> {
     fn split_missing(&self, place: usize, blame: f64) -> (f64, f64) {
         let callees = self.calls_of(place).filter(|call| call.rate.before > 0.0).count();
         let vanished = self.vanished(place).count();
-        // A service that stopped calling anybody has failed itself; of an only callee that cannot be told.
-        let share = match (callees, vanished) {
-            (_, 0) => 0.0,
-            (1, _) => 0.5,
-            (all, gone) if all == gone => 0.0,
+        // Where a service calls nobody any more it may have failed itself, or at the first of its calls.
+        let share = match vanished {
+            0 => 0.0,
+            gone if gone == callees => 0.5,
             _ => 0.9,
         };
         (blame * (1.0 - share), blame * share)
@@ -233,6 +235,16 @@ impl<'a> Flow<'a> {
             self.calls_to(place).map(|call| call.errors.rise().min(call.rate.rise())).sum();
         // Twice the load is enough to be the whole reason.
         (2.0 * (1.0 - 1.0 / growth)).min(1.0) * (1.0 - ratio(asked_again, risen).min(1.0))
+    }
+
+    fn rush(&self) -> f64 {
+        let sum = |of: fn(&Service) -> f64| self.facts.services.iter().map(of).sum::<f64>();
+        let pair = Pair {
+            before: sum(|service| service.outside.before),
+            after: sum(|service| service.outside.after),
+        };
+        let growth = pair.growth();
+        if growth < LEAST_GROWTH { 1.0 } else { growth }
     }
 
     /// Moves blame for load from a service to whoever asks it more often.

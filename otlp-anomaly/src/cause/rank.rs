@@ -159,6 +159,8 @@ const NONE_WEIGHT: f64 = 0.15;
 const HALF_SURE_SLOWNESS: f64 = 0.05;
 /// Errors, as a share of all requests from outside, likewise.
 const HALF_SURE_ERRORS: f64 = 0.01;
+/// What a growth of traffic from outside counts, at the most.
+const RUSH_WEIGHT: f64 = 0.5;
 /// What a change near the onset adds to the score, flat and as a share.
 const CHANGE_BONUS: (f64, f64) = (0.05, 0.5);
 
@@ -196,7 +198,12 @@ impl Analyzer {
             cause.evidence.extend(changes.into_iter().cloned().map(Evidence::Change));
             causes.push(cause);
         }
-        let from_outside = scale.contributions(&blames.outside, false);
+        let mut from_outside = scale.contributions(&blames.outside, false);
+        if blames.rush > 1.0 {
+            // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
+            let weight = RUSH_WEIGHT * (1.0 - 1.0 / blames.rush);
+            from_outside.push(Contribution { source: Source::Load, weight });
+        }
         if let Some(mut cause) = self.cause(Subject::System, from_outside) {
             cause.evidence.push(outside_shift(&facts, case.onset));
             causes.push(cause);
