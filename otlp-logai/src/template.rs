@@ -225,9 +225,8 @@ impl TemplateMiner {
         }
         let mut variable = vec![false; line.len()];
         for (at, (place, token)) in variable.iter_mut().zip(line).enumerate() {
-            let word_at = |template: &&&Template| {
-                template.slots.get(at).is_some_and(|slot| slot.class == Class::Plain)
-            };
+            let word_at =
+                |template: &&&Template| template.slots.get(at).is_some_and(|slot| slot.class == Class::Plain);
             let mut words: HashSet<&str> = HashSet::from([token.text]);
             let seen = siblings.iter().filter(word_at).filter_map(|template| template.slots.get(at));
             words.extend(seen.map(|slot| &*slot.text));

@@ -43,7 +43,8 @@ fn core_of(word: &str) -> (usize, usize) {
     let closing = [')', ']', '}', '>', '"', '\'', '`', ',', ';', ':', '.', '!', '?', '='];
     let start = word.len() - word.trim_start_matches(opening).len();
     // IPv6 addresses may begin with two colons.
-    let start = if word.get(..start).is_some_and(|prefix| prefix.ends_with("::")) { start - 2 } else { start };
+    let start =
+        if word.get(..start).is_some_and(|prefix| prefix.ends_with("::")) { start - 2 } else { start };
     let end = word.trim_end_matches(closing).len().max(start);
     (start, end)
 }
@@ -127,8 +128,8 @@ fn is_exponent(text: &str) -> bool {
 
 const UNITS: [&str; 34] = [
     "%", "ns", "us", "µs", "ms", "s", "sec", "secs", "second", "seconds", "m", "min", "mins", "minutes", "h",
-    "hours", "d", "days", "b", "byte", "bytes", "k", "kb", "kib", "mb", "mib", "gb", "gib", "tb", "tib", "hz",
-    "mhz", "ghz", "x",
+    "hours", "d", "days", "b", "byte", "bytes", "k", "kb", "kib", "mb", "mib", "gb", "gib", "tb", "tib",
+    "hz", "mhz", "ghz", "x",
 ];
 
 /// True for the units that go with numbers, such as `ms` and `bytes`.
@@ -165,7 +166,11 @@ fn is_time(bytes: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b':' | b'-' | b'/' | b'.' | b',');
     let marks = bytes.iter().filter(|byte| matches!(byte, b'T' | b'Z')).count();
     let others = bytes.iter().filter(|byte| !allowed(byte)).count();
-    bytes.first().is_some_and(u8::is_ascii_digit) && separators >= 1 && digits >= 3 && others == marks && marks <= 2
+    bytes.first().is_some_and(u8::is_ascii_digit)
+        && separators >= 1
+        && digits >= 3
+        && others == marks
+        && marks <= 2
 }
 
 /// `0x1f`, or at least four hexadecimal digits of which one is a digit and one a letter.

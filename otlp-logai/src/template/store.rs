@@ -129,9 +129,8 @@ impl Slot {
     }
 }
 
-const MASKS: [&str; 11] = [
-    "<num>", "<hex>", "<ip>", "<id>", "<uuid>", "<path>", "<url>", "<time>", "<host>", "<text>", ANY,
-];
+const MASKS: [&str; 11] =
+    ["<num>", "<hex>", "<ip>", "<id>", "<uuid>", "<path>", "<url>", "<time>", "<host>", "<text>", ANY];
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

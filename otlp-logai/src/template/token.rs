@@ -124,7 +124,8 @@ impl Tokens {
 
     /// True where the token before the last is a number with a unit.
     fn restates(&self, start: usize) -> bool {
-        let before = self.spans.len().checked_sub(3).and_then(|at| self.spans.get(at)).map_or(0, |span| span.end);
+        let before =
+            self.spans.len().checked_sub(3).and_then(|at| self.spans.get(at)).map_or(0, |span| span.end);
         self.text.get(before..start).is_some_and(|text| text.starts_with("<num> "))
     }
 }
@@ -134,7 +135,8 @@ fn word_len(rest: &str) -> usize {
     let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let Some(quote) = rest.get(..end).and_then(|word| word.find("=\"")) else { return end };
     let inner = quote + 2;
-    let closing = rest.get(inner..).unwrap_or_default().bytes().take(MAX_QUOTED).position(|byte| byte == b'"');
+    let closing =
+        rest.get(inner..).unwrap_or_default().bytes().take(MAX_QUOTED).position(|byte| byte == b'"');
     match closing {
         Some(closing) if inner + closing >= end => {
             let after = inner + closing + 1;
@@ -193,7 +195,14 @@ mod tests {
     fn keys_stand_apart_from_their_values() {
         let line = "request_id=4f2a.. charge declined amount=1299 reason=issuer_timeout";
         let expected = [
-            "request_id=", "+<hex>..", "charge", "declined", "amount=", "+<num>", "reason=", "+issuer_timeout",
+            "request_id=",
+            "+<hex>..",
+            "charge",
+            "declined",
+            "amount=",
+            "+<num>",
+            "reason=",
+            "+issuer_timeout",
         ];
         assert_eq!(cut(line), expected);
         assert_eq!(cut("uid=0,euid=7"), ["uid=", "+<num>", "+,euid=", "+<num>"]);
