@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod change;
+pub mod context;
 pub mod error;
 pub mod finding;
 pub mod id;
