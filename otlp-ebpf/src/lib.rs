@@ -1,10 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+pub mod account;
+mod connection;
 pub mod error;
-pub mod id;
-pub mod limits;
+mod id;
+pub mod join;
+mod limits;
+mod pair;
 pub mod parse;
+pub mod resolve;
+mod service;
+mod span;
 
+pub use account::Account;
+pub use connection::{Connection, Ending};
 pub use error::{Error, ErrorKind, Result};
 pub use id::IdSource;
 pub use limits::Limits;
+pub use service::Service;
+pub use span::Ends;

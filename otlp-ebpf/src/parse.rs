@@ -136,6 +136,8 @@ pub enum Event<'a> {
         /// Why they were refused, and where.
         error: ParseError,
     },
+    /// From here on neither direction is of this protocol (an upgrade, a tunnel, Redis `MONITOR`).
+    Left,
     /// Bytes that belong to no message: refused, skipped while looking for the next one, or after an upgrade.
     Unparsed {
         /// Which way they travelled.

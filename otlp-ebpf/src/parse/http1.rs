@@ -307,6 +307,7 @@ impl Http1 {
     }
 
     fn become_opaque(&mut self, on: Emit<'_>) {
+        on(Event::Left);
         for side in [&mut self.request, &mut self.response] {
             side.forget(on);
             side.state = State::Opaque;

@@ -170,6 +170,7 @@ impl Parser for Redis {
         match chunk.direction {
             Direction::ToServer => {
                 if self.requests.feed(&chunk, on) {
+                    on(Event::Left);
                     self.replies.become_opaque(on);
                 }
             }

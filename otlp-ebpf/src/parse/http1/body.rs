@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn bare_line_feeds_end_lines_too() {
-        assert_eq!(run(b"1\nx\n0\n\n", 3), Ok((8, 1, true)));
+        assert_eq!(run(b"1\nx\n0\n\n", 3), Ok((7, 1, true)));
     }
 
     #[test]
