@@ -119,7 +119,7 @@ fn an_upgrade_passes_both_directions_over() {
         ('<', "HTTP/1.1 200 OK\r\n\r\n"),
     ]);
     assert_eq!(told.events[2..], ["response 101 1.1 0 Complete", "Left"]);
-    assert_eq!(told.unparsed, [27, 21]);
+    assert_eq!(told.unparsed, [26, 21]);
 }
 
 #[test]

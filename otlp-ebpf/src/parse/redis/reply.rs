@@ -255,7 +255,7 @@ impl Replies {
             Value::Is(count) => {
                 let each = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
                 let count = u64::try_from(count).map_err(|_| ParseErrorKind::RespNumber)?;
-                Some(count.checked_mul(each).ok_or(ParseErrorKind::RespNumber)?)
+                Some(count.saturating_mul(each))
             }
         };
         self.state = State::Type;

@@ -319,31 +319,43 @@ impl Requests {
         }
         let Some(&byte) = bytes.first() else { return 0 };
         self.candidate.push(byte);
-        match beginning(&self.candidate) {
-            Some(false) => {}
-            Some(true) => {
-                let candidate = std::mem::take(&mut self.candidate);
-                // One byte of it is counted by the caller.
-                self.offset -= wide(candidate.len() - 1);
-                self.state = State::Between;
-                self.begin(b'*', time);
-                for byte in &candidate {
-                    if let Err(kind) = self.control(*byte) {
-                        // A length above the limit; nothing else in it can be refused.
-                        self.refuse(kind, on);
-                        on(Event::Unparsed { direction: Direction::ToServer, bytes: wide(candidate.len()) });
-                        break;
+        loop {
+            match beginning(&self.candidate) {
+                Some(false) => return 1,
+                Some(true) => break,
+                None => {
+                    let line = memchr(b'\n', &self.candidate).map(|at| at + 1);
+                    let dropped = line.unwrap_or(self.candidate.len());
+                    on(Event::Unparsed { direction: Direction::ToServer, bytes: wide(dropped) });
+                    self.candidate.drain(..dropped);
+                    if line.is_none() {
+                        self.state = State::Search { at_line: false };
+                        return 1;
                     }
                 }
-                self.offset += wide(candidate.len() - 1);
-            }
-            None => {
-                on(Event::Unparsed { direction: Direction::ToServer, bytes: wide(self.candidate.len()) });
-                self.candidate.clear();
-                self.state = State::Search { at_line: byte == b'\n' };
             }
         }
+        self.resume(time, on);
         1
+    }
+
+    /// Takes what was looked for: the beginning of a command, of which the caller has yet to count one byte.
+    fn resume(&mut self, time: UnixNanos, on: Emit<'_>) {
+        let found = std::mem::take(&mut self.candidate);
+        let before = wide(found.len()) - 1;
+        self.offset -= before;
+        self.state = State::Between;
+        self.begin(b'*', time);
+        for byte in &found {
+            if let Err(kind) = self.control(*byte) {
+                // A length above the limit; nothing else in it can be refused.
+                self.refuse(kind, on);
+                on(Event::Unparsed { direction: Direction::ToServer, bytes: wide(found.len()) });
+                self.state = State::Search { at_line: true };
+                break;
+            }
+        }
+        self.offset += before;
     }
 
     fn skip(&mut self, missing: u64, on: Emit<'_>) {
