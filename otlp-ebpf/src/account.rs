@@ -1,6 +1,6 @@
 //! Exact counts of what was seen and what became of it.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 /// The account of one connection or of a tap.
 ///
@@ -51,6 +51,12 @@ macro_rules! counts {
             #[must_use]
             pub const fn total(&self) -> u64 {
                 0 $(+ self.$field)*
+            }
+        }
+
+        impl SubAssign for $name {
+            fn sub_assign(&mut self, other: Self) {
+                $(self.$field -= other.$field;)*
             }
         }
 
@@ -142,5 +148,24 @@ impl AddAssign for Account {
         self.unparsed_to_client += other.unparsed_to_client;
         self.refused += other.refused;
         self.join += other.join;
+    }
+}
+
+impl SubAssign for Account {
+    /// Takes away what was added before; panics in debug builds where it was not.
+    fn sub_assign(&mut self, other: Self) {
+        self.requests -= other.requests;
+        self.spans -= other.spans;
+        self.in_progress -= other.in_progress;
+        self.lost -= other.lost;
+        self.responses -= other.responses;
+        self.paired -= other.paired;
+        self.unpaired -= other.unpaired;
+        self.interim -= other.interim;
+        self.pushes -= other.pushes;
+        self.unparsed_to_server -= other.unparsed_to_server;
+        self.unparsed_to_client -= other.unparsed_to_client;
+        self.refused -= other.refused;
+        self.join -= other.join;
     }
 }

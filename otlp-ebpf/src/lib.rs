@@ -11,6 +11,8 @@ pub mod parse;
 pub mod resolve;
 mod service;
 mod span;
+#[cfg(feature = "tap")]
+pub mod tap;
 
 pub use account::Account;
 pub use connection::{Connection, Ending};

@@ -1,4 +1,10 @@
 //! From bytes to spans: golden spans, exact accounts at every instant, no span with another's response.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "clippy.toml allows them in tests, but knows no helpers of tests"
+)]
 
 mod stream;
 

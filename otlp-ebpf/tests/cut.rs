@@ -1,4 +1,10 @@
 //! Wherever the stream is cut, the events are the same; no input makes a parser panic or hold more than it may.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "clippy.toml allows them in tests, but knows no helpers of tests"
+)]
 
 mod stream;
 

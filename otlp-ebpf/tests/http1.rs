@@ -1,4 +1,10 @@
 //! HTTP/1 as the parser tells it, case by case of RFC 9112. Each case is also fed a byte at a time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "clippy.toml allows them in tests, but knows no helpers of tests"
+)]
 
 mod stream;
 

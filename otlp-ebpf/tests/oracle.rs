@@ -1,5 +1,11 @@
 //! The parsers agree with others on whole messages: `redis-protocol` on RESP, `httparse` and a body reader that
 //! has everything in memory on HTTP/1.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "clippy.toml allows them in tests, but knows no helpers of tests"
+)]
 
 mod stream;
 

@@ -1,4 +1,10 @@
 //! RESP2 and RESP3 as the parser tells them. Each case is also fed a byte at a time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "clippy.toml allows them in tests, but knows no helpers of tests"
+)]
 
 mod stream;
 
