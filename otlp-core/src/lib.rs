@@ -6,6 +6,7 @@ pub mod change;
 #[cfg(feature = "gzip")]
 pub mod compress;
 pub mod encode;
+pub mod context;
 pub mod error;
 pub mod finding;
 pub mod id;
