@@ -253,10 +253,9 @@ impl Tail {
             mean += width * log_mean(here, above);
             weighted += width * log_mean(here * here, above * above) / 2.0;
         }
-        if mean - 2.0 * weighted <= 1e-9 {
-            return None;
-        }
-        let met = (2.0 - mean / (mean - 2.0 * weighted)).clamp(-0.5, 0.9);
+        let apart = mean - 2.0 * weighted;
+        // Where all ends within a rung there is no tail to speak of: as short a one as is believed.
+        let met = if apart > 1e-9 { (2.0 - mean / apart).clamp(-0.5, 0.9) } else { -0.5 };
         let (certain, prior_certain) = (all * 0.75, 1.0 / (SHAPE_SIGMA * SHAPE_SIGMA));
         let shape = (met * certain + PRIOR.shape * prior_certain) / (certain + prior_certain);
         Some(Pareto { base: level(base), rate: all / seen, scale: mean * (1.0 - shape), shape })
