@@ -84,7 +84,7 @@ impl Default for Budget {
 /// use otlp_anomaly::score::{Budget, Tail};
 /// let mut tail = Tail::new(Budget::per_windows(1.0, 1_000)?, 3);
 /// let before = tail.threshold();
-/// (0..10_000_u32).for_each(|i| tail.observe(f64::from(i % 100) / 50.0));
+/// (0..10_000_u32).for_each(|i| tail.observe(f64::from(i % 100) / 100.0));
 /// assert!(tail.threshold() < before);
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
@@ -239,7 +239,8 @@ impl Tail {
     /// Fits the tail over the highest rung that enough clusters reached.
     fn fit(&self) -> Option<Pareto> {
         let seen = to_f64(self.windows);
-        let wanted = (seen * 0.05).clamp(10.0, 150.0);
+        let most = self.clusters.iter().max().copied().map_or(0.0, f64::from);
+        let wanted = (seen * 0.05).min(most * 0.5).clamp(10.0, 150.0);
         let base = self.clusters.iter().rposition(|&clusters| f64::from(clusters) >= wanted)?;
         let reached = self.clusters.get(base..)?;
         let all = f64::from(*reached.first()?);
@@ -252,10 +253,9 @@ impl Tail {
             mean += width * log_mean(here, above);
             weighted += width * log_mean(here * here, above * above) / 2.0;
         }
-        if mean - 2.0 * weighted <= 1e-9 {
-            return None;
-        }
-        let met = (2.0 - mean / (mean - 2.0 * weighted)).clamp(-0.5, 0.9);
+        let apart = mean - 2.0 * weighted;
+        // Where all ends within a rung there is no tail to speak of: as short a one as is believed.
+        let met = if apart > 1e-9 { (2.0 - mean / apart).clamp(-0.5, 0.9) } else { -0.5 };
         let (certain, prior_certain) = (all * 0.75, 1.0 / (SHAPE_SIGMA * SHAPE_SIGMA));
         let shape = (met * certain + PRIOR.shape * prior_certain) / (certain + prior_certain);
         Some(Pareto { base: level(base), rate: all / seen, scale: mean * (1.0 - shape), shape })

@@ -12,7 +12,7 @@ use otlp_anomaly::detect::Metric;
 use otlp_core::UnixNanos;
 use otlp_core::change::{Change, ChangeKind};
 use otlp_core::finding::{Evidence, Severity};
-use shop::{Fault, Outcome, SERVICES, START_SECS, Scenario, investigate, simulate};
+use shop::{Fault, Outcome, SERVICES, Scenario, investigate, simulate};
 
 fn run(scenario: &Scenario) -> Outcome {
     investigate(&simulate(scenario), &[])
@@ -69,11 +69,11 @@ fn each_service_that_fails_is_noticed_and_comes_first() {
 
 #[test]
 fn a_healthy_shop_raises_no_alarm_and_has_no_cause() {
-    for seed in 21..24 {
-        let scenario = Scenario { seconds: 30.0, hiccups_per_sec: 2.0, ..Scenario::new(seed, Fault::None) };
+    for seed in 21..23 {
+        let scenario = Scenario { seconds: 24.0, hiccups_per_sec: 2.0, ..Scenario::new(seed, Fault::None) };
         let outcome = run(&scenario);
         assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
-        let onset = UnixNanos::from_millis(1_015_000);
+        let onset = UnixNanos::from_millis(1_012_000);
         let case = Case { onset, services: &[], changes: &[] };
         let ranking = Analyzer::default().explain(&outcome.history, &case, outcome.end);
         assert!(ranking.is_none(), "{ranking:#?}");
@@ -87,7 +87,7 @@ fn a_healthy_shop_raises_no_alarm_and_has_no_cause() {
 fn a_machine_that_is_busy_for_a_moment_is_nobodys_fault() {
     let outcome = run(&Scenario::new(31, Fault::Busy(1.8)));
     assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
-    let onset = UnixNanos::from_millis(1_012_500);
+    let onset = UnixNanos::from_millis(1_010_500);
     let case = Case { onset, services: &[], changes: &[] };
     let ranking = Analyzer::default().explain(&outcome.history, &case, onset + Duration::from_secs(4));
     assert!(ranking.is_none(), "{ranking:#?}");
@@ -106,7 +106,7 @@ fn eight_clean_seconds_are_enough() {
 #[test]
 fn a_caller_whose_workers_wait_for_a_slow_callee_is_not_blamed() {
     let mut scenario = Scenario::new(51, Fault::Slow("db", 30.0));
-    scenario.workers.insert("inventory", 5);
+    scenario.workers.insert("inventory", 4);
     let outcome = assert_blames(&scenario, "db");
     // The caller's own time grew too, and by more than the callee's: it queues.
     let since = scenario.fault_time();
@@ -234,5 +234,4 @@ fn over_many_seeds_nothing_healthy_alarms_and_the_cause_is_first() {
         first += u32::from(outcome.top() == Some(service));
     }
     assert!(first >= 47, "{first} of 48");
-    assert!(START_SECS > 0.0);
 }

@@ -45,6 +45,10 @@ pub enum Direction {
     Both,
 }
 
+/// Values beyond this count as no numbers: their squares would be none.
+const LARGEST: f64 = 1e150;
+/// Deviations beyond this are all the same.
+const LARGEST_DEVIATION: f64 = 1e9;
 /// Most values kept of the near past and of the warm-up.
 const RING: usize = 8;
 const WARMUP: usize = 32;
@@ -169,7 +173,7 @@ pub enum State {
     Ended,
     /// The alarm ends because it went on for so long that the level is learned anew.
     Relearned,
-    /// The value is no number and was left out.
+    /// The value is no number, or one beyond 10^150, and was left out.
     Invalid,
 }
 
@@ -189,7 +193,7 @@ pub enum State {
 /// ```
 /// use otlp_anomaly::detect::{DetectorConfig, Point, State};
 /// let mut detector = DetectorConfig::new().build()?;
-/// let series = [10.0, 10.4, 9.8, 10.1, 10.0, 10.2, 9.9, 10.1, 31.0, 30.0];
+/// let series = [10.0, 10.4, 9.8, 10.1, 10.0, 10.2, 9.9, 10.1, 18.0, 19.0];
 /// let verdicts: Vec<_> = series.iter().map(|&value| detector.observe(Point::new(value))).collect();
 /// assert_eq!(verdicts[8].state, State::Usual);
 /// assert_eq!(verdicts[9].state, State::Raised { since: 1 });
@@ -245,8 +249,8 @@ impl Detector {
 
     /// Takes the next window.
     pub fn observe(&mut self, point: Point) -> Verdict {
-        let finite = [point.value, point.standard_error].iter().all(|value| value.is_finite());
-        if !finite || point.standard_error < 0.0 {
+        let is_usable = point.value.abs() <= LARGEST && (0.0..=LARGEST).contains(&point.standard_error);
+        if !is_usable {
             self.invalid += 1;
             return self.verdict(State::Invalid, self.level, (0.0, 0.0));
         }
@@ -255,7 +259,7 @@ impl Detector {
         }
         let expected = self.level;
         let spread = (self.variance + point.standard_error * point.standard_error).sqrt();
-        let deviation = (point.value - expected) / spread;
+        let deviation = ((point.value - expected) / spread).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
         let score = self.score(point, deviation);
         // The tail learns from what the series does, whether or not that matters to anybody.
         self.tail.observe(score.0);

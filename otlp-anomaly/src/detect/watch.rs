@@ -429,6 +429,9 @@ fn measure(metric: Metric, row: &FeatureRow) -> Option<Point> {
 /// The logarithm of a quantile and half the distance between the order statistics one standard error to
 /// either side of it, which needs no idea of how latencies are distributed.
 fn quantile(row: &FeatureRow, q: f64) -> Option<(f64, f64)> {
+    if row.latency.is_empty() {
+        return None;
+    }
     let count = to_f64(row.latency.count());
     let log = |rank: f64| Some(Scale::Log.to(row.latency.value_at(floor(rank.clamp(0.0, count - 1.0)))?));
     let step = (count * q * (1.0 - q)).sqrt();

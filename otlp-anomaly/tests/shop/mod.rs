@@ -59,9 +59,9 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     pub(crate) fn new(seed: u64, fault: Fault) -> Self {
-        let fault_after = 12.4;
-        let workers = SERVICES.map(|service| (service, 64)).into();
-        Self { seed, seconds: 18.0, fault_after, fault, rate: 150.0, hiccups_per_sec: 0.5, workers }
+        let fault_after = 10.4;
+        let workers = SERVICES.map(|service| (service, 24)).into();
+        Self { seed, seconds: 14.5, fault_after, fault, rate: 120.0, hiccups_per_sec: 0.5, workers }
     }
 
     pub(crate) fn fault_time(&self) -> UnixNanos {
@@ -152,7 +152,7 @@ impl Simulation {
         }
         now = self.work(service, now, 0.5);
         self.free_at[service][worker] = now;
-        self.record(service, (at, now), span, caller, well);
+        self.record((service, span), (at, now), caller, well);
         (now, well)
     }
 
@@ -228,7 +228,7 @@ impl Simulation {
         end
     }
 
-    fn record(&mut self, service: usize, (from, until): (f64, f64), id: u64, caller: Caller, well: bool) {
+    fn record(&mut self, (service, id): (usize, u64), (from, until): (f64, f64), caller: Caller, well: bool) {
         // Redis has no headers: now and then more than one request is in flight and the parent is not known.
         let is_lost = service == 4 && self.chance.chance(0.3);
         let trace = if is_lost { id | 1 << 60 } else { caller.trace };
