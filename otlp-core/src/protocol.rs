@@ -5,7 +5,6 @@
 //! fuzzed and model-checked as it ships.
 
 pub mod export;
-pub mod partial;
 pub mod retry;
 mod signal;
 pub mod status;

@@ -36,9 +36,9 @@ use self::ledger::Ledger;
 use self::timeline::Timeline;
 use self::trace::Trace;
 use super::Signal;
-use super::partial::PartialSuccess;
 use super::status::{Class, classify};
 use crate::UnixNanos;
+use crate::record::ExportResponse;
 use crate::stats::Stats;
 
 pub use config::{Bounds, DropPolicy, ExporterConfig};
@@ -344,7 +344,11 @@ impl Exporter {
         });
         match outcome {
             Outcome::Accepted => self.export(at, id, &entry, None),
-            Outcome::Partial(partial) => self.export(at, id, &entry, Some(partial)),
+            Outcome::Partial(response) => self.export(at, id, &entry, Some(response)),
+            Outcome::Unread => {
+                self.ledger.counters.unread += 1;
+                self.export(at, id, &entry, None)
+            }
             Outcome::Refused { code, retry_after, message } => match classify(code) {
                 Class::Retryable => self.retry(settled, entry, retry_after),
                 Class::Success | Class::Final => {
@@ -364,19 +368,19 @@ impl Exporter {
         at: UnixNanos,
         id: RequestId,
         entry: &Entry,
-        partial: Option<PartialSuccess>,
+        response: Option<ExportResponse>,
     ) -> Verdict {
         // A receiver cannot refuse more than it was sent.
-        let claimed = partial.as_ref().map_or(0, |partial| partial.rejected);
+        let claimed = response.as_ref().map_or(0, |response| response.rejected);
         let rejected = u32::try_from(claimed).unwrap_or(u32::MAX).min(entry.records);
         let exported = entry.records - rejected;
         self.bytes -= entry.body.len();
         self.ledger.export(exported);
         self.ledger.reject(rejected);
         self.record(TraceEvent::Exported { request: id, records: exported, rejected, at });
-        let Some(partial) = partial else { return Verdict::Exported { records: exported } };
+        let Some(response) = response else { return Verdict::Exported { records: exported } };
         self.ledger.counters.partial += 1;
-        Verdict::Partial { exported, partial: PartialSuccess { rejected: rejected.into(), ..partial } }
+        Verdict::Partial { exported, response: ExportResponse { rejected: rejected.into(), ..response } }
     }
 
     fn retry(&mut self, settled: Settled, mut entry: Entry, retry_after: Option<Duration>) -> Verdict {

@@ -1,9 +1,9 @@
-//! The answer to a refused request: HTTP status codes and the `google.rpc.Status` body.
+//! What an HTTP answer means: status codes, `Retry-After`, and the protobuf body.
 
-use bytes::Bytes;
-
-use crate::error::DecodeError;
-use crate::wire::{Reader, Region, Writer};
+use crate::protocol::export::Outcome;
+use crate::protocol::retry::parse_retry_after;
+use crate::view::{ExportResponseView, RpcStatusView};
+use crate::{Limits, UnixNanos};
 
 /// What an HTTP status code means to an exporter (OTLP 1.x, "OTLP/HTTP Response").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,82 +33,85 @@ pub const fn classify(code: u16) -> Class {
     }
 }
 
-/// A `google.rpc.Status`, without its details: the body of every error answer of OTLP/HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Status {
-    /// A gRPC status code, 0 to 16.
-    pub code: i32,
-    /// For a developer to read.
-    pub message: String,
-}
-
-const CODE: u32 = 1;
-const MESSAGE: u32 = 2;
-
-impl Status {
-    /// The status for an HTTP answer of `http`, with the gRPC code that stands closest to it.
-    #[must_use]
-    pub fn for_http(http: u16, message: impl Into<String>) -> Self {
-        let code = match http {
-            400 | 404 | 405 | 415 => 3,
-            401 => 16,
-            403 => 7,
-            408 | 504 => 4,
-            413 | 429 => 8,
-            501 => 12,
-            502 | 503 => 14,
-            _ => 13,
-        };
-        Self { code, message: message.into() }
-    }
-
-    /// Reads a status; its details and unknown fields are skipped. Copies the message.
-    ///
-    /// ```
-    /// use otlp_core::protocol::status::Status;
-    /// let status = Status::for_http(503, "busy");
-    /// assert_eq!(Status::decode(&status.encode())?, status);
-    /// # Ok::<(), otlp_core::DecodeError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Where the bytes are not such a message.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let mut status = Self::default();
-        let mut reader = Reader::new(Region::new(body));
-        while let Some(field) = reader.next_field()? {
-            match field.number {
-                CODE => status.code = low_half(field.varint()?),
-                MESSAGE => field.str()?.clone_into(&mut status.message),
-                _ => {}
-            }
-        }
-        Ok(status)
-    }
-
-    /// Writes the status.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let mut writer = Writer::with_capacity(self.message.len() + 24);
-        if !self.message.is_empty() {
-            writer.str(MESSAGE, &self.message);
-        }
-        if self.code != 0 {
-            writer.int(CODE, self.code.into());
-        }
-        writer.into_bytes()
+/// The code of `google.rpc.Code` that stands closest to an HTTP status, for the body of an error answer.
+#[must_use]
+pub const fn rpc_code(http: u16) -> i32 {
+    match http {
+        200..=299 => 0,
+        401 => 16,
+        403 => 7,
+        408 | 504 => 4,
+        413 | 429 => 8,
+        400..=499 => 3,
+        501 => 12,
+        502 | 503 => 14,
+        _ => 13,
     }
 }
 
-/// An `int32` as protobuf reads it: the low four bytes of the varint.
-#[expect(clippy::cast_possible_truncation, reason = "protobuf truncates an int32 to its low half")]
-const fn low_half(raw: u64) -> i32 {
-    (raw as u32).cast_signed()
+/// A complete HTTP answer, as the driver received it.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::UnixNanos;
+/// use otlp_core::protocol::export::Outcome;
+/// use otlp_core::protocol::status::HttpAnswer;
+/// let answer = HttpAnswer { code: 503, retry_after: Some("2"), body: b"\x08\x0e\x12\x04busy" };
+/// let outcome = answer.outcome(UnixNanos::from_secs(1_700_000_000));
+/// let retry_after = Some(Duration::from_secs(2));
+/// assert_eq!(outcome, Outcome::Refused { code: 503, retry_after, message: "busy".into() });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete: what OTLP/HTTP reads of an answer")]
+pub struct HttpAnswer<'a> {
+    /// The status code.
+    pub code: u16,
+    /// The value of the header `Retry-After`, where it came.
+    pub retry_after: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// Answers are small; what passes these is no message of a receiver.
+const LIMITS: Limits = Limits::DEFAULT.max_message_bytes(4 << 20).max_string_bytes(64 << 10);
+
+impl HttpAnswer<'_> {
+    /// Reads the answer. `now` is wall-clock time, against which a date in `Retry-After` is held.
+    ///
+    /// The status code alone decides whether the request was taken. A body that cannot be read leaves a
+    /// 2xx a success ([`Outcome::Unread`]) and an error answer without words; a `Retry-After` that cannot
+    /// be read is as none.
+    #[must_use]
+    pub fn outcome(&self, now: UnixNanos) -> Outcome {
+        if classify(self.code) == Class::Success {
+            return match ExportResponseView::parse(self.body, &LIMITS).map(|view| view.to_record()) {
+                Ok(response) if response.is_full_success() => Outcome::Accepted,
+                Ok(response) => Outcome::Partial(response),
+                Err(_) => Outcome::Unread,
+            };
+        }
+        let message = RpcStatusView::parse(self.body, &LIMITS).map(|status| status.message().to_owned());
+        Outcome::Refused {
+            code: self.code,
+            retry_after: self.retry_after.and_then(|value| parse_retry_after(value, now).ok()),
+            message: message.unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::encode::Encode;
+    use crate::record::{ExportResponse, RpcStatus};
+
+    const NOW: UnixNanos = UnixNanos::from_secs(784_111_770);
+
+    fn outcome(code: u16, retry_after: Option<&str>, body: &[u8]) -> Outcome {
+        HttpAnswer { code, retry_after, body }.outcome(NOW)
+    }
 
     #[test]
     fn the_retryable_set_is_exactly_four_codes() {
@@ -118,19 +121,32 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_code_survives_the_round_trip() {
-        let status = Status { code: -7, message: String::new() };
-        assert_eq!(Status::decode(&status.encode()), Ok(status));
+    fn every_error_status_has_an_rpc_code_that_is_an_error() {
+        assert!((300..=999).all(|http| (1..=16).contains(&rpc_code(http))));
+        assert_eq!([400, 413, 429, 503].map(rpc_code), [3, 8, 8, 14]);
     }
 
     #[test]
-    fn details_are_skipped_and_a_cut_body_is_refused() {
-        let mut writer = Writer::new();
-        writer.message(3, |any| any.str(1, "type.example/x"));
-        writer.str(2, "busy");
-        writer.varint(1, 14);
-        let body = writer.into_bytes();
-        assert_eq!(Status::decode(&body), Ok(Status { code: 14, message: "busy".into() }));
-        assert!(Status::decode(&body[..5]).is_err());
+    fn a_success_is_full_partial_or_unread() {
+        assert_eq!(outcome(200, None, b""), Outcome::Accepted);
+        let partial = ExportResponse::partial(3, "too old");
+        assert_eq!(outcome(200, None, &partial.encode_to_bytes()), Outcome::Partial(partial));
+        assert_eq!(outcome(202, None, b"{\"partialSuccess\":{}}"), Outcome::Unread);
+    }
+
+    #[test]
+    fn a_refusal_carries_the_wait_in_both_forms_and_the_receivers_words() {
+        let body = RpcStatus { code: 8, message: "quota".into() }.encode_to_bytes();
+        for (value, wait) in [("7", Some(7)), ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)), ("soon", None)] {
+            let retry_after = wait.map(Duration::from_secs);
+            let expected = Outcome::Refused { code: 429, retry_after, message: "quota".into() };
+            assert_eq!(outcome(429, Some(value), &body), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_error_page_in_html_is_a_refusal_without_words() {
+        let expected = Outcome::Refused { code: 502, retry_after: None, message: String::new() };
+        assert_eq!(outcome(502, None, b"<html>Bad Gateway</html>"), expected);
     }
 }

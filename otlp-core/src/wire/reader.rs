@@ -29,6 +29,12 @@ impl<'a> Region<'a> {
     pub const fn offset(&self) -> usize {
         self.offset
     }
+
+    /// The part from `offset` of the whole message on; empty where that lies behind the end.
+    pub(crate) fn tail(&self, offset: usize) -> Self {
+        let skip = offset.saturating_sub(self.offset).min(self.bytes.len());
+        Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
+    }
 }
 
 /// A field's value as it lies on the wire.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use otlp_core::UnixNanos;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{Command, Exporter, Outcome, Request};
-use otlp_core::protocol::partial::PartialSuccess;
+use otlp_core::record::ExportResponse;
 
 use super::{Action, Env, Message, Reply, State, Wake};
 use crate::conform::Monitor;
@@ -131,7 +131,7 @@ impl Env {
         };
         match reply {
             Reply::Accept => Outcome::Accepted,
-            Reply::Partial => Outcome::Partial(PartialSuccess { rejected: 1, message: String::new() }),
+            Reply::Partial => Outcome::Partial(ExportResponse { rejected: 1, message: String::new() }),
             Reply::Busy => refused(503, None),
             Reply::BusyFor => refused(429, Some(self.world.retry_after)),
             Reply::Refuse => refused(400, None),

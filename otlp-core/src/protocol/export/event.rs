@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::UnixNanos;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::Signal;
-use crate::protocol::partial::PartialSuccess;
+use crate::record::ExportResponse;
 use crate::stats::Stats;
 
 /// Names a request for as long as its exporter lives. Given in ascending order from 1.
@@ -79,8 +79,11 @@ pub struct Outgoing {
 pub enum Outcome {
     /// The receiver took everything.
     Accepted,
-    /// The receiver took all but some.
-    Partial(PartialSuccess),
+    /// The receiver took all but some, or has a warning.
+    Partial(ExportResponse),
+    /// The receiver answered 2xx with a body that is no export response. The status says that it took the
+    /// request, so it counts as exported; whether in part cannot be known.
+    Unread,
     /// The receiver answered with another HTTP status than 2xx.
     Refused {
         /// The status.
@@ -107,13 +110,13 @@ pub enum Verdict {
         /// All records of the request.
         records: u32,
     },
-    /// Done: the receiver has all records but those it refused. `exported + partial.rejected` is the
-    /// request's count, whatever the receiver claimed.
+    /// Done: the receiver has all records but those it refused. `exported + response.rejected` is the
+    /// request's count, whatever the receiver claimed. Never sent again.
     Partial {
         /// Records the receiver took.
         exported: u32,
         /// How many it refused, and why.
-        partial: PartialSuccess,
+        response: ExportResponse,
     },
     /// Done: the receiver refused the request for good.
     Rejected {
@@ -203,7 +206,7 @@ impl From<DropReason> for Error {
     }
 }
 
-/// What a shutdown came to.
+/// What a shutdown came to. What was done before it began is in `stats` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Report {

@@ -17,6 +17,8 @@ pub struct Counters {
     pub stale: u64,
     /// Requests that the receiver took in part.
     pub partial: u64,
+    /// Answers that said success with a body that could not be read.
+    pub unread: u64,
     /// Records dropped, by reason, in the order of [`DropReason::ALL`].
     dropped: [u64; DropReason::ALL.len()],
 }

@@ -136,14 +136,14 @@ fn a_partial_success_is_final_and_its_claim_is_held_to_what_was_sent() {
         let mut exporter = exporter(config());
         exporter.enqueue(NOW, request(10)).expect("room");
         let first = send(&mut exporter, NOW);
-        let claim = PartialSuccess { rejected: claimed, message: "quota".into() };
-        let Verdict::Partial { exported, partial } =
+        let claim = ExportResponse::partial(claimed, "quota");
+        let Verdict::Partial { exported, response } =
             exporter.on_outcome(NOW, 0, first, Outcome::Partial(claim))
         else {
             panic!("not partial")
         };
-        assert_eq!((u64::from(exported), partial.rejected), (10 - rejected, rejected));
-        assert_eq!(partial.message, "quota");
+        assert_eq!((u64::from(exported), response.rejected), (10 - rejected, rejected));
+        assert_eq!(response.message, "quota");
         assert_eq!(exporter.poll(NOW + SECOND * 50, 0), Command::Idle);
         account(&exporter, 10 - rejected, rejected, 0, 0);
     }
@@ -176,6 +176,16 @@ fn a_bad_answer_is_not_tried_again() {
     assert_eq!(verdict, Verdict::Dropped { records: 1, reason: DropReason::BadAnswer });
     assert_eq!(exporter.counters().dropped(DropReason::BadAnswer), 1);
     account(&exporter, 0, 0, 1, 0);
+}
+
+#[test]
+fn a_success_whose_body_cannot_be_read_is_a_success_and_counted() {
+    let mut exporter = exporter(config());
+    exporter.enqueue(NOW, request(2)).expect("room");
+    let first = send(&mut exporter, NOW);
+    assert_eq!(exporter.on_outcome(NOW, 0, first, Outcome::Unread), Verdict::Exported { records: 2 });
+    assert_eq!(exporter.counters().unread, 1);
+    account(&exporter, 2, 0, 0, 0);
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl TraceEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TraceOutcome {
-    /// Everything was taken.
+    /// Everything was taken, or nothing else was said.
     Accepted,
     /// All but `rejected` records were taken, as the receiver has it.
     Partial {
@@ -171,7 +171,7 @@ pub enum TraceOutcome {
 impl From<&Outcome> for TraceOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Accepted => Self::Accepted,
+            Outcome::Accepted | Outcome::Unread => Self::Accepted,
             Outcome::Partial(partial) => Self::Partial { rejected: partial.rejected },
             &Outcome::Refused { code, retry_after, .. } => Self::Refused { code, retry_after },
             Outcome::TimedOut => Self::TimedOut,
