@@ -3,7 +3,7 @@
 //! A state is the [`Exporter`] itself with what is under way and what the receiver has. Requests and answers are
 //! lost, connections break, answers come late or twice, receivers are busy, refuse, and take requests in part, at
 //! every instant; and every event that the exporter records on the way is held against
-//! [`ExportRetry`]. So an exploration that ends without a fault
+//! [`ExportRetry`](export_retry::ExportRetry). So an exploration that ends without a fault
 //! says that within these bounds the exporter does nothing that the model does not allow.
 //!
 //! ```

@@ -59,7 +59,7 @@ fn one_place_in_the_queue_for_two_requests_is_verified_too() {
 #[test]
 #[ignore = "long: millions of states"]
 fn larger_bounds_are_verified_too() {
-    let rules = Rules { max_in_flight: 2, max_attempts: 3, max_elapsed_ticks: 7, ..Rules::small() };
+    let rules = Rules { max_in_flight: 2, max_attempts: 3, max_elapsed_ticks: 5, ..Rules::small() };
     let report = explore(&ExportRetry::new(rules, World::default()));
     assert!(report.is_verified(), "{report}");
 }
