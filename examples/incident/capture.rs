@@ -60,7 +60,8 @@ impl Capture {
             let observed = Service::new(service.role.name(), Arc::clone(&ids))
                 .resource_attribute(KeyValue::new(semconv::PROCESS_PID, service.pid))
                 .join(Arc::clone(&join));
-            let config = TapConfig::new(any_port, service.address, observed).callers(Arc::clone(&callers) as _);
+            let config =
+                TapConfig::new(any_port, service.address, observed).callers(Arc::clone(&callers) as _);
             let outbox = Arc::new(Outbox::new(OUTBOX));
             let tap = Tap::start(config, Arc::clone(&outbox) as _)?;
             taps.insert(service.role, (tap, outbox));

@@ -10,7 +10,9 @@ use otlp_core::encode::Encode as _;
 use otlp_core::finding::Finding;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{Counters, ExporterConfig, RequestId, TraceEvent};
-use otlp_core::record::{LogsRequest, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, TracesRequest};
+use otlp_core::record::{
+    LogsRequest, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, TracesRequest,
+};
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
 use otlp_core::transport::http::{ClientConfig, Compression};

@@ -157,7 +157,11 @@ impl Inner {
             return Answer::accepted(records);
         }
         self.received.partial += u64::from(!refused.is_empty());
-        Answer::partial(records, rejected, format!("{} over quota, {undecodable} not readable", refused.len()))
+        Answer::partial(
+            records,
+            rejected,
+            format!("{} over quota, {undecodable} not readable", refused.len()),
+        )
     }
 }
 
@@ -189,7 +193,9 @@ mod tests {
         };
         let scope = ScopeSpans { spans: (first..first + spans).map(span).collect(), ..ScopeSpans::default() };
         let resource = Resource::service("db");
-        TracesRequest { resources: vec![ResourceSpans { resource, scopes: vec![scope], ..Default::default() }] }
+        TracesRequest {
+            resources: vec![ResourceSpans { resource, scopes: vec![scope], ..Default::default() }],
+        }
     }
 
     fn intake(name: &str) -> (Intake, std::sync::mpsc::Receiver<News>, std::path::PathBuf) {
@@ -216,10 +222,8 @@ mod tests {
         assert_eq!((account.busy, account.partial, account.duplicates), (1, 1, 0));
         assert_eq!(account.accepted["db"] + account.rejected["db"], sent);
         assert_eq!(account.rejected["db"], 3);
-        let handed_on: usize = received
-            .try_iter()
-            .map(|news| if let News::Spans(spans) = news { spans.len() } else { 0 })
-            .sum();
+        let handed_on: usize =
+            received.try_iter().map(|news| if let News::Spans(spans) = news { spans.len() } else { 0 }).sum();
         assert_eq!(u64::try_from(handed_on).unwrap(), account.accepted["db"]);
         std::fs::remove_dir_all(out).unwrap();
     }

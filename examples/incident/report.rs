@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use otlp_anomaly::cause::{Cause as RankedCause, Source};
 use otlp_anomaly::detect::Metric;
+use otlp_core::UnixNanos;
 use otlp_core::assemble::{ServiceGraph, Tally};
 use otlp_core::finding::{Evidence, Finding, Subject};
 use otlp_core::protocol::export::{TraceEvent, TraceOutcome};
-use otlp_core::UnixNanos;
 
 use crate::analysis::{Found, LogReading, Noticed, ProfileReading, WINDOW};
-use crate::{conformance, figure};
 use crate::flags::Flags;
 use crate::run::Outcome;
 use crate::shop::{Counts, Role};
 use crate::summary::{
-    Alarm, Balance, Cause, CitedLine, Contribution, Edge, Export, ExportEvent, FORMAT, Fault,
-    FunctionChange, Health, Incident, KeyFigures, LogFinding, Logs, Loss, NewTemplate, ProfileChange, Run, Service,
-    Shift, Summary, Timeline, Track, Unit, Version,
+    Alarm, Balance, Cause, CitedLine, Contribution, Edge, Export, ExportEvent, FORMAT, Fault, FunctionChange,
+    Health, Incident, KeyFigures, LogFinding, Logs, Loss, NewTemplate, ProfileChange, Run, Service, Shift,
+    Summary, Timeline, Track, Unit, Version,
 };
+use crate::{conformance, figure};
 
 /// The part of the clean time that is not shown as "before": connections are being opened.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
@@ -151,7 +151,9 @@ fn because(outcome: &Outcome) -> String {
         let after = figure::share(shift.cumulative_after);
         return format!("{after} of its CPU time now goes into {}", shift.name);
     }
-    if let Some(Evidence::Log { line, .. }) = outcome.logs.findings.iter().flat_map(|finding| &finding.evidence).next() {
+    if let Some(Evidence::Log { line, .. }) =
+        outcome.logs.findings.iter().flat_map(|finding| &finding.evidence).next()
+    {
         return format!("it says “{line}”");
     }
     top(&outcome.found).and_then(|cause| cause.evidence.first()).map(ToString::to_string).unwrap_or_default()
@@ -160,7 +162,8 @@ fn because(outcome: &Outcome) -> String {
 fn key_figures(flags: &Flags, outcome: &Outcome) -> KeyFigures {
     let alarms = &outcome.found.alarms;
     let since = |broken: UnixNanos| alarms.iter().find(|noticed| noticed.at >= broken);
-    let first = outcome.broken.and_then(|broken| Some(since(broken)?.at.duration_since(broken).as_secs_f64()));
+    let first =
+        outcome.broken.and_then(|broken| Some(since(broken)?.at.duration_since(broken).as_secs_f64()));
     let guilty = flags.fault.guilty().map(Role::name);
     let place = guilty.and_then(|guilty| outcome.found.ranking.as_ref()?.place(guilty));
     KeyFigures {
@@ -196,7 +199,8 @@ fn services(outcome: &Outcome) -> Vec<Service> {
             before: before.node(name).and_then(|node| read(&node.handled)),
             after: after.as_ref().and_then(|graph| graph.node(name)).and_then(|node| read(&node.handled)),
         };
-        let in_incident = outcome.found.incident.as_ref().is_some_and(|incident| incident.services.contains(name));
+        let in_incident =
+            outcome.found.incident.as_ref().is_some_and(|incident| incident.services.contains(name));
         Service {
             name: name.to_owned(),
             health: match cause {
@@ -223,7 +227,8 @@ fn error_share(tally: &Tally) -> Option<f64> {
 fn edges(outcome: &Outcome, services: &[Service]) -> Vec<Edge> {
     let graph = outcome.found.history.all().graph;
     let seconds = outcome.ended.duration_since(outcome.started).as_secs_f64();
-    let health = |name: &str| services.iter().find(|service| service.name == name).map(|service| service.health);
+    let health =
+        |name: &str| services.iter().find(|service| service.name == name).map(|service| service.health);
     let edge = |(caller, callee, edge): (&str, &str, &otlp_core::assemble::Edge)| {
         Some(Edge {
             caller: caller.to_owned(),
@@ -250,7 +255,10 @@ fn timeline(outcome: &Outcome, services: &[Service], clock: &Clock) -> Timeline 
         };
         Track {
             service: service.name.clone(),
-            rate_per_sec: own.iter().map(|row| row.map(otlp_anomaly::feature::FeatureRow::rate_per_sec)).collect(),
+            rate_per_sec: own
+                .iter()
+                .map(|row| row.map(otlp_anomaly::feature::FeatureRow::rate_per_sec))
+                .collect(),
             p50_ms: busy(|row| Some(row.latency_secs(0.5)? * 1e3)),
             p95_ms: busy(|row| Some(row.latency_secs(0.95)? * 1e3)),
             error_share: busy(otlp_anomaly::feature::FeatureRow::error_rate),
@@ -382,7 +390,11 @@ fn export(outcome: &Outcome, clock: &Clock) -> Export {
         duplicates: outcome.received.duplicates,
         bytes_encoded: exported.bytes_encoded,
         bytes_sent: outcome.socket.body_bytes,
-        events: exported.trace.iter().filter_map(|event| export_event(event, &exported.trace, clock)).collect(),
+        events: exported
+            .trace
+            .iter()
+            .filter_map(|event| export_event(event, &exported.trace, clock))
+            .collect(),
     }
 }
 
@@ -407,8 +419,12 @@ fn export_event(event: &TraceEvent, trace: &[TraceEvent], clock: &Clock) -> Opti
         TraceEvent::Exported { request: same, records, rejected, .. } if same == request => {
             Some(format!("{records} taken, {rejected} counted as rejected, not sent again"))
         }
-        TraceEvent::Rejected { request: same, .. } if same == request => Some("counted as rejected".to_owned()),
-        TraceEvent::Dropped { request: same, reason, .. } if same == request => Some(format!("dropped: {reason}")),
+        TraceEvent::Rejected { request: same, .. } if same == request => {
+            Some("counted as rejected".to_owned())
+        }
+        TraceEvent::Dropped { request: same, reason, .. } if same == request => {
+            Some(format!("dropped: {reason}"))
+        }
         _ => None,
     };
     let then = trace.iter().skip_while(|other| *other != event).skip(1).find_map(next).unwrap_or_default();

@@ -117,8 +117,7 @@ impl Stage {
     fn play(self, flags: &Flags, length: Duration, account: &mut Account<Stdout>) -> Result<Outcome, Error> {
         let target = self.capture.address_of(Role::Gateway);
         let target = target.ok_or_else(|| Error::new(ErrorKind::Config, "the gateway has no tap"))?;
-        let load =
-            Load::start(&LoadConfig { target, rate_per_sec: flags.rate.into(), seed: flags.seed })?;
+        let load = Load::start(&LoadConfig { target, rate_per_sec: flags.rate.into(), seed: flags.seed })?;
         let (started, clock) = (SystemClock.now(), Instant::now());
         let shown = figure::rate(flags.rate.into());
         say(account, clock, &format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
@@ -133,10 +132,13 @@ impl Stage {
         for last in [News::Time(ended + LATENESS), News::End] {
             self.news.send(last).map_err(|error| cannot("reach the analysis", error))?;
         }
-        let found = self.analysis.join().map_err(|_| Error::new(ErrorKind::Closed, "the analysis panicked"))?;
+        let found =
+            self.analysis.join().map_err(|_| Error::new(ErrorKind::Closed, "the analysis panicked"))?;
         let onset = found.incident.as_ref().map(|incident| incident.onset);
-        let suspect = found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
-        let logs = read_logs(&flags.out, onset.unwrap_or(started + crate::report::WARM_UP), suspect.as_deref())?;
+        let suspect =
+            found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
+        let logs =
+            read_logs(&flags.out, onset.unwrap_or(started + crate::report::WARM_UP), suspect.as_deref())?;
         let profile = match (onset, suspect.as_deref()) {
             (Some(onset), Some(suspect)) => compare_profiles(&flags.out, suspect, onset)?,
             _ => None,
@@ -145,7 +147,20 @@ impl Stage {
         let exported = drained.close();
         let socket = self.receiver.shutdown(GRACE);
         let received = self.intake.received();
-        Ok(Outcome { started, ended, broken, load, served, tapped, exported, received, socket, found, logs, profile })
+        Ok(Outcome {
+            started,
+            ended,
+            broken,
+            load,
+            served,
+            tapped,
+            exported,
+            received,
+            socket,
+            found,
+            logs,
+            profile,
+        })
     }
 
     /// Looks after everything until the time is over; gives when the fault was planted.
@@ -161,7 +176,9 @@ impl Stage {
         while clock.elapsed() < length {
             std::thread::sleep(TICK.min(length.saturating_sub(clock.elapsed())));
             self.shop.check()?;
-            self.news.send(News::Time(SystemClock.now())).map_err(|error| cannot("reach the analysis", error))?;
+            self.news
+                .send(News::Time(SystemClock.now()))
+                .map_err(|error| cannot("reach the analysis", error))?;
             for noticed in self.alarms.try_iter() {
                 say(account, clock, &report::alarm_line(&noticed))?;
             }

@@ -5,8 +5,8 @@ pub mod assemble;
 pub mod change;
 #[cfg(feature = "gzip")]
 pub mod compress;
-pub mod encode;
 pub mod context;
+pub mod encode;
 pub mod error;
 pub mod finding;
 pub mod id;

@@ -62,7 +62,14 @@ pub(crate) fn compare_profiles(
     let flame = FlameGraph::differential(&before, &after)?.title(title).to_svg();
     let functions = diff.functions.iter().take(FUNCTIONS).cloned().collect();
     let service = service.to_owned();
-    Ok(Some(ProfileReading { service, samples_before, samples_after, functions, finding, flame_svg: flame.svg }))
+    Ok(Some(ProfileReading {
+        service,
+        samples_before,
+        samples_after,
+        functions,
+        finding,
+        flame_svg: flame.svg,
+    }))
 }
 
 fn merged<'a>(windows: impl Iterator<Item = &'a ProfileWindow>) -> Result<Profile, Error> {

@@ -29,9 +29,14 @@ fn promise(name: &str, holds: bool, detail: String) -> Promise {
 }
 
 fn accounts(outcome: &Outcome, summary: &Summary) -> Promise {
-    let open: Vec<&str> =
-        summary.balances.iter().filter(|balance| !balance.is_balanced()).map(|balance| &*balance.service).collect();
-    let taps_agree = outcome.tapped.values().all(|tapped| tapped.tap.is_balanced() && tapped.outbox.is_balanced());
+    let open: Vec<&str> = summary
+        .balances
+        .iter()
+        .filter(|balance| !balance.is_balanced())
+        .map(|balance| &*balance.service)
+        .collect();
+    let taps_agree =
+        outcome.tapped.values().all(|tapped| tapped.tap.is_balanced() && tapped.outbox.is_balanced());
     let served: u64 = summary.balances.iter().map(|balance| balance.served).sum();
     let accepted: u64 = summary.balances.iter().map(|balance| balance.accepted).sum();
     let rejected: u64 = summary.balances.iter().map(|balance| balance.rejected).sum();
@@ -41,7 +46,11 @@ fn accounts(outcome: &Outcome, summary: &Summary) -> Promise {
     if !open.is_empty() {
         detail.push_str(&format!("; not balanced: {}", open.join(", ")));
     }
-    promise("Every request served is a span that was accepted, rejected or counted as lost", open.is_empty() && taps_agree, detail)
+    promise(
+        "Every request served is a span that was accepted, rejected or counted as lost",
+        open.is_empty() && taps_agree,
+        detail,
+    )
 }
 
 /// The taps changed nothing that a client could notice: each answer was given by the service, once.
@@ -59,7 +68,11 @@ fn clients(outcome: &Outcome) -> Promise {
 
 fn duplicates(outcome: &Outcome) -> Promise {
     let (retries, duplicates) = (outcome.exported.counters.retries, outcome.received.duplicates);
-    promise("Retries duplicated nothing", duplicates == 0, format!("{retries} retries, {duplicates} duplicates"))
+    promise(
+        "Retries duplicated nothing",
+        duplicates == 0,
+        format!("{retries} retries, {duplicates} duplicates"),
+    )
 }
 
 fn tricks(received: &Received) -> Promise {
@@ -89,7 +102,8 @@ fn conforming(summary: &Summary) -> Promise {
         return promise("The exporter's trace conforms to its model", false, "not recorded".to_owned());
     };
     let [events, states] = [conformance.events, conformance.states].map(figure::count);
-    let detail = format!("{events} events checked; model verified over {states} states; {}", conformance.detail);
+    let detail =
+        format!("{events} events checked; model verified over {states} states; {}", conformance.detail);
     let detail = detail.trim_end_matches([';', ' ']).to_owned();
     promise("The exporter's trace conforms to its model", conformance.conforms, detail)
 }
@@ -108,6 +122,9 @@ fn noticed(summary: &Summary) -> Promise {
 
 fn cause(summary: &Summary) -> Promise {
     let rank = summary.key.rank_of_true_cause;
-    let detail = rank.map_or_else(|| "not among the suspects".to_owned(), |rank| format!("it is {}", figure::ordinal(rank)));
+    let detail = rank.map_or_else(
+        || "not among the suspects".to_owned(),
+        |rank| format!("it is {}", figure::ordinal(rank)),
+    );
     promise("The true cause is among the first three", rank.is_some_and(|rank| rank <= 3), detail)
 }

@@ -1,4 +1,4 @@
-//! A service samples its own CPU: one folded file a window.
+//! A service samples its own CPU: one pprof file a window.
 //!
 //! Uses the `pprof` crate: a signal a tick of the process's CPU time, whose handler walks the stack. A walk
 //! that begins inside the C library, the unwinder or the kernel's page can crash, so ticks that land there are
@@ -10,13 +10,13 @@
 mod stack;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use otlp_core::time::{Clock as _, SystemClock};
 use otlp_core::{Error, ErrorKind, UnixNanos};
+use otlp_profiles::{Limits, Profile, ValueType};
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
 use super::role::Role;
@@ -45,7 +45,7 @@ pub(crate) struct ProfileWindow {
     pub(crate) service: Role,
     /// Counts the service's windows, from zero.
     pub(crate) number: u32,
-    /// Folded stacks: `service;function;...;leaf samples`, a line each.
+    /// A gzipped pprof file; every stack begins with the service's name.
     pub(crate) path: PathBuf,
     /// When it began.
     pub(crate) start: UnixNanos,
@@ -147,22 +147,22 @@ impl Windows {
     fn write(&mut self, faulty_next: bool) -> Result<(), Error> {
         let end = SystemClock.now();
         let seen = self.read()?;
-        let mut folded = String::new();
+        let mut profile = Profile::try_new([ValueType::samples()], &Limits::default())?;
         let mut samples = 0;
         for (stack, count) in &seen {
             let before = self.seen.get(stack).copied().unwrap_or(0);
             let count = count.saturating_sub(before);
             if count > 0 {
                 samples += count;
-                // Writing to a string cannot fail.
-                let _ = writeln!(folded, "{stack} {count}");
+                profile.add_stack(stack.split(';'), &[i64::try_from(count).unwrap_or(i64::MAX)])?;
             }
         }
         let (service, number) = (self.service, self.number);
-        let path = self.folder.join(format!("{service}-{number}.folded"));
+        let path = path_of(&self.folder, service, number);
+        let profile = profile.with_time(self.start, end.duration_since(self.start)).to_pprof_gzip()?;
         let window =
             ProfileWindow { service, number, path, start: self.start, end, faulty: self.faulty, samples };
-        store(&window, &folded, &self.folder).map_err(|source| {
+        store(&window, &profile, &self.folder).map_err(|source| {
             Error::new(ErrorKind::Io, format!("profile {number} of {service}: cannot write"))
                 .with_source(source)
         })?;
@@ -248,10 +248,10 @@ fn names_of(frame: &backtrace::Frame) -> Vec<String> {
     names
 }
 
-fn store(window: &ProfileWindow, folded: &str, folder: &Path) -> std::io::Result<()> {
+fn store(window: &ProfileWindow, profile: &[u8], folder: &Path) -> std::io::Result<()> {
     use std::io::Write as _;
 
-    std::fs::write(&window.path, folded)?;
+    std::fs::write(&window.path, profile)?;
     let ProfileWindow { number, start, end, faulty, samples, .. } = window;
     let path = list_path(folder, window.service);
     let mut list = std::fs::File::options().create(true).append(true).open(path)?;
@@ -265,8 +265,12 @@ fn parse_line(line: &str, folder: &Path, service: Role) -> Option<ProfileWindow>
     let end = UnixNanos(fields.next()?.parse().ok()?);
     let faulty = fields.next()? == "1";
     let samples = fields.next()?.parse().ok()?;
-    let path = folder.join(format!("{service}-{number}.folded"));
+    let path = path_of(folder, service, number);
     Some(ProfileWindow { service, number, path, start, end, faulty, samples })
+}
+
+fn path_of(folder: &Path, service: Role, number: u32) -> PathBuf {
+    folder.join(format!("{service}-{number}.pb.gz"))
 }
 
 fn list_path(folder: &Path, service: Role) -> PathBuf {
@@ -284,7 +288,7 @@ mod tests {
         let window = parse_line(line, folder, Role::Db).unwrap();
         assert_eq!((window.number, window.samples, window.faulty), (3, 77, true));
         assert_eq!((window.start, window.end), (UnixNanos(1_000), UnixNanos(2_000)));
-        assert_eq!(window.path, folder.join("db-3.folded"));
+        assert_eq!(window.path, folder.join("db-3.pb.gz"));
         for line in ["", "x\t1\t2\t0\t3", "1\t2\t3", "1\t2\t3\t0\t-4"] {
             assert_eq!(parse_line(line, folder, Role::Db), None, "{line}");
         }
