@@ -177,8 +177,8 @@ impl Case {
             writer.clear();
             self.records.encode(writer);
         };
-        let walk = || drop(walk::view(&self.ascending, &LIMITS));
-        let lazy = || drop(walk::view_lazily(&self.descending, &LIMITS));
+        let walk = || assert!(walk::view(&self.ascending, &LIMITS).is_ok());
+        let lazy = || assert!(walk::view_lazily(&self.descending, &LIMITS).is_ok());
         let own = || drop(records(&self.ascending));
         let decode = || drop(decode(&self.ascending));
         let a_span = |work: &dyn Fn()| {
@@ -233,20 +233,21 @@ fn records(body: &[u8]) -> Result<TracesRequest, DecodeError> {
 
 /// Measures the area and prints its rows.
 #[must_use]
-pub fn run(effort: Effort) -> ExitCode {
+pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
     report(kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort)))
 }
 
 type Rows = Vec<Result<Row, Box<dyn std::error::Error>>>;
 
-fn rows(name: &'static str, kind: payload::Kind, effort: Effort) -> Rows {
+fn rows(name: &'static str, kind: payload::Kind, effort: &Effort) -> Rows {
     let case = match Case::new(name, kind).and_then(|case| case.check().map(|()| case)) {
         Ok(case) => case,
         Err(error) => return vec![Err(error)],
     };
-    let measured = case.figures().into_iter().map(|mut figure| Ok(compare(&mut figure, effort)?));
-    let mut rows: Rows = measured.collect();
-    rows.extend(case.counts().into_iter().map(Ok));
+    let figures = case.figures().into_iter().filter(|figure| figure.name.contains(&effort.only));
+    let mut rows: Rows = figures.map(|mut figure| Ok(compare(&mut figure, effort)?)).collect();
+    let counts = case.counts().into_iter().filter(|row| row.figure.contains(&effort.only));
+    rows.extend(counts.map(Ok));
     rows
 }

@@ -55,17 +55,19 @@ pub struct Figure<'a> {
 }
 
 /// How much is measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Effort {
     /// Rounds, at least one.
     pub runs: usize,
     /// CPU time that each side of a round takes at least.
     pub side: Duration,
+    /// Only figures whose names contain this.
+    pub only: String,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { runs: 31, side: Duration::from_millis(10) }
+        Self { runs: 31, side: Duration::from_millis(10), only: String::new() }
     }
 }
 
@@ -90,7 +92,7 @@ impl std::error::Error for Disagreement {}
 ///
 /// # Errors
 /// Where the checksums of the two sides differ.
-pub fn compare(figure: &mut Figure<'_>, effort: Effort) -> Result<Row, Disagreement> {
+pub fn compare(figure: &mut Figure<'_>, effort: &Effort) -> Result<Row, Disagreement> {
     let (peer, theirs) = &mut figure.peer;
     // The first calls warm caches and grow buffers that are kept, and show how many fill a side.
     let calls = [calls_for(&mut figure.ours, effort.side), calls_for(theirs, effort.side)];

@@ -1,4 +1,4 @@
-//! `compare AREA [--runs N]`: our crates beside their peers, one tab-separated line a figure.
+//! `compare AREA [--runs N] [--only TEXT]`: our crates beside their peers, one tab-separated line a figure.
 
 use std::process::ExitCode;
 
@@ -8,11 +8,11 @@ use otlp_benches::measure::Effort;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const USAGE: &str = "usage: compare AREA [--runs N]\nareas: core";
+const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core";
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Some((area, effort)) if area == "core" => otlp_benches::core::run(effort),
+        Some((area, effort)) if area == "core" => otlp_benches::core::run(&effort),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(64)
@@ -25,6 +25,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<(String, Effort)> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--runs" => effort.runs = args.next()?.parse().ok().filter(|runs| *runs > 0)?,
+            "--only" => effort.only = args.next()?,
             _ if area.is_none() => area = Some(arg),
             _ => return None,
         }

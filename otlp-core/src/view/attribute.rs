@@ -54,12 +54,12 @@ impl<'a> View<'a> for KeyValueView<'a> {
     fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         let (mut key, mut key_index, mut value) = ("", 0, None);
         let mut fields = message.fields();
-        while let Some(field) = fields.next()? {
-            match field.number {
-                1 => key = context.str(&field)?,
-                2 => value = Some(message.merge(value, &field)?),
-                3 => key_index = context.int32(&field)?,
-                _ => {}
+        while let Some(number) = fields.next()? {
+            match number {
+                1 => key = context.str(&mut fields)?,
+                2 => value = Some(message.merge(value, 2, &mut fields)?),
+                3 => key_index = context.int32(&mut fields)?,
+                _ => fields.skip()?,
             }
         }
         let value = AnyValueView::read_part(value, context)?;
@@ -144,22 +144,28 @@ impl<'a> View<'a> for AnyValueView<'a> {
         let mut value = Self::Empty;
         // The list or map met last, with its field number: a second piece of the same joins it, and
         // any other member of the oneof clears it.
-        let mut nested: Option<(u32, Message<'a>)> = None;
+        let mut nested: Option<(u8, Message<'a>)> = None;
         let mut fields = message.fields();
-        while let Some(field) = fields.next()? {
-            value = match field.number {
-                1 => Self::String(context.str(&field)?),
-                2 => Self::Bool(context.bool(&field)?),
-                3 => Self::Int(field.varint()?.cast_signed()),
-                4 => Self::Double(context.double(&field)?),
-                number @ (5 | 6) => {
-                    let same = nested.filter(|(met, _)| *met == number).map(|(_, message)| message);
-                    nested = Some((number, message.merge(same, &field)?));
+        while let Some(number) = fields.next()? {
+            value = match number {
+                1 => Self::String(context.str(&mut fields)?),
+                2 => Self::Bool(context.bool(&mut fields)?),
+                3 => Self::Int(fields.varint()?.cast_signed()),
+                4 => Self::Double(context.double(&mut fields)?),
+                5 => {
+                    nested = Some((5, message.merge(same(nested, 5), 5, &mut fields)?));
                     continue;
                 }
-                7 => Self::Bytes(context.bytes(&field)?.bytes()),
-                8 => Self::StringIndex(context.int32(&field)?),
-                _ => continue,
+                6 => {
+                    nested = Some((6, message.merge(same(nested, 6), 6, &mut fields)?));
+                    continue;
+                }
+                7 => Self::Bytes(context.bytes(&mut fields)?.bytes()),
+                8 => Self::StringIndex(context.int32(&mut fields)?),
+                _ => {
+                    fields.skip()?;
+                    continue;
+                }
             };
             nested = None;
         }
@@ -169,6 +175,12 @@ impl<'a> View<'a> for AnyValueView<'a> {
             Some((_, message)) => KvListView::read_message(message, context).map(Self::KvList),
         }
     }
+}
+
+/// What was met of the member `number` of a oneof since another one cleared it.
+#[inline]
+pub(super) fn same(met: Option<(u8, Message<'_>)>, number: u8) -> Option<Message<'_>> {
+    met.filter(|(member, _)| *member == number).map(|(_, message)| message)
 }
 
 impl<'a> Part<'a> for AnyValueView<'a> {
@@ -223,9 +235,11 @@ macro_rules! nested {
             fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
                 let mut items = List::default();
                 let mut fields = message.fields();
-                while let Some(field) = fields.next()? {
-                    if field.number == 1 {
-                        items.push(&field, ("max_elements", context.limits().elements()))?;
+                while let Some(number) = fields.next()? {
+                    if number == 1 {
+                        items.push(&mut fields, ("max_elements", context.limits().elements()))?;
+                    } else {
+                        fields.skip()?;
                     }
                 }
                 Ok(Self { message, context, items })

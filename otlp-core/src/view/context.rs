@@ -1,9 +1,10 @@
 //! What every view carries along: the limits and how deep it lies.
 
+use super::message::Fields;
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
-use crate::wire::{Field, Region};
+use crate::wire::Region;
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// Protobuf itself has no messages of 2 GiB and more.
@@ -43,117 +44,122 @@ impl<'a> Context<'a> {
 
     /// Reads an `int32`: the low 32 bits of the varint, as protobuf has it.
     #[inline]
-    pub(crate) fn int32(&self, field: &Field<'_>) -> Result<i32, DecodeError> {
-        self.uint32(field).map(u32::cast_signed)
+    pub(crate) fn int32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
+        self.uint32(fields).map(u32::cast_signed)
     }
 
     /// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
-    pub(crate) fn uint32(&self, field: &Field<'_>) -> Result<u32, DecodeError> {
-        field.varint().map(|raw| raw as u32)
+    pub(crate) fn uint32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
+        fields.varint().map(|raw| raw as u32)
     }
 
     #[inline]
-    pub(crate) fn sint32(&self, field: &Field<'_>) -> Result<i32, DecodeError> {
-        let raw = self.uint32(field)?;
+    pub(crate) fn sint32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
+        let raw = self.uint32(fields)?;
         Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
     }
 
     #[inline]
-    pub(crate) fn bool(&self, field: &Field<'_>) -> Result<bool, DecodeError> {
-        field.varint().map(|raw| raw != 0)
+    pub(crate) fn bool(&self, fields: &mut Fields<'_>) -> Result<bool, DecodeError> {
+        fields.varint().map(|raw| raw != 0)
     }
 
     #[inline]
-    pub(crate) fn fixed32(&self, field: &Field<'_>) -> Result<u32, DecodeError> {
-        field.fixed32()
+    pub(crate) fn fixed32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
+        fields.fixed32()
     }
 
     #[inline]
-    pub(crate) fn fixed64(&self, field: &Field<'_>) -> Result<u64, DecodeError> {
-        field.fixed64()
+    pub(crate) fn fixed64(&self, fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.fixed64()
     }
 
     #[inline]
-    pub(crate) fn double(&self, field: &Field<'_>) -> Result<f64, DecodeError> {
-        field.fixed64().map(f64::from_bits)
+    pub(crate) fn double(&self, fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
+        fields.fixed64().map(f64::from_bits)
     }
 
     #[inline]
-    pub(crate) fn some_double(&self, field: &Field<'_>) -> Result<Option<f64>, DecodeError> {
-        self.double(field).map(Some)
+    pub(crate) fn some_double(&self, fields: &mut Fields<'_>) -> Result<Option<f64>, DecodeError> {
+        self.double(fields).map(Some)
     }
 
     #[inline]
-    pub(crate) fn number_double(&self, field: &Field<'_>) -> Result<Option<NumberValue>, DecodeError> {
-        self.double(field).map(|value| Some(NumberValue::Double(value)))
+    pub(crate) fn number_double(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        self.double(fields).map(|value| Some(NumberValue::Double(value)))
     }
 
     #[inline]
-    pub(crate) fn number_int(&self, field: &Field<'_>) -> Result<Option<NumberValue>, DecodeError> {
-        field.fixed64().map(|raw| Some(NumberValue::Int(raw.cast_signed())))
+    pub(crate) fn number_int(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        fields.fixed64().map(|raw| Some(NumberValue::Int(raw.cast_signed())))
     }
 
     #[inline]
-    pub(crate) fn nanos(&self, field: &Field<'_>) -> Result<UnixNanos, DecodeError> {
-        field.fixed64().map(UnixNanos)
+    pub(crate) fn nanos(&self, fields: &mut Fields<'_>) -> Result<UnixNanos, DecodeError> {
+        fields.fixed64().map(UnixNanos)
     }
 
     #[inline]
-    pub(crate) fn span_kind(&self, field: &Field<'_>) -> Result<SpanKind, DecodeError> {
-        self.int32(field).map(SpanKind::from_wire)
+    pub(crate) fn span_kind(&self, fields: &mut Fields<'_>) -> Result<SpanKind, DecodeError> {
+        self.int32(fields).map(SpanKind::from_wire)
     }
 
     #[inline]
-    pub(crate) fn status_code(&self, field: &Field<'_>) -> Result<StatusCode, DecodeError> {
-        self.int32(field).map(StatusCode::from_wire)
+    pub(crate) fn status_code(&self, fields: &mut Fields<'_>) -> Result<StatusCode, DecodeError> {
+        self.int32(fields).map(StatusCode::from_wire)
     }
 
     #[inline]
-    pub(crate) fn severity(&self, field: &Field<'_>) -> Result<SeverityNumber, DecodeError> {
-        self.int32(field).map(SeverityNumber)
+    pub(crate) fn severity(&self, fields: &mut Fields<'_>) -> Result<SeverityNumber, DecodeError> {
+        self.int32(fields).map(SeverityNumber)
     }
 
     #[inline]
-    pub(crate) fn temporality(&self, field: &Field<'_>) -> Result<Temporality, DecodeError> {
-        self.int32(field).map(Temporality::from_wire)
+    pub(crate) fn temporality(&self, fields: &mut Fields<'_>) -> Result<Temporality, DecodeError> {
+        self.int32(fields).map(Temporality::from_wire)
     }
 
     /// Reads a trace identifier: sixteen bytes, or none for "not set".
     #[inline]
-    pub(crate) fn trace_id(&self, field: &Field<'_>) -> Result<TraceId, DecodeError> {
-        id::<16>(field).map(TraceId::new)
+    pub(crate) fn trace_id(&self, fields: &mut Fields<'_>) -> Result<TraceId, DecodeError> {
+        id::<16>(fields).map(TraceId::new)
     }
 
     /// Reads a span identifier: eight bytes, or none for "not set".
     #[inline]
-    pub(crate) fn span_id(&self, field: &Field<'_>) -> Result<SpanId, DecodeError> {
-        id::<8>(field).map(SpanId::new)
+    pub(crate) fn span_id(&self, fields: &mut Fields<'_>) -> Result<SpanId, DecodeError> {
+        id::<8>(fields).map(SpanId::new)
     }
 
     #[inline]
-    pub(crate) fn str<'b>(&self, field: &Field<'b>) -> Result<&'b str, DecodeError> {
-        self.bytes(field)?;
-        field.str()
+    pub(crate) fn str<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b str, DecodeError> {
+        let region = self.bytes(fields)?;
+        simdutf8::basic::from_utf8(region.bytes()).map_err(|_| bad_text(region, fields))
     }
 
     #[inline]
-    pub(crate) fn bytes<'b>(&self, field: &Field<'b>) -> Result<Region<'b>, DecodeError> {
-        let region = field.bytes()?;
+    pub(crate) fn bytes<'b>(&self, fields: &mut Fields<'b>) -> Result<Region<'b>, DecodeError> {
+        let region = fields.delimited()?;
         at_most("max_string_bytes", region.bytes().len(), self.limits.string_bytes(), region.offset())?;
         Ok(region)
     }
 }
 
 #[inline]
-fn id<const N: usize>(field: &Field<'_>) -> Result<[u8; N], DecodeError> {
-    let region = field.bytes()?;
+fn id<const N: usize>(fields: &mut Fields<'_>) -> Result<[u8; N], DecodeError> {
+    let region = fields.delimited()?;
     match <[u8; N]>::try_from(region.bytes()) {
         Ok(bytes) => Ok(bytes),
         Err(_) if region.bytes().is_empty() => Ok([0; N]),
         Err(_) => Err(bad_id(region, N)),
     }
+}
+
+#[cold]
+fn bad_text(region: Region<'_>, fields: &Fields<'_>) -> DecodeError {
+    DecodeError::new(region.offset(), DecodeErrorKind::Utf8(fields.number()))
 }
 
 #[cold]

@@ -4,10 +4,10 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
 use super::context::{Context, at_most};
-use super::message::{Fields, Message};
+use super::message::{Fields, Message, narrow};
 use super::table::Element;
 use crate::error::DecodeError;
-use crate::wire::{Field, Reader, Region, Value};
+use crate::wire::{Reader, Region};
 
 /// How many elements a repeated field has, and where the first lies.
 ///
@@ -15,37 +15,60 @@ use crate::wire::{Field, Reader, Region, Value};
 /// walk over just them, in ascending as in descending field order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct List {
-    len: usize,
-    first: usize,
+    len: u32,
+    first: u32,
 }
 
 impl List {
-    #[inline]
+    /// Counts one element, which is passed over.
+    #[inline(always)]
     pub(crate) fn push(
         &mut self,
-        field: &Field<'_>,
-        (what, bound): (&'static str, usize),
+        fields: &mut Fields<'_>,
+        bound: (&'static str, usize),
     ) -> Result<(), DecodeError> {
-        field.bytes()?;
-        self.extend(field, 1, (what, bound))
+        fields.delimited()?;
+        self.extend(fields, 1, bound)
     }
 
+    /// Counts the numbers of one occurrence of a repeated scalar field, packed or not.
+    #[inline]
+    pub(crate) fn push_numbers<N: Number>(
+        &mut self,
+        fields: &mut Fields<'_>,
+        bound: (&'static str, usize),
+    ) -> Result<(), DecodeError> {
+        if !fields.is_delimited() {
+            N::single(fields)?;
+            return self.extend(fields, 1, bound);
+        }
+        let mut run = Reader::new(fields.delimited()?);
+        let mut count = 0;
+        while !run.is_empty() {
+            N::packed(&mut run)?;
+            count += 1;
+        }
+        self.extend(fields, count, bound)
+    }
+
+    #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     #[inline]
     fn extend(
         &mut self,
-        field: &Field<'_>,
-        more: usize,
+        fields: &Fields<'_>,
+        more: u32,
         (what, bound): (&'static str, usize),
     ) -> Result<(), DecodeError> {
         if self.len == 0 {
-            self.first = field.offset;
+            self.first = narrow(fields.offset());
         }
+        // Each element takes a byte at least, of fewer than 2^31.
         self.len += more;
-        at_most(what, self.len, bound, field.offset)
+        at_most(what, self.len(), bound, fields.offset())
     }
 }
 
@@ -63,7 +86,7 @@ impl<'a, V> Elements<'a, V> {
     #[inline]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32, context: Context<'a>) -> Self {
         let fields = message.fields_from(list.first);
-        Self { fields, number, left: list.len, context, view: PhantomData }
+        Self { fields, number, left: list.len(), context, view: PhantomData }
     }
 }
 
@@ -76,11 +99,12 @@ impl<'a, V: Element<'a>> Iterator for Elements<'a, V> {
             return None;
         }
         // The pass that counted has walked the same fields, so neither end nor error comes early.
-        while let Ok(Some(field)) = self.fields.next() {
-            if field.number == self.number {
+        while let Ok(Some(number)) = self.fields.next() {
+            if number == self.number {
                 self.left -= 1;
-                return Some(V::read(&field, self.context));
+                return Some(V::read(&mut self.fields, self.context));
             }
+            self.fields.skip().ok()?;
         }
         self.left = 0;
         None
@@ -102,7 +126,7 @@ pub(crate) trait Number: Copy {
     fn packed(reader: &mut Reader<'_>) -> Result<Self::Value, DecodeError>;
 
     /// Reads one that stands alone.
-    fn single(field: &Field<'_>) -> Result<Self::Value, DecodeError>;
+    fn single(fields: &mut Fields<'_>) -> Result<Self::Value, DecodeError>;
 }
 
 /// `fixed64`.
@@ -118,8 +142,8 @@ impl Number for Fixed64 {
     }
 
     #[inline]
-    fn single(field: &Field<'_>) -> Result<u64, DecodeError> {
-        field.fixed64()
+    fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.fixed64()
     }
 }
 
@@ -136,8 +160,8 @@ impl Number for Double {
     }
 
     #[inline]
-    fn single(field: &Field<'_>) -> Result<f64, DecodeError> {
-        field.fixed64().map(f64::from_bits)
+    fn single(fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
+        fields.fixed64().map(f64::from_bits)
     }
 }
 
@@ -154,30 +178,8 @@ impl Number for Varint {
     }
 
     #[inline]
-    fn single(field: &Field<'_>) -> Result<u64, DecodeError> {
-        field.varint()
-    }
-}
-
-impl List {
-    /// Counts the numbers of one occurrence of a repeated scalar field, packed or not.
-    #[inline]
-    pub(crate) fn push_numbers<N: Number>(
-        &mut self,
-        field: &Field<'_>,
-        bound: (&'static str, usize),
-    ) -> Result<(), DecodeError> {
-        let Value::Bytes(run) = field.value else {
-            N::single(field)?;
-            return self.extend(field, 1, bound);
-        };
-        let mut reader = Reader::new(run);
-        let mut count = 0;
-        while !reader.is_empty() {
-            N::packed(&mut reader)?;
-            count += 1;
-        }
-        self.extend(field, count, bound)
+    fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.varint()
     }
 }
 
@@ -196,7 +198,7 @@ impl<'a, N> Numbers<'a, N> {
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32) -> Self {
         let fields = message.fields_from(list.first);
         let run = Reader::new(Region::default());
-        Self { fields, run, number, left: list.len, layout: PhantomData }
+        Self { fields, run, number, left: list.len(), layout: PhantomData }
     }
 }
 
@@ -211,10 +213,12 @@ impl<N: Number> Iterator for Numbers<'_, N> {
         self.left -= 1;
         // The counting pass has read every number already: nothing here can fail.
         while self.run.is_empty() {
-            let field = self.fields.next().ok()??;
-            if field.number == self.number {
-                let Value::Bytes(run) = field.value else { return N::single(&field).ok() };
-                self.run = Reader::new(run);
+            if self.fields.next().ok()?? != self.number {
+                self.fields.skip().ok()?;
+            } else if self.fields.is_delimited() {
+                self.run = Reader::new(self.fields.delimited().ok()?);
+            } else {
+                return N::single(&mut self.fields).ok();
             }
         }
         N::packed(&mut self.run).ok()

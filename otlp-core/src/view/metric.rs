@@ -1,6 +1,6 @@
 //! Metrics: five kinds of data.
 
-use super::attribute::KeyValueView;
+use super::attribute::{KeyValueView, same};
 use super::context::Context;
 use super::heap::HeapBudget;
 use super::list::{Elements, List};
@@ -89,19 +89,19 @@ impl<'a> View<'a> for MetricView<'a> {
         let (mut name, mut description, mut unit) = ("", "", "");
         let mut metadata = List::default();
         // The kind of data met last: a second piece of the same joins it, another kind clears it.
-        let mut data: Option<(u32, Message<'a>)> = None;
+        let mut data: Option<(u8, Message<'a>)> = None;
         let mut fields = message.fields();
-        while let Some(field) = fields.next()? {
-            match field.number {
-                1 => name = context.str(&field)?,
-                2 => description = context.str(&field)?,
-                3 => unit = context.str(&field)?,
-                number @ (5 | 7 | 9 | 10 | 11) => {
-                    let same = data.filter(|(met, _)| *met == number).map(|(_, message)| message);
-                    data = Some((number, message.merge(same, &field)?));
+        while let Some(number) = fields.next()? {
+            match number {
+                1 => name = context.str(&mut fields)?,
+                2 => description = context.str(&mut fields)?,
+                3 => unit = context.str(&mut fields)?,
+                5 | 7 | 9 | 10 | 11 => {
+                    let number = u8::try_from(number).unwrap_or_default();
+                    data = Some((number, message.merge(same(data, number), number, &mut fields)?));
                 }
-                12 => metadata.push(&field, ("max_attributes", context.limits().attributes()))?,
-                _ => {}
+                12 => metadata.push(&mut fields, ("max_attributes", context.limits().attributes()))?,
+                _ => fields.skip()?,
             }
         }
         let data = data.map(|(number, data)| MetricDataView::read(number, data, context)).transpose()?;
@@ -134,7 +134,7 @@ pub enum MetricDataView<'a> {
 }
 
 impl<'a> MetricDataView<'a> {
-    fn read(number: u32, message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+    fn read(number: u8, message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         match number {
             5 => GaugeView::read_message(message, context).map(Self::Gauge),
             7 => SumView::read_message(message, context).map(Self::Sum),

@@ -1,11 +1,11 @@
 //! What a receiver answers: the export responses and `google.rpc.Status`.
 
 use super::context::Context;
-use super::message::Message;
+use super::message::{Fields, Message};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::record::{ExportResponse, RpcStatus};
-use crate::wire::{Field, Region};
+use crate::wire::Region;
 
 /// A borrowed export response; the three signals share its layout.
 ///
@@ -36,9 +36,11 @@ impl<'a> ExportResponseView<'a> {
         let whole = Message::whole(Region::new(body));
         let mut fields = whole.fields();
         let mut partial = None;
-        while let Some(field) = fields.next()? {
-            if field.number == 1 {
-                partial = Some(whole.merge(partial, &field)?);
+        while let Some(number) = fields.next()? {
+            if number == 1 {
+                partial = Some(whole.merge(partial, 1, &mut fields)?);
+            } else {
+                fields.skip()?;
             }
         }
         partial.map_or(Ok(Self::default()), |message| Self::parse_partial(message, context))
@@ -47,11 +49,11 @@ impl<'a> ExportResponseView<'a> {
     fn parse_partial(message: Message<'a>, context: Context<'_>) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         let mut fields = message.fields();
-        while let Some(field) = fields.next()? {
-            match field.number {
-                1 => view.rejected = count(&field)?,
-                2 => view.message = context.str(&field)?,
-                _ => {}
+        while let Some(number) = fields.next()? {
+            match number {
+                1 => view.rejected = count(&mut fields)?,
+                2 => view.message = context.str(&mut fields)?,
+                _ => fields.skip()?,
             }
         }
         Ok(view)
@@ -101,11 +103,11 @@ impl<'a> RpcStatusView<'a> {
         let context = Context::new(limits, body.len())?;
         let mut view = Self::default();
         let mut fields = Message::whole(Region::new(body)).fields();
-        while let Some(field) = fields.next()? {
-            match field.number {
-                1 => view.code = context.int32(&field)?,
-                2 => view.message = context.str(&field)?,
-                _ => {}
+        while let Some(number) = fields.next()? {
+            match number {
+                1 => view.code = context.int32(&mut fields)?,
+                2 => view.message = context.str(&mut fields)?,
+                _ => fields.skip()?,
             }
         }
         Ok(view)
@@ -131,11 +133,11 @@ impl<'a> RpcStatusView<'a> {
 }
 
 /// An `int64` that counts something.
-fn count(field: &Field<'_>) -> Result<u64, DecodeError> {
-    let raw = field.varint()?;
+fn count(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+    let raw = fields.varint()?;
     // A set top bit is a negative number on the wire.
     if raw > i64::MAX as u64 {
-        return Err(DecodeError::new(field.offset, DecodeErrorKind::Range(field.number)));
+        return Err(DecodeError::new(fields.offset(), DecodeErrorKind::Range(fields.number())));
     }
     Ok(raw)
 }

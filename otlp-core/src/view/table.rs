@@ -2,10 +2,9 @@
 
 use super::context::Context;
 use super::heap::HeapBudget;
-use super::message::Message;
+use super::message::{Fields, Message};
 use crate::error::DecodeError;
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
-use crate::wire::Field;
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// A message read by one pass over its own fields.
@@ -15,20 +14,20 @@ pub(crate) trait View<'a>: Sized {
 
 /// An element of a repeated field.
 pub(crate) trait Element<'a>: Sized {
-    fn read(field: &Field<'a>, context: Context<'a>) -> Result<Self, DecodeError>;
+    fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError>;
 }
 
 impl<'a, V: View<'a>> Element<'a> for V {
     #[inline]
-    fn read(field: &Field<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
-        V::read_message(Message::whole(field.bytes()?), context)
+    fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+        V::read_message(Message::whole(fields.delimited()?), context)
     }
 }
 
 impl<'a> Element<'a> for &'a str {
     #[inline]
-    fn read(field: &Field<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
-        context.str(field)
+    fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+        context.str(fields)
     }
 }
 
@@ -190,19 +189,19 @@ macro_rules! view {
                 $($(let mut $numbers = $crate::view::list::List::default();)+)?
                 $($(let mut $part = None;)+)?
                 let mut fields = message.fields();
-                while let Some(field) = fields.next()? {
-                    match field.number {
-                        $($($($snum => $scalar = context.$read(&field)?,)+)+)?
+                while let Some(number) = fields.next()? {
+                    match number {
+                        $($($($snum => $scalar = context.$read(&mut fields)?,)+)+)?
                         $($($lnum => $list.push(
-                            &field,
+                            &mut fields,
                             (concat!("max_", stringify!($bound)), context.limits().$bound()),
                         )?,)+)?
                         $($($nnum => $numbers.push_numbers::<$crate::view::list::$layout>(
-                            &field,
+                            &mut fields,
                             ("max_elements", context.limits().elements()),
                         )?,)+)?
-                        $($($pnum => $part = Some(message.merge($part, &field)?),)+)?
-                        _ => {}
+                        $($($pnum => $part = Some(message.merge($part, $pnum, &mut fields)?),)+)?
+                        _ => fields.skip()?,
                     }
                 }
                 Ok(Self {
