@@ -109,7 +109,7 @@ fn service_row(service: &Service, balance: Option<&Balance>) -> String {
     let pair = |shift: crate::summary::Shift, write: fn(f64) -> String| {
         let text = |value: Option<f64>| value.map_or_else(|| figure::MISSING.to_owned(), write);
         match shift.after {
-            Some(_) => format!("{} > {}", text(shift.before), text(shift.after)),
+            Some(_) => format!("{} → {}", text(shift.before), text(shift.after)),
             None => text(shift.before),
         }
     };
@@ -140,30 +140,35 @@ fn causes(summary: &Summary) -> Vec<String> {
         let why = cause.evidence.first().map_or(cause.statement.as_str(), String::as_str);
         let name = figure::shortened(&cause.service, NAME);
         let mark = if truth == Some(&cause.service) { " (true)" } else { "" };
-        plain(&format!("{label:9} {}. {name}{mark}  {}  {why}", place + 1, figure::score(cause.score)))
+        plain(&format!("{label:9} {}. {}  {name}{mark}: {why}", place + 1, figure::score(cause.score)))
     };
     summary.causes.iter().take(CAUSES).enumerate().map(row).collect()
 }
 
-fn logs(summary: &Summary) -> Option<String> {
-    let logs = summary.logs.as_ref()?;
-    let told = match (logs.findings.first(), logs.new_templates.first()) {
-        (Some(finding), _) => finding.title.clone(),
-        (None, Some(new)) => format!("new in {}: {}", new.service, new.template),
-        (None, None) => "nothing new".to_owned(),
-    };
-    Some(plain(&format!(
-        "logs      {} lines, {} templates, {} new; {told}",
+fn logs(summary: &Summary) -> Vec<String> {
+    let Some(logs) = &summary.logs else { return Vec::new() };
+    let mut lines = vec![plain(&format!(
+        "logs      {} lines, {} templates, {} of them new",
         figure::count(logs.lines),
         figure::count(logs.templates),
         logs.new_templates.len()
-    )))
+    ))];
+    let told = match (logs.findings.first(), logs.new_templates.first()) {
+        (Some(finding), _) => finding.title.clone(),
+        (None, Some(new)) => format!("new in {}: {}", new.service, new.template),
+        (None, None) => return lines,
+    };
+    let indent = " ".repeat(10);
+    lines.extend(
+        wrapped(&plain(&told), WIDTH - indent.len()).iter().take(2).map(|line| format!("{indent}{line}")),
+    );
+    lines
 }
 
 fn profile(summary: &Summary) -> Option<String> {
     let profile = summary.profile.as_ref()?;
     let top = profile.functions.first()?;
-    let moved = format!("{} > {}", figure::share(top.before), figure::share(top.after));
+    let moved = format!("{} → {}", figure::share(top.before), figure::share(top.after));
     let name = figure::shortened(&top.function, 50);
     Some(plain(&format!("profile   {}: {name} {moved} of its CPU time", profile.service)))
 }
@@ -171,12 +176,12 @@ fn profile(summary: &Summary) -> Option<String> {
 fn export(summary: &Summary) -> Vec<String> {
     let export = &summary.export;
     let mut lines = vec![plain(&format!(
-        "export    {} spans in {} requests, {} retries, {} duplicates, {} sent",
+        "export    {} spans in {} requests, {} on the wire; retries {}, duplicates {}",
         figure::count(summary.key.spans_captured),
         figure::count(export.requests),
+        figure::bytes(export.bytes_sent),
         figure::count(export.retries),
-        figure::count(export.duplicates),
-        figure::bytes(export.bytes_sent)
+        figure::count(export.duplicates)
     ))];
     if let Some(proof) = &summary.conformance {
         let verdict = if proof.conforms { "conforms to" } else { "does NOT conform to" };

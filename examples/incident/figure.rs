@@ -76,7 +76,10 @@ pub(crate) fn times(factor: f64) -> String {
 
 /// A count in groups of three: `12 345`.
 pub(crate) fn count(count: u64) -> String {
-    let digits = count.to_string();
+    grouped(&count.to_string())
+}
+
+fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 * THIN.len_utf8());
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -174,7 +177,12 @@ fn three_digits(value: f64) -> String {
         size if size < 99.95 => 1,
         _ => 0,
     };
-    minus(format!("{value:.decimals$}"))
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        _ if decimals > 0 => minus(text),
+        Some(size) => format!("−{}", grouped(size)),
+        None => grouped(&text),
+    }
 }
 
 fn minus(text: String) -> String {
@@ -257,7 +265,7 @@ mod tests {
 
     #[test]
     fn rates_scores_factors_and_places_are_short() {
-        assert_eq!(plain(&rate(200.04)), "200 /s");
+        assert_eq!([200.04, 1812.4, -9160.0].map(|x| plain(&rate(x))).join(" "), "200 /s 1 812 /s −9 160 /s");
         assert_eq!(plain(&score(0.809)), "0.81");
         assert_eq!(plain(&times(4.21)), "4.21 ×");
         assert_eq!(

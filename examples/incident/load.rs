@@ -98,7 +98,8 @@ pub(crate) struct Load {
 struct Shared {
     pool: Pool,
     state: Mutex<State>,
-    stopped: Condvar,
+    /// Told of every answer and of the end.
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -180,7 +181,7 @@ impl Load {
         }
         let pool = Pool::new("gateway");
         pool.set_address(config.target);
-        let shared = Arc::new(Shared { pool, state: Mutex::default(), stopped: Condvar::new() });
+        let shared = Arc::new(Shared { pool, state: Mutex::default(), changed: Condvar::new() });
         let mut load = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         let (jobs, received) = channel();
         let received = Arc::new(Mutex::new(received));
@@ -210,6 +211,16 @@ impl Load {
         Ok(std::mem::take(&mut self.shared.lock().report))
     }
 
+    /// Waits until `reached` holds, which it must within a minute.
+    #[cfg(test)]
+    pub(crate) fn wait_for(&self, reached: impl Fn(Progress) -> bool) -> Progress {
+        let (guard, patience) = (self.shared.lock(), Duration::from_secs(60));
+        let unmet = |state: &mut State| !reached(state.report.progress);
+        let (state, waited) = self.shared.changed.wait_timeout_while(guard, patience, unmet).unwrap();
+        assert!(!waited.timed_out(), "{:?}", state.report.progress);
+        state.report.progress
+    }
+
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10).spawn(run);
         let thread = thread
@@ -233,13 +244,13 @@ impl Shared {
 
     fn stop(&self) {
         self.lock().stop = true;
-        self.stopped.notify_all();
+        self.changed.notify_all();
     }
 
     /// Waits until `moment`; false where the load was stopped before.
     fn wait_until(&self, moment: Instant) -> bool {
         let left = moment.saturating_duration_since(Instant::now());
-        let waited = self.stopped.wait_timeout_while(self.lock(), left, |state| !state.stop);
+        let waited = self.changed.wait_timeout_while(self.lock(), left, |state| !state.stop);
         !waited.unwrap_or_else(PoisonError::into_inner).0.stop
     }
 
@@ -249,6 +260,9 @@ impl Shared {
         progress.due += 1;
         let admitted = progress.outstanding < MAX_OUTSTANDING as u64;
         *(if admitted { &mut progress.outstanding } else { &mut progress.shed }) += 1;
+        if !admitted {
+            self.changed.notify_all();
+        }
         admitted
     }
 
@@ -262,6 +276,7 @@ impl Shared {
         } else {
             report.not_kept += 1;
         }
+        self.changed.notify_all();
     }
 }
 

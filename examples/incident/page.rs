@@ -20,7 +20,7 @@ const SCRIPT: &str = include_str!("page/script.js");
 
 /// What the content security policy allows to run: exactly `page/script.js`. The browser test prints the new
 /// value when that file has changed.
-const SCRIPT_HASH: &str = "sha256-PYPjiOG1+i0+oeFal2R0RBHxSu+RVqGhwFs94xvhLuY=";
+const SCRIPT_HASH: &str = "sha256-BkxbgXp6ka7XP4cwZsDvc3ZbS/SIeHuqEf8cZKGsV7U=";
 
 /// Writes `report.html` and `summary.json` into a directory that exists.
 ///

@@ -29,7 +29,7 @@ const HOSTILE: &str = "</script><script>alert('x')</script>\"]]>--><!-- &amp; ü
 
 fn all_samples() -> [(&'static str, Summary, Option<String>); 4] {
     [
-        ("incident", sample::incident(7), Some(sample::flame_svg("db"))),
+        ("incident", sample::incident(7), Some(sample::FLAME_SVG.to_owned())),
         ("none", sample::calm(7), None),
         ("ugly", sample::ugly(7), None),
         ("missed", sample::missed(7), None),
@@ -50,7 +50,7 @@ fn a_summary_survives_being_written_and_read() {
     for (name, summary, _) in all_samples() {
         let text = summary.to_json().expect("finite numbers");
         let read: Summary = serde_json::from_str(&text).expect("what was written");
-        assert_eq!(read, summary, "{name}");
+        assert!(read == summary, "{name}");
     }
 }
 
@@ -113,7 +113,8 @@ fn hostile_names_and_lines_stay_text() {
     hostile.run.command = HOSTILE.to_owned();
     let (before, after) = (render(&friendly, None), render(&hostile, None));
     assert_eq!(tags(&before), tags(&after), "hostile text must not add or close an element");
-    assert!(!after.contains(['\u{202e}', '\u{1b}']), "nothing that steers is left");
+    let shown = after.split("<script").next().expect("the page before its data");
+    assert!(!shown.contains(['\u{202e}', '\u{1b}']), "nothing that steers is left");
     // Twin: the same text unescaped is noticed by the same comparison.
     let broken = before.replacen("its lookups", HOSTILE, 1);
     assert_ne!(tags(&before), tags(&broken));
@@ -126,7 +127,7 @@ fn the_embedded_data_are_the_summary() {
         let start = "<script type=\"application/json\" id=\"summary\">";
         let data = page.split(start).nth(1).and_then(|rest| rest.split("</script>").next()).expect("data");
         let read: Summary = serde_json::from_str(data).expect("the summary");
-        assert_eq!(read, summary, "{name}");
+        assert!(read == summary, "{name}");
     }
 }
 
@@ -139,7 +140,7 @@ fn sections_are_there_only_with_something_in_them() {
             .map(str::to_owned)
             .collect()
     };
-    let incident = render(&sample::incident(7), Some(&sample::flame_svg("db")));
+    let incident = render(&sample::incident(7), Some(sample::FLAME_SVG));
     assert_eq!(
         ids(&incident),
         ["graph", "causes", "timelines", "alarms", "logs", "profile", "balance", "export", "promises", "run"]
@@ -161,10 +162,10 @@ fn sections_are_there_only_with_something_in_them() {
 
 #[test]
 fn a_flame_graph_comes_in_without_the_prologue_of_its_file() {
-    let svg = sample::flame_svg("db");
+    let svg = sample::FLAME_SVG.trim_end();
     let file = format!("<?xml version=\"1.0\"?>\n<!DOCTYPE svg>\n{svg}\n");
     let page = render(&sample::incident(7), Some(&file));
-    assert!(page.contains(&svg) && !page.contains("<?xml"));
+    assert!(page.contains(svg) && !page.contains("<?xml"));
     assert!(!render(&sample::incident(7), Some("not a picture")).contains("id=\"flame\""));
 }
 

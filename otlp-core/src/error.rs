@@ -182,6 +182,17 @@ pub enum DecodeErrorKind {
     /// A number outside what the field can mean, such as a count below zero.
     #[error("number in field {0} out of range")]
     Range(u32),
+    /// An index or identifier points at nothing.
+    #[error("{what} {met} is not defined")]
+    Reference {
+        /// What was referred to, such as `string` or `location`.
+        what: &'static str,
+        /// The index or identifier met.
+        met: u64,
+    },
+    /// The bytes can be read, but say what the format forbids.
+    #[error("{0}")]
+    Invalid(&'static str),
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what}: {met} exceeds limit {limit}")]
     Limit {

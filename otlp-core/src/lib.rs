@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod aggregate;
+pub mod assemble;
 pub mod change;
 #[cfg(feature = "gzip")]
 pub mod compress;

@@ -67,10 +67,10 @@ pub struct Conformance {
 }
 
 /// Where a record stops being a run of the model, why, and what would have been allowed there.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Misfit(Box<Inner>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Inner {
     index: u64,
     event: Option<String>,
@@ -107,6 +107,17 @@ impl Monitor {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self { rules, state: State::default(), summary: Summary::default() }
+    }
+
+    /// A monitor that goes on where another stood at `state`; it counts events anew.
+    #[cfg(feature = "core")]
+    pub(crate) fn resume(rules: Rules, state: State) -> Self {
+        Self { state, ..Self::new(rules) }
+    }
+
+    #[cfg(feature = "core")]
+    pub(crate) fn into_state(self) -> State {
+        self.state
     }
 
     /// Takes the next event, which happened at tick `at`.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conform;
+#[cfg(feature = "core")]
+pub mod env;
 pub mod error;
 pub mod explore;
 pub mod model;

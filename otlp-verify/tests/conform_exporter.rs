@@ -1,6 +1,7 @@
 //! The real exporter's own record of its events is a run of the model, whatever its driver does; a record that was
 //! tampered with is not.
 #![cfg(feature = "core")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
 
 mod hostile;
 

@@ -103,27 +103,15 @@ fn answer(mut stream: std::net::TcpStream, answers: &Mutex<Receiver<()>>) {
     }
 }
 
-fn wait_for(load: &Load, reached: impl Fn(Progress) -> bool) -> Progress {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let progress = load.progress();
-        if reached(progress) {
-            return progress;
-        }
-        assert!(Instant::now() < deadline, "{progress:?}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_server_that_stands_still_has_the_rest_shed_and_the_account_stays_exact() {
     let (let_pass, answers) = channel();
     let (target, _accept) = server(answers);
     let load = Load::start(&LoadConfig { target, rate_per_sec: 5_000.0, seed: 1 }).unwrap();
-    let full = wait_for(&load, |progress| progress.shed > 10);
+    let full = load.wait_for(|progress| progress.shed > 10);
     assert_eq!((full.outstanding, full.answered, full.failed), (MAX_OUTSTANDING as u64, 0, 0));
     drop(let_pass);
-    wait_for(&load, |progress| progress.answered > 100);
+    load.wait_for(|progress| progress.answered > 100);
     let report = load.stop().unwrap();
     let Progress { due, shed, answered, failed, outstanding } = report.progress;
     assert_eq!((due, outstanding), (shed + answered + failed, 0));
@@ -138,7 +126,7 @@ fn requests_that_nobody_answers_are_failures_not_losses() {
     let target = listener.local_addr().unwrap();
     drop(listener);
     let load = Load::start(&LoadConfig { target, rate_per_sec: 1_000.0, seed: 1 }).unwrap();
-    wait_for(&load, |progress| progress.failed > 20);
+    load.wait_for(|progress| progress.failed > 20);
     let report = load.stop().unwrap();
     assert_eq!(report.progress.answered, 0);
     assert_eq!(report.progress.due, report.progress.shed + report.progress.failed);

@@ -9,7 +9,7 @@ use super::scale::{self, Scale};
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 222.0;
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = 318.0;
+const RIGHT: f64 = 312.0;
 const LATENCY_TOP: f64 = 18.0;
 const LATENCY_BOTTOM: f64 = 128.0;
 const ERROR_TOP: f64 = 146.0;
@@ -39,9 +39,10 @@ impl<'a> Charts<'a> {
             || timeline.tracks.iter().flat_map(|track| track.p50_ms.iter().chain(&track.p95_ms)).flatten();
         let lowest = latencies().copied().filter(|ms| *ms > 0.0).fold(f64::INFINITY, f64::min);
         let highest = latencies().copied().fold(0.0, f64::max);
-        let (low, high) = scale::decades(lowest, highest);
+        let (low, high) = scale::log_domain(lowest, highest);
         let shares = timeline.tracks.iter().flat_map(|track| &track.error_share).flatten();
-        let error_top_share = shares.copied().fold(LEAST_ERROR_SHARE, f64::max).min(1.0);
+        let highest_share = shares.copied().fold(LEAST_ERROR_SHARE, f64::max);
+        let error_top_share = scale::round_up(highest_share).min(1.0);
         Some(Self {
             summary,
             time: Scale::linear((first, last), (LEFT, RIGHT)),
@@ -171,8 +172,8 @@ impl<'a> Charts<'a> {
         for &ms in &self.latency_ticks {
             grid.push_str(&rule(self.latency.at(ms), &round_millis(ms)));
         }
-        grid.push_str(&rule(self.error.at(0.0), &figure::share(0.0)));
-        grid.push_str(&rule(self.error.at(self.error_top_share), &figure::share(self.error_top_share)));
+        grid.push_str(&rule(self.error.at(0.0), &round_share(0.0)));
+        grid.push_str(&rule(self.error.at(self.error_top_share), &round_share(self.error_top_share)));
         grid
     }
 
@@ -261,6 +262,11 @@ impl<'a> Charts<'a> {
 
 fn label(text: &str, class: &str, y: f64) -> String {
     format!("<text class=\"label {class}\" x=\"{}\" y=\"{}\">{text}</text>\n", px(RIGHT + 5.0), px(y + 4.0))
+}
+
+/// A round share: `5 %`.
+fn round_share(share: f64) -> String {
+    format!("{:.0}{}%", share * 100.0, figure::THIN)
 }
 
 /// A power of ten without needless digits: `1 ms`, `100 µs`.

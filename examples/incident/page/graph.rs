@@ -9,7 +9,7 @@ use super::markup::{As, Holder, escape, px};
 /// Room around the drawing, for loops and thick lines.
 const MARGIN: f64 = 14.0;
 /// Length of an arrow's head.
-const HEAD: f64 = 8.0;
+const HEAD: f64 = 9.0;
 
 /// Which way calls run on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn curve(flow: Flow, route: &[Point], neck: Point) -> String {
 }
 
 fn arrow(flow: Flow, neck: Point, tip: Point, width: f64) -> String {
-    let half = 3.0 + width / 2.0;
+    let half = 3.5 + width / 2.0;
     let corners = [
         tip,
         Point { along: neck.along, across: neck.across - half },
@@ -198,12 +198,11 @@ fn node(flow: Flow, place: usize, service: &Service, corner: Point) -> String {
         Flow::Right => wide_lines(place, service),
         Flow::Down => narrow_lines(place, service),
     };
-    let most = if flow == Flow::Right { 25 } else { 15 };
-    let inset = if flow == Flow::Right { 14.0 } else { 9.0 };
+    let (inset, font_px) = if flow == Flow::Right { (14.0, 14.0) } else { (9.0, 12.0) };
     let mut text = format!(
         "<text class=\"name\" x=\"{}\" y=\"20\">{}</text>",
         px(inset),
-        escape(&figure::shortened(&service.name, most))
+        escape(&fitted(&service.name, (width - inset - 5.0) / font_px))
     );
     for (place, line) in lines.iter().enumerate() {
         let below = [38.0, 54.0, 70.0, 86.0].get(place).copied().unwrap_or(86.0);
@@ -259,4 +258,53 @@ fn narrow_lines(place: usize, service: &Service) -> Vec<String> {
     };
     let [first, second] = latency;
     vec![format!("<tspan class=\"state\">{word}</tspan>"), first, second, format!("errors {errors}")]
+}
+
+/// As much of a name as fits into so many ems of bold type; the widths are those of a wide face, so that
+/// others have room to spare.
+fn fitted(name: &str, most_em: f64) -> String {
+    let width = |c: char| match c {
+        'i' | 'j' | 'l' | '.' | ',' | ':' | '\'' | '|' | ' ' => 0.38,
+        'f' | 't' | 'r' | '-' | '(' | ')' | '/' => 0.5,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 1.05,
+        'A'..='Z' | '_' => 0.8,
+        c if c.is_ascii() => 0.71,
+        // Letters of other scripts may be as wide as they are high.
+        '\u{c0}'..='\u{24f}' => 0.8,
+        _ => 1.05,
+    };
+    let mut taken = 0.0;
+    for (fitting, c) in name.chars().enumerate() {
+        taken += width(c);
+        if taken > most_em - width('…') {
+            let whole: f64 = name.chars().map(width).sum();
+            return if whole <= most_em { name.to_owned() } else { figure::shortened(name, fitting + 1) };
+        }
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_by_the_room_they_take_and_not_by_their_letters() {
+        assert_eq!(fitted("inventory", 8.0), "inventory");
+        assert_eq!(fitted("illilliilliill", 8.0), "illilliilliill");
+        assert_eq!(fitted("mmmmmmmmmmm", 8.0), "mmmmmm…");
+        assert_eq!(fitted("在庫在庫在庫在庫在庫", 8.0), "在庫在庫在庫…");
+    }
+
+    #[test]
+    fn a_call_to_oneself_is_a_loop_and_a_call_back_points_backwards() {
+        let (path, head) = self_loop(Flow::Right, Point { along: 0.0, across: 0.0 });
+        assert!(path.contains('C') && head.ends_with('z'));
+        let back = [Point { along: 300.0, across: 10.0 }, Point { along: 196.0, across: 40.0 }];
+        let edge =
+            Edge { caller: "b".into(), callee: "a".into(), rate_per_sec: 1.0, health: Health::Healthy };
+        let drawn = edge_drawing(Flow::Right, &edge, 2.0, Way { route: &back, corner: None });
+        // The neck of the arrow stands to the right of its tip.
+        assert!(drawn.contains("219 54\"/><path class=\"head\" d=\"M210 54L219 49.5L219 58.5z"), "{drawn}");
+    }
 }

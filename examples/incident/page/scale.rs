@@ -58,7 +58,7 @@ pub(crate) fn ticks(low: f64, high: f64, target: u32) -> Vec<f64> {
     if !(span.is_finite() && span > 0.0) || target == 0 {
         return Vec::new();
     }
-    let step = round_step(span / f64::from(target));
+    let step = round_up(span / f64::from(target));
     let first = (low / step - 1e-9).ceil();
     let last = (high / step + 1e-9).floor();
     let mut values = Vec::new();
@@ -71,29 +71,31 @@ pub(crate) fn ticks(low: f64, high: f64, target: u32) -> Vec<f64> {
     values
 }
 
-/// The smallest of 1, 2, 5 times a power of ten that is not below `step`.
-fn round_step(step: f64) -> f64 {
-    let power = 10_f64.powf(step.log10().floor());
-    [1.0, 2.0, 5.0]
-        .into_iter()
-        .map(|part| part * power)
-        .find(|&round| round >= step * (1.0 - 1e-9))
-        .unwrap_or(power * 10.0)
+/// The smallest of 1, 2, 5 times a power of ten that is not below a positive value.
+pub(crate) fn round_up(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    let round = |part: &f64| *part * power >= value * (1.0 - 1e-9);
+    [1.0, 2.0, 5.0].iter().find(|part| round(part)).map_or(power * 10.0, |part| part * power)
 }
 
-/// The powers of ten that hold `low` and `high` between them; one decade at least.
-pub(crate) fn decades(low: f64, high: f64) -> (f64, f64) {
-    let low = if low > 0.0 && low.is_finite() { low } else { 0.1 };
-    let high = if high > low && high.is_finite() { high } else { low };
-    let first = 10_f64.powf((low.log10() + 1e-9).floor());
-    let last = 10_f64.powf((high.log10() - 1e-9).ceil());
-    (first, if last > first { last } else { first * 10.0 })
+/// The largest of 1, 2, 5 times a power of ten that is not above a positive value.
+fn round_down(value: f64) -> f64 {
+    let power = 10_f64.powf((value.log10() + 1e-9).floor());
+    let round = |part: &f64| *part * power <= value * (1.0 + 1e-9);
+    [5.0, 2.0].iter().find(|part| round(part)).map_or(power, |part| part * power)
+}
+
+/// Round values that hold `low` and `high` between them, a decade apart at least.
+pub(crate) fn log_domain(low: f64, high: f64) -> (f64, f64) {
+    let low = if low > 0.0 && low.is_finite() { round_down(low) } else { 0.1 };
+    let high = if high > low && high.is_finite() { round_up(high) } else { low };
+    (low, high.max(low * 10.0))
 }
 
 /// The powers of ten from `low` to `high`.
 pub(crate) fn powers(low: f64, high: f64) -> Vec<f64> {
     let mut values = Vec::new();
-    let mut value = low;
+    let mut value = 10_f64.powf((low.log10() - 1e-9).ceil());
     while value <= high * (1.0 + 1e-9) && values.len() < 24 {
         values.push(value);
         value *= 10.0;
@@ -137,11 +139,14 @@ mod tests {
         }
 
         #[test]
-        fn decades_hold_what_they_are_made_from(low in 1e-3_f64..1e4, factor in 1.0_f64..1e4) {
-            let (first, last) = decades(low, low * factor);
-            prop_assert!(first <= low * (1.0 + 1e-6) && last >= low * factor * (1.0 - 1e-6) && last >= first * 9.99);
+        fn a_log_domain_is_round_and_holds_what_it_is_made_from(low in 1e-3_f64..1e4, factor in 1.0_f64..1e4) {
+            let (first, last) = log_domain(low, low * factor);
+            prop_assert!(first <= low * (1.0 + 1e-6) && first >= low / 2.6);
+            prop_assert!(last >= low * factor * (1.0 - 1e-6) && last <= (low * factor * 2.6).max(first * 10.1));
+            prop_assert!(last >= first * 9.99);
             let values = powers(first, last);
-            prop_assert!((values.len() >= 2) && (values[values.len() - 1] / last - 1.0).abs() < 1e-6);
+            prop_assert!(!values.is_empty());
+            prop_assert!(values.iter().all(|value| *value >= first * 0.999 && *value <= last * 1.001));
         }
 
         #[test]

@@ -9,10 +9,14 @@
     const [, low, high, left, right] = svg.dataset.x.split(" ").map(Number);
     const cross = document.createElementNS("http://www.w3.org/2000/svg", "path");
     cross.setAttribute("class", "cross");
-    svg.append(cross);
+    const clock = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    clock.setAttribute("class", "cross-clock");
+    clock.setAttribute("text-anchor", "middle");
+    clock.setAttribute("y", "214");
+    svg.append(cross, clock);
     const readout = figure.querySelector(".readout");
     return {
-      figure, svg, cross, readout, low, high, left, right,
+      svg, cross, clock, readout, low, high, left, right,
       resting: [...readout.childNodes],
       track: summary.timeline.tracks[Number(figure.dataset.track)],
     };
@@ -31,11 +35,11 @@
     const percent = part * 100;
     return `${percent === 0 ? 0 : percent.toFixed(percent < 0.995 ? 2 : percent < 9.95 ? 1 : 0)}\u202f%`;
   };
-  const moment = (at) => {
-    const clock = new Date(summary.run.started_unix_millis + at * 1000).toISOString().slice(11, 19);
-    const offset = at - (summary.fault ? summary.fault.at_secs : 0);
-    const size = Math.abs(offset).toFixed(1).replace(/\.0$/, "");
-    return `${clock} (${offset > 0 ? "+" : offset < 0 ? "−" : ""}${size}\u202fs)`;
+  const clock = (at) => new Date(summary.run.started_unix_millis + at * 1000).toISOString().slice(11, 19);
+  const offset = (at) => {
+    const secs = at - (summary.fault ? summary.fault.at_secs : 0);
+    const size = Math.abs(secs).toFixed(1).replace(/\.0$/, "");
+    return `${secs > 0 ? "+" : secs < 0 ? "−" : ""}${size}\u202fs`;
   };
 
   const show = (index) => {
@@ -44,8 +48,10 @@
       const { track } = panel;
       const x = panel.left + ((times[index] - panel.low) / (panel.high - panel.low)) * (panel.right - panel.left);
       panel.cross.setAttribute("d", `M${x.toFixed(1)} 18V184`);
+      panel.clock.setAttribute("x", Math.min(x, panel.right + 18).toFixed(1));
+      panel.clock.textContent = clock(times[index]);
       panel.readout.textContent =
-        `${moment(times[index])} · p50 ${millis(track.p50_ms[index])} · ` +
+        `${offset(times[index])} · p50 ${millis(track.p50_ms[index])} · ` +
         `p95 ${millis(track.p95_ms[index])} · errors ${share(track.error_share[index])}`;
     }
   };
@@ -53,6 +59,7 @@
     shown = -1;
     for (const panel of panels) {
       panel.cross.removeAttribute("d");
+      panel.clock.textContent = "";
       panel.readout.replaceChildren(...panel.resting);
     }
   };

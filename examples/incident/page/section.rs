@@ -41,6 +41,11 @@ fn section(id: &str, title: &str, body: &str) -> String {
     )
 }
 
+/// The first `most` items and the rest; a single item is not worth a fold.
+fn first_and_rest(items: &[String], most: usize) -> (&[String], &[String]) {
+    items.split_at(if items.len() <= most + 1 { items.len() } else { most })
+}
+
 /// What is beyond the first few, folded away but there; empty where there is nothing.
 fn folded(summary: &str, body: &str) -> String {
     if body.is_empty() {
@@ -68,12 +73,14 @@ enum Column<'a> {
     Words(&'a str),
     /// Numbers, to the right.
     Number(&'a str),
+    /// Bars that say again what numbers said; a phone leaves them out.
+    Bars(&'a str),
 }
 
 impl Column<'_> {
     const fn name(&self) -> &str {
         match self {
-            Self::Words(name) | Self::Number(name) => name,
+            Self::Words(name) | Self::Number(name) | Self::Bars(name) => name,
         }
     }
 
@@ -81,6 +88,7 @@ impl Column<'_> {
         match self {
             Self::Words(_) => "",
             Self::Number(_) => " class=\"number\"",
+            Self::Bars(_) => " class=\"twin\"",
         }
     }
 }

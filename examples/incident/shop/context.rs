@@ -15,7 +15,7 @@ use super::resp::{self, Reply};
 use super::role::Role;
 
 /// A call that takes longer is worth a warning.
-const SLOW_CALL: Duration = Duration::from_millis(25);
+const SLOW_CALL: Duration = Duration::from_millis(10);
 
 /// The surroundings of one service.
 #[derive(Debug)]

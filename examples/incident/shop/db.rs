@@ -16,14 +16,14 @@ use super::random::Random;
 /// Products, all of which have a stock row.
 pub(crate) const PRODUCTS: u32 = 2_000;
 /// Accounts, all of which have a row.
-pub(crate) const ACCOUNTS: u32 = 10_000;
+pub(crate) const ACCOUNTS: u32 = 8_000;
 /// Orders that were placed before the run began; each has a row of its charge.
-pub(crate) const PAST_ORDERS: u32 = 30_000;
+pub(crate) const PAST_ORDERS: u32 = 15_000;
 
 /// Rows that may be added; after that the oldest added are overwritten.
 const MAX_ADDED_ROWS: usize = 30_000;
 /// A lookup that takes longer is worth a warning.
-const SLOW_QUERY: Duration = Duration::from_micros(1_500);
+const SLOW_QUERY: Duration = Duration::from_millis(1);
 /// Writes between two checkpoints.
 const WRITES_A_CHECKPOINT: u64 = 500;
 /// Reads between two refreshes of the statistics.

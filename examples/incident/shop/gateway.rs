@@ -12,9 +12,9 @@ use super::random::mix;
 use super::role::Role;
 
 /// Rounds that checking a session takes.
-const SESSION_ROUNDS: u32 = 1_500;
+const SESSION_ROUNDS: u32 = 20_000;
 /// A request that takes longer is worth a warning.
-const SLOW_REQUEST: Duration = Duration::from_millis(40);
+const SLOW_REQUEST: Duration = Duration::from_millis(25);
 /// Requests between two lines about how many there were.
 const REQUESTS_A_LINE: u64 = 1_000;
 

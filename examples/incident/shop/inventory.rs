@@ -18,7 +18,7 @@ use super::role::Role;
 /// Shortest and longest time that an item text stays in the cache.
 const TTL_MILLIS: (u64, u64) = (1_000, 2_000);
 /// Items that an answer is ranked against.
-const CANDIDATES: u32 = 600;
+const CANDIDATES: u32 = 2_000;
 /// Items named beside the one asked for.
 const ALTERNATIVES: usize = 5;
 

@@ -12,7 +12,7 @@ use super::http::{Request, Response, form_field};
 use super::role::Role;
 
 /// Lines of text on a product page.
-const PAGE_LINES: u32 = 40;
+const PAGE_LINES: u32 = 120;
 /// Orders between two lines about how many there are.
 const ORDERS_A_LINE: u64 = 250;
 

@@ -16,7 +16,7 @@ use super::random::mix;
 use super::role::Role;
 
 /// Rounds of the signature over a receipt.
-const SIGNATURE_ROUNDS: u32 = 4_000;
+const SIGNATURE_ROUNDS: u32 = 40_000;
 /// How long the issuer waits for an answer about an account before it declines.
 const ISSUER_PATIENCE: Duration = Duration::from_millis(250);
 /// A velocity check that takes longer is worth a warning.

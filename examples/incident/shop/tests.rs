@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::context::Context;
 use super::*;
-use crate::load::{Load, LoadConfig, LoadReport};
+use crate::load::{Load, LoadConfig, LoadReport, Route};
 
 /// Set where this test program is started again as a service; see `child_entry`.
 const ROLE: &str = "INCIDENT_ROLE";
@@ -61,12 +61,8 @@ fn start(folder: &Folder, hertz: u16) -> (Shop, SocketAddr) {
 
 /// Drives the shop until `requests` are answered.
 fn drive(target: SocketAddr, requests: u64, seed: u64) -> LoadReport {
-    let load = Load::start(&LoadConfig { target, rate_per_sec: 150.0, seed }).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while load.progress().answered < requests {
-        assert!(Instant::now() < deadline, "{:?}", load.progress());
-        std::thread::yield_now();
-    }
+    let load = Load::start(&LoadConfig { target, rate_per_sec: 400.0, seed }).unwrap();
+    load.wait_for(|progress| progress.answered >= requests);
     load.stop().unwrap()
 }
 
@@ -129,6 +125,24 @@ fn what_callers_got_is_what_services_served() {
 }
 
 #[test]
+fn every_trace_of_the_load_reaches_the_last_service_unchanged() {
+    let folder = Folder::new();
+    let (shop, target) = start(&folder, 0);
+    let report = drive(target, 100, 3);
+    shop.stop().unwrap();
+    let text = std::fs::read_to_string(Shop::log_path(&folder.0, Role::Db)).unwrap();
+    let met: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.rsplit_once(" trace_id=")).map(|(_, id)| id).collect();
+    let sent: BTreeSet<String> =
+        report.exchanges.iter().map(|exchange| exchange.trace_id.to_string()).collect();
+    assert!(met.iter().all(|id| sent.contains(*id)), "{met:?}");
+    // A product page may be answered from the cache; the other routes always end at the store.
+    for exchange in report.exchanges.iter().filter(|exchange| exchange.route != Route::Product) {
+        assert!(met.contains(exchange.trace_id.to_string().as_str()), "{exchange:?}");
+    }
+}
+
+#[test]
 fn a_client_that_is_not_counted_is_missed_by_the_books() {
     let folder = Folder::new();
     let (shop, target) = start(&folder, 0);
@@ -155,7 +169,10 @@ fn a_lost_index_makes_every_lookup_read_every_row() {
     let broken = shop.counts().unwrap()[&Role::Db].clone();
     let reads = broken.fact("reads") - before.fact("reads");
     assert_eq!(broken.fact("full_scans"), reads);
-    assert!(broken.fact("rows_read") - before.fact("rows_read") > reads * 40_000);
+    assert!(
+        broken.fact("rows_read") - before.fact("rows_read")
+            >= reads * u64::from(PRODUCTS + ACCOUNTS + PAST_ORDERS)
+    );
     shop.set_fault(Fault::DbSlow, false).unwrap();
     drive(target, 40, 3);
     let mended = shop.stop().unwrap()[&Role::Db].clone();
@@ -189,7 +206,7 @@ fn an_unreadable_stock_table_fails_about_three_requests_in_ten() {
     drive(target, 60, 1);
     assert_eq!(shop.counts().unwrap()[&Role::Inventory].server_errors, 0);
     shop.set_fault(Fault::ErrorBurst, true).unwrap();
-    let report = drive(target, 400, 2);
+    let report = drive(target, 250, 2);
     let counts = shop.stop().unwrap();
     let inventory = &counts[&Role::Inventory];
     assert_eq!(inventory.server_errors, inventory.fact("unreadable"));
@@ -205,9 +222,9 @@ fn an_unreadable_stock_table_fails_about_three_requests_in_ten() {
 fn profiles_show_the_work_of_the_guilty_only_while_it_is_broken() {
     let folder = Folder::new();
     let (shop, target) = start(&folder, 199);
-    drive(target, 100, 1);
+    drive(target, 40, 1);
     shop.set_fault(Fault::DbSlow, true).unwrap();
-    drive(target, 60, 2);
+    drive(target, 30, 2);
     shop.stop().unwrap();
     let windows = Shop::profiles(&folder.0).unwrap();
     let scans = |faulty: bool| -> u64 {

@@ -9,8 +9,8 @@ use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{
     Attempt, Command, DropPolicy, Exporter, ExporterConfig, Outcome, Request, TraceEvent,
 };
-use otlp_core::protocol::partial::PartialSuccess;
 use otlp_core::protocol::retry::Backoff;
+use otlp_core::record::ExportResponse;
 use otlp_core::stats::Stats;
 
 /// One run of an exporter, and everything it recorded.
@@ -131,8 +131,8 @@ impl Driver {
                 [usize::try_from(self.random.below(4)).expect("small")];
         match self.random.below(12) {
             0 | 1 => Outcome::Accepted,
-            2 => Outcome::Partial(PartialSuccess { rejected: self.random.below(30), message: "some".into() }),
-            3 => Outcome::Partial(PartialSuccess { rejected: u64::MAX, message: "all and more".into() }),
+            2 => Outcome::Partial(ExportResponse { rejected: self.random.below(30), message: "some".into() }),
+            3 => Outcome::Partial(ExportResponse { rejected: u64::MAX, message: "all and more".into() }),
             4 => Outcome::TimedOut,
             5 => Outcome::Disconnected,
             6 => Outcome::BadAnswer,

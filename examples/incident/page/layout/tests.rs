@@ -119,7 +119,10 @@ fn a_shop_stands_in_four_layers_without_crossings() {
     let layout = arrange(6, &edges, MEASURE);
     let layer = |node: usize| (layout.nodes[node].along / (MEASURE.along + MEASURE.layer_gap)).round();
     assert_eq!([0, 1, 2, 3, 4, 5].map(layer), [0.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
-    assert!(layout.extent.across <= 2.0 * MEASURE.across + 2.0 * MEASURE.node_gap);
+    assert!(layout.extent.across <= 3.0 * MEASURE.across, "{:?}", layout.extent);
+    let ends = [(0, 1), (0, 2), (1, 2), (1, 3)]
+        .map(|(from, to): (usize, usize)| (layout.nodes[from].across, layout.nodes[to].across));
+    assert_eq!(crossings_between(&ends[2..]), 0);
 }
 
 #[test]

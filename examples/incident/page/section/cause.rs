@@ -3,7 +3,7 @@
 use crate::page::markup::{As, Holder, escape};
 use crate::summary::{Alarm, Cause, Summary, Unit};
 
-use super::{Column, folded, moment, number_cell, section, table};
+use super::{Column, first_and_rest, folded, moment, number_cell, section, table};
 
 /// Suspects that are shown before the rest is folded away.
 const SHOWN: usize = 3;
@@ -20,7 +20,7 @@ pub(super) fn ranking(summary: &Summary) -> Option<String> {
         .enumerate()
         .map(|(place, cause)| suspect(summary, place, cause, widest))
         .collect();
-    let (shown, rest) = items.split_at(items.len().min(SHOWN));
+    let (shown, rest) = first_and_rest(&items, SHOWN);
     let mut body = format!("<ol class=\"causes\">\n{}</ol>\n", shown.concat());
     if !rest.is_empty() {
         let list = format!("<ol class=\"causes\" start=\"{}\">\n{}</ol>\n", SHOWN + 1, rest.concat());
@@ -78,13 +78,13 @@ pub(super) fn alarms(summary: &Summary) -> Option<String> {
     }
     let rows: Vec<String> =
         summary.alarms.iter().enumerate().map(|(place, alarm)| alarm_row(summary, place, alarm)).collect();
-    let (shown, rest) = rows.split_at(rows.len().min(ALARMS_SHOWN));
+    let (shown, rest) = first_and_rest(&rows, ALARMS_SHOWN);
     let columns = [
         Column::Words("When"),
         Column::Words("Service"),
         Column::Words("What"),
         Column::Number("Expected"),
-        Column::Number("Met"),
+        Column::Number("Observed"),
         Column::Number("Over threshold"),
     ];
     let joined = match summary.alarms.len() {

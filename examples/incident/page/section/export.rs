@@ -18,37 +18,46 @@ pub(super) fn balance(summary: &Summary) -> Option<String> {
         Column::Number("= Accepted"),
         Column::Number("+ Rejected"),
         Column::Number("+ Lost"),
-        Column::Words("Lost because of"),
-        Column::Words("Account"),
+        Column::Words("Exact"),
     ];
     let table = table("Requests of every service", &columns, &[rows, total_row(summary)].concat());
     let explained = "<p class=\"soft\">Served: the services' own counters. Accepted: spans the receiver kept. \
                      Rejected: spans it refused by partial success.</p>\n";
-    Some(section("balance", "Where every request is", &format!("{explained}{table}")))
+    Some(section(
+        "balance",
+        "Where every request is",
+        &format!("{explained}{table}{}", losses(&summary.balances)),
+    ))
 }
 
 fn balance_row((place, balance): (usize, &Balance)) -> String {
     let at = |path: &str| format!("/balances/{place}/{path}");
-    let reasons: Vec<String> = balance
-        .lost
-        .iter()
-        .enumerate()
-        .filter(|(_, loss)| loss.count > 0)
-        .map(|(number, loss)| {
-            let count = Holder::Span.count(&at(&format!("lost/{number}/count")), loss.count);
-            format!("{count} {}", Holder::Span.text(&at(&format!("lost/{number}/reason")), &loss.reason))
-        })
-        .collect();
     format!(
-        "<tr>{}{}{}{}{}<td>{}</td>{}</tr>\n",
+        "<tr>{}{}{}{}{}{}</tr>\n",
         row_head(&at("service"), &balance.service),
         number_cell(&Holder::Span.count(&at("served"), balance.served)),
         number_cell(&Holder::Span.count(&at("accepted"), balance.accepted)),
         number_cell(&Holder::Span.count(&at("rejected"), balance.rejected)),
         number_cell(&Holder::Span.marked(&at("lost"), "lost", &figure::count(balance.lost_total()))),
-        if reasons.is_empty() { figure::MISSING.to_owned() } else { reasons.join(", ") },
         verdict(balance.is_balanced())
     )
+}
+
+/// Why requests were lost, service by service; empty where none was.
+fn losses(balances: &[Balance]) -> String {
+    let mut items = String::new();
+    for (place, balance) in balances.iter().enumerate() {
+        for (number, loss) in balance.lost.iter().enumerate().filter(|(_, loss)| loss.count > 0) {
+            let at = |field: &str| format!("/balances/{place}/lost/{number}/{field}");
+            items.push_str(&format!(
+                "<li>{}: {} lost because of {}</li>\n",
+                escape(&balance.service),
+                Holder::Span.count(&at("count"), loss.count),
+                Holder::Span.text(&at("reason"), &loss.reason)
+            ));
+        }
+    }
+    if items.is_empty() { items } else { format!("<ul class=\"losses\">\n{items}</ul>\n") }
 }
 
 fn total_row(summary: &Summary) -> String {
@@ -57,7 +66,7 @@ fn total_row(summary: &Summary) -> String {
         number_cell(&figure::count(sum))
     };
     format!(
-        "<tr class=\"total\"><th scope=\"row\">All</th>{}{}{}{}<td></td>{}</tr>\n",
+        "<tr class=\"total\"><th scope=\"row\">All</th>{}{}{}{}{}</tr>\n",
         total(|balance| balance.served),
         total(|balance| balance.accepted),
         total(|balance| balance.rejected),
@@ -68,9 +77,9 @@ fn total_row(summary: &Summary) -> String {
 
 fn verdict(is_balanced: bool) -> String {
     if is_balanced {
-        "<td class=\"kept\">✓ exact</td>".to_owned()
+        "<td class=\"kept\">✓ yes</td>".to_owned()
     } else {
-        "<td class=\"broken\">✗ does not add up</td>".to_owned()
+        "<td class=\"broken\">✗ no</td>".to_owned()
     }
 }
 
@@ -85,7 +94,7 @@ pub(super) fn events(summary: &Summary) -> Option<String> {
         Holder::Span.marked(&format!("/export/{path}"), "bytes", &figure::bytes(bytes))
     };
     let lead = format!(
-        "<p>{} requests carried {} of spans in {} on the wire; {} of them were retries, and {} spans arrived twice.</p>\n",
+        "<p>{} requests carried {} of spans in {} on the wire. Retries: {}. Spans that arrived twice: {}.</p>\n",
         count("requests", export.requests),
         bytes("bytes_encoded", export.bytes_encoded),
         bytes("bytes_sent", export.bytes_sent),

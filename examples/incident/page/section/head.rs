@@ -26,7 +26,7 @@ pub(super) fn top(summary: &Summary) -> String {
 fn lede(summary: &Summary) -> String {
     let broken = match &summary.fault {
         Some(fault) => format!(
-            "What was really done: {} ({} in {}), {} into the load.",
+            "Broken on purpose: {} ({} in {}), {} into the load.",
             escape(&fault.description),
             Holder::Span.text("/fault/kind", &fault.kind),
             Holder::Span.text("/fault/service", &fault.service),
@@ -66,7 +66,7 @@ fn key_figures(summary: &Summary) -> String {
             1 => "the only suspect".to_owned(),
             many => format!("of {many} suspects"),
         };
-        cards.push(("Rank of the true cause", rank, among));
+        cards.push(("True cause ranked", rank, among));
     }
     let captured = Holder::Span.count("/key/spans_captured", key.spans_captured);
     cards.push(("Spans captured", captured, format!("by {}", escape(&summary.run.capture))));

@@ -3,7 +3,7 @@
 use crate::page::markup::{Holder, escape};
 use crate::summary::{CitedLine, LogFinding, Logs, NewTemplate, Summary};
 
-use super::{Column, code, folded, moment, number_cell, section, table};
+use super::{Column, code, first_and_rest, folded, moment, number_cell, section, table};
 
 /// Findings that are shown before the rest is folded away.
 const FINDINGS_SHOWN: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn findings(summary: &Summary) -> Option<String> {
     let logs = summary.logs.as_ref()?;
     let cards: Vec<String> =
         logs.findings.iter().enumerate().map(|(place, finding)| card(summary, place, finding)).collect();
-    let (shown, rest) = cards.split_at(cards.len().min(FINDINGS_SHOWN));
+    let (shown, rest) = first_and_rest(&cards, FINDINGS_SHOWN);
     let more = folded(&format!("{} further findings", rest.len()), &rest.concat());
     let body =
         format!("{}{}{more}{}", lead(summary, logs), shown.concat(), templates(summary, &logs.new_templates));
@@ -48,7 +48,7 @@ fn card(summary: &Summary, place: usize, finding: &LogFinding) -> String {
         .enumerate()
         .map(|(number, line)| cited(summary, &at(&format!("lines/{number}")), line))
         .collect();
-    let (shown, rest) = lines.split_at(lines.len().min(LINES_SHOWN));
+    let (shown, rest) = first_and_rest(&lines, LINES_SHOWN);
     let list = |items: &[String]| {
         if items.is_empty() {
             String::new()
@@ -88,16 +88,16 @@ fn templates(summary: &Summary, templates: &[NewTemplate]) -> String {
         )
     };
     let rows: Vec<String> = templates.iter().enumerate().map(row).collect();
-    let (shown, rest) = rows.split_at(rows.len().min(TEMPLATES_SHOWN));
+    let (shown, rest) = first_and_rest(&rows, TEMPLATES_SHOWN);
     let columns = [
         Column::Words("Service"),
         Column::Words("Template"),
         Column::Number("Lines"),
         Column::Words("First"),
     ];
+    let rows_left = rest.len();
     let rest =
         if rest.is_empty() { String::new() } else { table("Further templates", &columns, &rest.concat()) };
-    let more =
-        folded(&format!("{} further templates", templates.len().saturating_sub(TEMPLATES_SHOWN)), &rest);
+    let more = folded(&format!("{rows_left} further templates"), &rest);
     format!("<h3>New templates</h3>\n{}{more}", table("New log templates", &columns, &shown.concat()))
 }

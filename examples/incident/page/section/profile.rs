@@ -3,7 +3,7 @@
 use crate::page::markup::{As, Holder, escape};
 use crate::summary::{FunctionChange, ProfileChange, Summary};
 
-use super::{Column, code, folded, number_cell, section, table};
+use super::{Column, code, first_and_rest, folded, number_cell, section, table};
 
 /// Functions that are shown before the rest is folded away.
 const SHOWN: usize = 8;
@@ -32,7 +32,8 @@ fn svg_element(text: &str) -> Option<&str> {
 fn framed(svg: &str) -> String {
     format!(
         "<div class=\"scroll flame\" id=\"flame\" tabindex=\"0\" role=\"region\" aria-label=\"Differential flame graph\">{svg}</div>\n\
-         <p class=\"soft\">Wider: more of the time after the fault. Red grew, blue shrank. It scrolls sideways on a small screen.</p>\n"
+         <p class=\"soft\">A box is a function called by the one below it; its width is the mean of its share before and after. \
+         Orange grew, blue shrank, grey stayed. On a small screen the picture scrolls sideways.</p>\n"
     )
 }
 
@@ -41,12 +42,12 @@ fn functions(profile: &ProfileChange) -> String {
         return String::new();
     }
     let rows: Vec<String> = profile.functions.iter().enumerate().map(row).collect();
-    let (shown, rest) = rows.split_at(rows.len().min(SHOWN));
+    let (shown, rest) = first_and_rest(&rows, SHOWN);
     let columns = [
         Column::Words("Function"),
         Column::Number("Before"),
         Column::Number("After"),
-        Column::Words("Own share of the time"),
+        Column::Bars("Own share of the time"),
     ];
     let rest_table =
         if rest.is_empty() { String::new() } else { table("Further functions", &columns, &rest.concat()) };

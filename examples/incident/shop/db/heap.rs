@@ -150,14 +150,18 @@ impl Row {
     }
 }
 
-/// A check of all bytes of a row.
+/// A check of all bytes of a row, eight at a time.
 #[inline(never)]
 fn checksum(key: &str, text: &str) -> u64 {
-    let chunks = key.as_bytes().chunks(8).chain(text.as_bytes().chunks(8));
-    chunks.fold(0, |sum, chunk| {
-        let word = chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-        mix(sum ^ word)
-    })
+    let mut sum = mix(u64::try_from(key.len()).unwrap_or(u64::MAX));
+    for part in [key, text] {
+        let (words, rest) = part.as_bytes().as_chunks::<8>();
+        let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last]) {
+            sum = (sum.rotate_left(5) ^ word).wrapping_mul(0x517C_C1B7_2722_0A95);
+        }
+    }
+    sum
 }
 
 #[cfg(test)]

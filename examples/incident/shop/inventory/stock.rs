@@ -131,7 +131,7 @@ impl Table {
     }
 }
 
-/// `sku-00012;1204;03-117 09-002 ...`
+/// `sku-00011;1204;03-117 09-002 ...`
 fn write_row(sku: &str, quantity: u32, bins: &[String], format: Format) -> String {
     let mut row = format!("{sku};");
     // Writing to a string cannot fail.
@@ -155,7 +155,7 @@ fn parse_row(row: &str) -> Result<StockRow, Refused> {
 
 /// Three in ten, spread evenly over the often and the rarely asked for.
 const fn is_large(number: u32) -> bool {
-    matches!(number % 10, 2 | 5 | 8)
+    matches!(number % 10, 1 | 4 | 7)
 }
 
 fn place(sku: &str) -> Option<usize> {
@@ -174,15 +174,15 @@ mod tests {
     fn a_localised_table_hides_the_large_quantities_and_only_those() {
         let mut table = Table::seeded(7);
         assert!(unreadable(&table).is_empty());
-        let before = table.read("sku-00012").unwrap();
+        let before = table.read("sku-00011").unwrap();
         assert!(before.quantity >= LARGE);
         table.reload(Format::Localised);
         let expected: Vec<u32> = (0..PRODUCTS).filter(|number| is_large(*number)).collect();
         assert_eq!(unreadable(&table), expected);
-        let Err(Refused::Unreadable { field, source }) = table.read("sku-00012") else { panic!() };
+        let Err(Refused::Unreadable { field, source }) = table.read("sku-00011") else { panic!() };
         assert_eq!((field, source.to_string().as_str()), ("quantity", "invalid digit found in string"));
         table.reload(Format::Plain);
-        assert_eq!(table.read("sku-00012").unwrap(), before);
+        assert_eq!(table.read("sku-00011").unwrap(), before);
     }
 
     #[test]
@@ -194,10 +194,10 @@ mod tests {
             }
         }
         for _ in 0..500 {
-            table.put_back("sku-00001", 9).unwrap();
+            table.put_back("sku-00002", 9).unwrap();
         }
-        assert!(table.read("sku-00001").unwrap().quantity < LARGE);
-        assert!(table.read("sku-00002").unwrap().quantity >= LARGE);
+        assert!(table.read("sku-00002").unwrap().quantity < LARGE);
+        assert!(table.read("sku-00001").unwrap().quantity >= LARGE);
     }
 
     #[test]

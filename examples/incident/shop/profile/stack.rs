@@ -2,7 +2,8 @@
 //!
 //! Trimmed are, at the leaf, the signal handler and what it calls; at the root, everything that leads from the
 //! start of the thread to the function that serves a connection. A sample of a thread that serves none (accepting,
-//! control, sampling) is kept under `background`. Names lose their path up to `shop::` and their generic arguments.
+//! control, sampling) is kept under `background`. Where our code calls into a library, only the function called is
+//! kept, not what it calls in turn. Names lose their path up to `shop::` and their generic arguments.
 
 /// What the handler of `pprof` is called; the frame after it belongs to the kernel's way into it.
 const SIGNAL_HANDLER: &str = "perf_signal_handler";
@@ -28,15 +29,21 @@ pub(crate) fn fold(service: &str, leaf_first: &[Vec<String>]) -> String {
             names.get(start.map_or(0, |start| start + 1)..)
         }
     };
+    let mut in_library = false;
     for name in kept.unwrap_or_default() {
-        stack.push(';');
-        stack.push_str(&tidy(name));
+        let (name, ours) = tidy(name);
+        if ours || !in_library {
+            stack.push(';');
+            stack.push_str(&name);
+        }
+        in_library = !ours;
     }
     stack
 }
 
-/// `payment::Payment::handle` from `<incident::shop::payment::Payment as incident::shop::http::Handler>::handle`.
-fn tidy(name: &str) -> String {
+/// `payment::Payment::handle` from `<incident::shop::payment::Payment as incident::shop::http::Handler>::handle`,
+/// and whether the function is one of the shop's.
+fn tidy(name: &str) -> (String, bool) {
     let (qualified, method) = match name.strip_prefix('<').and_then(split_at_close) {
         Some((inside, method)) => {
             let subject = inside.split(" as ").next().unwrap_or(inside);
@@ -47,8 +54,9 @@ fn tidy(name: &str) -> String {
     };
     let whole = format!("{qualified}{method}");
     let plain = without_generics(&whole);
-    let short = plain.rsplit_once("shop::").map_or(plain.as_str(), |(_, short)| short);
-    short.replace(';', ":").replace(' ', "_")
+    let own = plain.rsplit_once("shop::").map(|(_, short)| short);
+    let short = own.unwrap_or(&plain).replace(';', ":").replace(' ', "_");
+    (short, own.is_some())
 }
 
 /// Splits `T as Trait>::method` at the `>` that closes what was opened before it.
@@ -118,6 +126,20 @@ mod tests {
     }
 
     #[test]
+    fn a_library_is_shown_by_the_function_that_was_called_and_what_it_calls_back() {
+        let met = frames(&[
+            &["alloc::vec::Vec<incident::shop::x::T>::push"],
+            &["incident::shop::payment::compare"],
+            &["core::slice::sort::shared::smallsort", "core::slice::sort::quicksort"],
+            &["core::slice::sort::unstable::sort::<incident::shop::x::T>"],
+            &["incident::shop::http::server::serve_connection"],
+        ]);
+        let expected = "payment;http::server::serve_connection;core::slice::sort::unstable::sort;\
+            payment::compare;alloc::vec::Vec::push";
+        assert_eq!(fold("payment", &met), expected);
+    }
+
+    #[test]
     fn a_sample_of_another_thread_is_background() {
         let met = frames(&[
             &["perf_signal_handler"],
@@ -146,7 +168,8 @@ mod tests {
             ("odd<", "odd"),
             ("<odd", ""),
         ] {
-            assert_eq!(tidy(name), expected, "{name}");
+            let ours = name.contains("shop::");
+            assert_eq!(tidy(name), (expected.to_owned(), ours), "{name}");
         }
     }
 }
