@@ -21,7 +21,7 @@ pub(crate) use profile::{ProfileReading, compare_profiles};
 /// Length of a feature window.
 pub(crate) const WINDOW: Duration = Duration::from_secs(1);
 /// How much later than the newest a span may come: a request that had to wait for the receiver is in time.
-const LATENESS: Duration = Duration::from_millis(1_500);
+pub(crate) const LATENESS: Duration = Duration::from_millis(1_500);
 
 /// What the analysis is told.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) enum News {
     Spans(Vec<ServiceSpan>),
     /// It is this late; windows may close.
     Time(UnixNanos),
+    /// Nothing more will come.
+    End,
 }
 
 /// An alarm and when the program knew of it.
@@ -87,7 +89,7 @@ impl Analysis {
         })
     }
 
-    /// Works until nobody can send any more; then says what was found. `now` is the clock.
+    /// Works until the end is told, then says what was found. `now` is the clock.
     ///
     /// The last [`News::Time`] is when the load ended: what is silent after it is silent for a known reason.
     pub(crate) fn run(mut self, news: &Receiver<News>, now: impl Fn() -> UnixNanos) -> Found {
@@ -95,6 +97,7 @@ impl Analysis {
             match item {
                 News::Spans(spans) => self.take(spans, now()),
                 News::Time(time) => self.features.advance(time),
+                News::End => break,
             }
             self.look(now());
         }

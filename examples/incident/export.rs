@@ -1,23 +1,23 @@
 //! Spans to OTLP requests, and out: drains the taps' outbox, encodes, and hands over to the exporter.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use otlp_core::encode::Encode as _;
 use otlp_core::finding::Finding;
 use otlp_core::protocol::Signal;
-use otlp_core::protocol::export::{Counters, ExporterConfig, TraceEvent};
+use otlp_core::protocol::export::{Counters, ExporterConfig, RequestId, TraceEvent};
 use otlp_core::record::{LogsRequest, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, TracesRequest};
-use otlp_core::sink::MemorySink;
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
 use otlp_core::transport::http::{ClientConfig, Compression};
 use otlp_core::{Error, ErrorKind};
-use otlp_ebpf::TappedSpan;
+use otlp_ebpf::tap::TappedSpan;
+
+use crate::capture::Outbox;
 
 /// How often the outbox is emptied.
 const BATCH: Duration = Duration::from_millis(200);
@@ -37,47 +37,56 @@ pub(crate) struct Exported {
     pub(crate) trace_lost: u64,
     /// What the exporter was told to keep to.
     pub(crate) config: ExporterConfig,
-    /// Bytes encoded, before compression.
+    /// Bytes of the spans as they were encoded, before compression.
     pub(crate) bytes_encoded: u64,
-    /// Requests that were not even taken.
-    pub(crate) refused: u64,
+    /// Spans that did not arrive, by service and reason.
+    pub(crate) lost: BTreeMap<(String, &'static str), u64>,
 }
 
 /// The running exporter.
 #[derive(Debug)]
 pub(crate) struct Exporting {
-    client: Arc<Client>,
-    config: ExporterConfig,
-    sent: Arc<Sent>,
+    batches: Batches,
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
+/// The client and the memory of what each request carried.
+#[derive(Debug, Clone)]
+struct Batches {
+    client: Arc<Client>,
+    config: ExporterConfig,
+    sent: Arc<Mutex<Sent>>,
+}
+
 #[derive(Debug, Default)]
 struct Sent {
-    bytes: AtomicU64,
-    refused: AtomicU64,
+    bytes: u64,
+    /// Spans by service, for every request: what a dropped one costs whom.
+    requests: BTreeMap<RequestId, BTreeMap<String, u64>>,
+    /// Spans of requests that were not taken at all.
+    refused: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Exporting {
-    /// Starts sending what gathers in `outbox` to `endpoint`.
+    /// Starts sending what gathers in the outboxes to `endpoint`.
     ///
     /// # Errors
     /// Where the client or a thread cannot be started.
-    pub(crate) fn start(endpoint: String, seed: u64, outbox: Arc<MemorySink<TappedSpan>>) -> Result<Self, Error> {
+    pub(crate) fn start(endpoint: String, seed: u64, outboxes: Vec<Arc<Outbox>>) -> Result<Self, Error> {
         let config = ExporterConfig::default().max_trace_events(1 << 20);
         let client_config = ClientConfig::new(endpoint)
             .exporter(config.clone())
             .compression(Compression::Gzip)
             .jitter_seed(seed);
         let client = Arc::new(Client::start(client_config)?);
-        let sent = Arc::new(Sent::default());
+        let batches = Batches { client, config, sent: Arc::default() };
         let (stop, stopped) = channel();
-        let (batches, counts) = (Arc::clone(&client), Arc::clone(&sent));
+        let own = batches.clone();
         let work = move || {
             loop {
                 let is_last = stopped.recv_timeout(BATCH) != Err(RecvTimeoutError::Timeout);
-                send(&batches, &counts, outbox.take());
+                own.send(outboxes.iter().flat_map(|outbox| outbox.take()).collect());
                 if is_last {
                     return;
                 }
@@ -87,19 +96,7 @@ impl Exporting {
             .name("batches".to_owned())
             .spawn(work)
             .map_err(|source| Error::new(ErrorKind::Io, "cannot start a thread").with_source(source))?;
-        Ok(Self { client, config, sent, stop, thread })
-    }
-
-    /// Sends what an analyser found, as an OTLP event.
-    pub(crate) fn tell(&self, finding: &Finding) {
-        let scope = Scope { name: finding.source.to_owned(), ..Scope::default() };
-        let records = vec![finding.to_log_record()];
-        let scopes = vec![ScopeLogs { scope, records, ..ScopeLogs::default() }];
-        let resource = Resource::service("incident");
-        let request = LogsRequest { resources: vec![ResourceLogs { resource, scopes, ..ResourceLogs::default() }] };
-        let body = request.encode_to_bytes();
-        // Refused only when the queue is full, which its own counters tell.
-        let _ = self.client.send(Signal::Logs, body, 1);
+        Ok(Self { batches, stop, thread })
     }
 
     /// Sends what is left and waits until everything is settled.
@@ -107,30 +104,76 @@ impl Exporting {
         // The thread may have ended by itself; then there is nothing to stop.
         let _ = self.stop.send(());
         let _ = self.thread.join();
-        // What does not settle in time is dropped, and counted, by the shutdown.
-        let _ = self.client.flush(GRACE);
-        Drained { client: self.client, config: self.config, sent: self.sent }
+        // What does not settle in time is dropped, and counted, when the exporter is closed.
+        let _ = self.batches.client.flush(GRACE);
+        Drained(self.batches)
     }
 }
 
-/// An exporter whose spans are all settled; findings can still be sent.
+/// An exporter whose spans are settled; findings can still be sent.
 #[derive(Debug)]
-pub(crate) struct Drained {
-    client: Arc<Client>,
-    config: ExporterConfig,
-    sent: Arc<Sent>,
+pub(crate) struct Drained(Batches);
+
+impl Drained {
+    /// Sends what the analysers found, as OTLP events.
+    pub(crate) fn tell(&self, findings: &[Finding]) {
+        let group = |finding: &Finding| ScopeLogs {
+            scope: Scope { name: finding.source.to_owned(), ..Scope::default() },
+            records: vec![finding.to_log_record()],
+            ..ScopeLogs::default()
+        };
+        let scopes = findings.iter().map(group).collect();
+        let resource = Resource::service("incident");
+        let request =
+            LogsRequest { resources: vec![ResourceLogs { resource, scopes, ..ResourceLogs::default() }] };
+        let records = u32::try_from(findings.len()).unwrap_or(u32::MAX);
+        // Refused only when the queue is full, which the exporter's own counters tell.
+        let _ = self.0.client.send(Signal::Logs, request.encode_to_bytes(), records);
+    }
+
+    /// Settles the findings too, and closes the account.
+    pub(crate) fn close(self) -> Exported {
+        let Batches { client, config, sent } = self.0;
+        let stats = client.shutdown(GRACE).stats;
+        let counters = client.counters();
+        let (trace, trace_lost) = client.trace();
+        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = sent.refused.clone();
+        for event in &trace {
+            let (request, reason) = match event {
+                TraceEvent::Dropped { request, reason, .. } => (request, reason.as_str()),
+                TraceEvent::Rejected { request, .. } => (request, "refused by the receiver"),
+                _ => continue,
+            };
+            for (service, count) in sent.requests.get(request).into_iter().flatten() {
+                *lost.entry((service.clone(), reason)).or_default() += count;
+            }
+        }
+        Exported { stats, counters, trace, trace_lost, config, bytes_encoded: sent.bytes, lost }
+    }
 }
 
-fn send(client: &Client, sent: &Sent, spans: Vec<TappedSpan>) {
-    if spans.is_empty() {
-        return;
-    }
-    let request = grouped(spans);
-    let records = u32::try_from(request.record_count()).unwrap_or(u32::MAX);
-    let body = request.encode_to_bytes();
-    sent.bytes.fetch_add(u64::try_from(body.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    if client.send(Signal::Traces, body, records).is_err() {
-        sent.refused.fetch_add(u64::from(records), Ordering::Relaxed);
+impl Batches {
+    fn send(&self, spans: Vec<TappedSpan>) {
+        if spans.is_empty() {
+            return;
+        }
+        let mut by_service: BTreeMap<String, u64> = BTreeMap::new();
+        for tapped in &spans {
+            *by_service.entry(tapped.service.to_string()).or_default() += 1;
+        }
+        let request = grouped(spans);
+        let records = u32::try_from(request.record_count()).unwrap_or(u32::MAX);
+        let body = request.encode_to_bytes();
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.bytes += u64::try_from(body.len()).unwrap_or(u64::MAX);
+        if let Ok(request) = self.client.send(Signal::Traces, body, records) {
+            sent.requests.insert(request, by_service);
+            return;
+        }
+        for (service, count) in by_service {
+            *sent.refused.entry((service, "not taken by the exporter")).or_default() += count;
+        }
     }
 }
 
