@@ -18,7 +18,8 @@ const SHORT: Duration = Duration::from_millis(60);
 
 fn start(limits: ReceiverLimits) -> Receiver {
     let handler = |_: Signal, body: &[u8]| match body.first() {
-        Some(b'!') => panic!("planted in the handler"),
+        Some(b'!') => Answer::accepted(u64::from(*body.get(1).expect("a panic planted in the handler"))),
+        Some(b'%') => Answer::partial(0, 1, "long ".repeat(10_000)),
         Some(b'?') => Answer::busy(Duration::from_millis(1500)),
         _ => Answer::accepted(body.len() as u64),
     };
@@ -231,7 +232,7 @@ fn a_slow_body_is_answered_with_a_timeout() {
 fn a_client_that_never_reads_its_answers_is_cut_off() {
     let receiver = start(ReceiverLimits::default().header_timeout(SHORT).body_timeout(SHORT));
     let mut wire = Wire::connect(receiver.local_addr());
-    let requests = post("/v1/traces", "", b"x").repeat(500);
+    let requests = post("/v1/traces", "", b"%").repeat(50);
     // Ends when the receiver closes the connection.
     while wire.write(&requests) {}
     wait_until("it is closed", || receiver.stats().connections_open == 0);

@@ -276,8 +276,8 @@ impl World {
             1 => Some(Duration::from_millis(self.random.below(9_000))),
             _ => Some(Duration::from_secs(self.random.below(100))),
         };
-        let index = self.random.below(codes.len() as u64);
-        let code = codes[usize::try_from(index).expect("few codes")];
+        let index = usize::try_from(self.random.below(codes.len() as u64)).expect("few codes");
+        let code = codes.get(index).copied().expect("an index below the length");
         Outcome::Refused { code, retry_after, message: String::new() }
     }
 
@@ -295,11 +295,11 @@ impl World {
             std::mem::take(&mut self.travelling).into_iter().partition(|answer| answer.arrives <= time);
         self.travelling = rest;
         let arrived: Vec<Travelling> = arrived;
-        arrived.into_iter().try_for_each(|answer| self.report(answer.attempt, answer.outcome))
+        arrived.into_iter().try_for_each(|answer| self.report(answer.attempt, &answer.outcome))
     }
 
-    fn report(&mut self, attempt: Attempt, outcome: Outcome) -> Result<(), Broken> {
-        let told = match (&outcome, self.plant) {
+    fn report(&mut self, attempt: Attempt, outcome: &Outcome) -> Result<(), Broken> {
+        let told = match (outcome, self.plant) {
             (Outcome::Partial(_), Plant::PartialTakenForFailure) => Outcome::Disconnected,
             (&Outcome::Refused { code, .. }, Plant::RetryAfterIgnored) => {
                 Outcome::Refused { code, retry_after: None, message: String::new() }
@@ -309,7 +309,7 @@ impl World {
         let jitter = self.random.next();
         let verdict = self.exporter.on_outcome(self.now(), jitter, attempt, told);
         if verdict != Verdict::Stale {
-            self.note_wishes(attempt.request, &outcome);
+            self.note_wishes(attempt.request, outcome);
             self.note_verdict(attempt.request, &verdict)?;
         }
         Ok(())

@@ -91,7 +91,7 @@ impl Client {
     /// Takes nothing more, sends what is queued for at most `grace`, drops the rest, and reports. Statistics
     /// and trace can be read afterwards.
     ///
-    /// Blocks for at most `grace`, and a moment for the thread to end.
+    /// Blocks for at most `grace`. The thread ends by itself right after.
     pub fn shutdown(&self, grace: Duration) -> Report {
         self.client.shutdown_blocking(grace)
     }

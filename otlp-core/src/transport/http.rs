@@ -120,8 +120,8 @@ impl Client {
     /// Its records are counted as dropped.
     pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
         let body = self.shared.encoding.apply(body)?;
-        let now = self.shared.clock.now();
-        let taken = self.shared.lock().enqueue(now, Queued { signal, body, records });
+        let request = Queued { signal, body, records };
+        let taken = self.shared.at_now(|exporter, now| exporter.enqueue(now, request));
         self.shared.wake.notify_one();
         Ok(taken?)
     }
@@ -221,6 +221,13 @@ impl Shared {
         self.exporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the clock under the lock. Looked at before, two threads could hand their instants in the
+    /// wrong order, which the exporter would take for a clock that was set back.
+    fn at_now<T>(&self, call: impl FnOnce(&mut Exporter, UnixNanos) -> T) -> T {
+        let mut exporter = self.lock();
+        call(&mut exporter, self.clock.now())
+    }
+
     /// Sends one request after the other over one connection, until the exporter is finished.
     async fn lane(&self) {
         let mut link = None;
@@ -242,7 +249,7 @@ impl Shared {
     }
 
     fn poll(&self) -> Command {
-        let command = self.lock().poll(self.clock.now(), self.jitter());
+        let command = self.at_now(|exporter, now| exporter.poll(now, self.jitter()));
         if let Command::Finished(report) = command {
             self.finished.send_replace(Some(report));
             self.tell_settled();
@@ -268,7 +275,7 @@ impl Shared {
             Either::Left(Ok(done)) => done,
             Either::Left(Err(_)) | Either::Right(_) => (Outcome::TimedOut, None),
         };
-        let verdict = self.lock().on_outcome(self.clock.now(), self.jitter(), attempt, outcome);
+        let verdict = self.at_now(|exporter, now| exporter.on_outcome(now, self.jitter(), attempt, outcome));
         if let Some(observer) = &self.observer {
             observer.settled(attempt.request, &verdict);
         }
@@ -319,9 +326,10 @@ impl Shared {
     }
 
     fn begin_shutdown(&self, grace: Duration) -> UnixNanos {
-        let now = self.clock.now();
-        let deadline = now + grace;
-        self.lock().shutdown(now, deadline);
+        let deadline = self.at_now(|exporter, now| {
+            exporter.shutdown(now, now + grace);
+            now + grace
+        });
         self.wake.notify_one();
         deadline
     }
@@ -331,8 +339,7 @@ impl Shared {
         if let Some(report) = *self.finished.borrow() {
             return report;
         }
-        let now = self.clock.now().max(deadline);
-        let command = self.lock().poll(now, 0);
+        let command = self.at_now(|exporter, now| exporter.poll(now.max(deadline), 0));
         let Command::Finished(report) = command else {
             return Report::default();
         };
@@ -389,5 +396,24 @@ impl Encoding {
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature as with gzip")]
     const fn apply(&self, body: Bytes) -> Result<Bytes> {
         Ok(body)
+    }
+}
+
+#[cfg(all(test, feature = "trace"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_send_at_once_do_not_make_the_exporters_time_run_fast() {
+        let (client, _driver) = ClientConfig::new("http://127.0.0.1:9").build().expect("valid");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| drop(client.send(Signal::Logs, Bytes::new(), 1))));
+            }
+        });
+        let exporter = client.shared.lock();
+        let last = exporter.trace().last().expect("events").at();
+        assert!(last <= client.shared.clock.now(), "{last} is yet to come");
+        assert!(exporter.trace().is_sorted_by_key(TraceEvent::at));
     }
 }

@@ -116,6 +116,22 @@ impl Drop for Receiver {
 }
 
 /// A receiver for async programs: bound, and run where the caller likes.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// use std::time::Duration;
+/// use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
+///
+/// let server = Server::bind("127.0.0.1:0", ReceiverLimits::default(), |_, _: &[u8]| Answer::accepted(1))?;
+/// let control = server.control();
+/// let running = tokio::spawn(server.run());
+/// control.shutdown(Duration::from_secs(1));
+/// running.await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "nothing is received unless the server runs"]
 pub struct Server {
     listener: TcpListener,

@@ -93,7 +93,8 @@ impl Message {
 
     /// The status of an answer.
     pub(crate) fn status(&self) -> u16 {
-        self.lines[0].split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line")
+        let code = self.lines.first().and_then(|line| line.split(' ').nth(1));
+        code.and_then(|code| code.parse().ok()).expect("a status line")
     }
 }
 

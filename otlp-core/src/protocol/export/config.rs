@@ -96,7 +96,8 @@ impl ExporterConfig {
         self
     }
 
-    /// Sets the most requests in flight at once; default 4, at least 1.
+    /// Sets the most requests in flight at once; default 4, at least 1. The HTTP driver keeps a connection
+    /// for each.
     #[must_use]
     pub const fn max_in_flight(mut self, requests: usize) -> Self {
         self.in_flight = requests;
