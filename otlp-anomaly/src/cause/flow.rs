@@ -328,3 +328,69 @@ fn edit(blames: &mut [Blame], place: usize, change: impl FnOnce(&mut Blame)) {
 fn count(length: usize) -> f64 {
     u32::try_from(length).map_or(f64::INFINITY, f64::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pair() -> impl Strategy<Value = Pair> {
+        let value = || prop_oneof![Just(0.0), 0.0..500.0_f64];
+        (value(), value()).prop_map(|(before, after)| Pair { before, after })
+    }
+
+    fn service() -> impl Strategy<Value = Service> {
+        (pair(), pair(), pair(), 0.0..0.5_f64).prop_map(|(rate, outside, self_time, extra_secs)| Service {
+            name: String::new(),
+            count: Pair { before: 20.0 * rate.before, after: 20.0 * rate.after },
+            rate,
+            outside,
+            self_time,
+            origin: Pair { before: 0.0, after: extra_secs },
+            extra_secs,
+            extra_growth: 1.0 + 20.0 * extra_secs,
+        })
+    }
+
+    /// Any services that call each other in any way, circles and themselves included.
+    fn facts() -> impl Strategy<Value = Facts> {
+        proptest::collection::vec(service(), 1..8).prop_flat_map(|services| {
+            let last = services.len();
+            let call = (0..last, 0..last, pair(), pair(), pair(), 0.0..0.5_f64).prop_map(
+                |(caller, callee, rate, latency, errors, extra_secs)| Call {
+                    caller,
+                    callee,
+                    rate,
+                    latency,
+                    errors,
+                    extra_secs,
+                },
+            );
+            let calls = proptest::collection::vec(call, 0..20);
+            calls.prop_map(move |calls| Facts { services: services.clone(), calls })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn moving_blame_neither_makes_nor_loses_any(facts in facts()) {
+            let flow = Flow::new(&facts);
+            let blames = flow.run();
+            let slow = |blame: &Blame| blame.own + blame.waiting + blame.load + blame.missing;
+            let met = blames.services.iter().map(slow).sum::<f64>() + blames.outside.load;
+            let own = facts.services.iter().zip(&flow.own).map(|(service, own)| own * certainty(service.extra_growth));
+            let expected = own.sum::<f64>() + flow.asked_more.iter().sum::<f64>();
+            prop_assert!((met - expected).abs() <= 1e-6 * (1.0 + expected), "{met} for {expected}");
+            prop_assert!(met <= blames.all_slowness * (1.0 + 1e-9));
+
+            let wrong: f64 = blames.services.iter().map(|blame| blame.errors).sum();
+            prop_assert!(wrong <= blames.all_errors * (1.0 + 1e-6), "{wrong} of {}", blames.all_errors);
+            let parts = |blame: &Blame| [blame.own, blame.waiting, blame.load, blame.missing, blame.errors];
+            let mut all = blames.services.iter().flat_map(parts);
+            prop_assert!(all.all(|part| part.is_finite() && part >= 0.0));
+        }
+    }
+}

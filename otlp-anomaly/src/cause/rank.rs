@@ -148,6 +148,35 @@ pub struct Ranking {
 ///
 /// The idea of moving blame along the real call graph is that of `MicroRCA` (Wu et al., NOMS 2020) and `MicroRank`
 /// (Yu et al., WWW 2021); instead of a random walk this solves for shares of the measured extra time by Little's law.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_anomaly::cause::{Analyzer, Case, HistoryConfig};
+/// use otlp_core::{SpanId, TraceId, UnixNanos, assemble::Trace, record::Span};
+///
+/// let mut history = HistoryConfig::new().build()?;
+/// for request in 1..=100_u8 {
+///     // Ten requests a second; the db takes 50 ms instead of 5 from the sixth second on.
+///     let start = UnixNanos::from_millis(100_000 + u64::from(request) * 100);
+///     let took = Duration::from_millis(if request < 50 { 5 } else { 50 });
+///     let trace_id = TraceId::new([request; 16]);
+///     let span = |id: u8, parent: u8, took: Duration| Span {
+///         trace_id,
+///         span_id: SpanId::new([id; 8]),
+///         parent_span_id: SpanId::new([parent; 8]),
+///         start,
+///         end: start + took,
+///         ..Span::default()
+///     };
+///     let shop = span(1, 0, took + Duration::from_millis(2));
+///     history.add(&Trace::new(trace_id, [("shop".into(), shop), ("db".into(), span(2, 1, took))]));
+/// }
+/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], changes: &[] };
+/// let ranking = Analyzer::default().explain(&history, &case, UnixNanos::from_secs(110));
+/// assert_eq!(ranking.top().and_then(|cause| cause.subject.service()), Some("db"));
+/// assert_eq!(ranking.to_finding().title, "db is the likely cause: it takes longer itself");
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Analyzer {
     config: AnalyzerConfig,
