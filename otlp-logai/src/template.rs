@@ -173,7 +173,7 @@ impl TemplateMiner {
         let mut best: Option<(f64, TemplateId)> = None;
         for &id in found {
             let Some(template) = self.templates.get(&TemplateId(id)) else { continue };
-            let comparison = template.compare(line.iter().copied());
+            let comparison = template.compare(line);
             let similarity = comparison.similarity();
             let fits = comparison.plain == 0 && similarity >= SIMILARITY;
             if fits && best.is_none_or(|(other, _)| similarity > other) {
@@ -186,7 +186,7 @@ impl TemplateMiner {
     fn join(&mut self, id: TemplateId, line: &[Token<'_>], count: u64, is_cut: bool) {
         let now = self.stats.lines;
         let Some(template) = self.templates.get_mut(&id) else { return };
-        template.widen(line.iter().copied());
+        template.widen(line);
         template.count += count;
         template.last_used = now;
         template.is_cut |= is_cut;
@@ -218,7 +218,7 @@ impl TemplateMiner {
         let siblings: Vec<_> = found
             .iter()
             .filter_map(|&id| self.templates.get(&TemplateId(id)))
-            .filter(|template| template.compare(line.iter().copied()).similarity() >= SIMILARITY)
+            .filter(|template| template.compare(line).similarity() >= SIMILARITY)
             .collect();
         if siblings.len() + 1 < VARIETY {
             return Vec::new();
@@ -279,6 +279,9 @@ impl TemplateMiner {
 
 /// The first words of a line, `None` where a word may vary.
 fn steering_words<'a>(line: &[Token<'a>]) -> Vec<Option<&'a str>> {
-    let word = |token: &Token<'a>| (token.class == Class::Plain).then_some(token.text);
+    let word = |token: &Token<'a>| {
+        let steers = token.class == Class::Plain && !token.text.bytes().any(|byte| byte.is_ascii_digit());
+        steers.then_some(token.text)
+    };
     line.iter().take(DEPTH).map(word).collect()
 }

@@ -3,9 +3,9 @@
 /// How a word of a line may take part in a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
-    /// Letters only: a word of the message, which keeps templates apart until it is shown to vary.
+    /// A word of the message: keeps templates apart until it is shown to vary.
     Plain,
-    /// Masked in part or whole, or of a form that messages do not have: varies at the second look.
+    /// Masked in part or whole: varies at the second look.
     Shape,
     /// What follows `key=`: varies at the second look as well.
     Value,
@@ -29,12 +29,7 @@ pub(crate) fn mask_word(word: &str, out: &mut String) -> Class {
     }
     out.push_str(suffix);
     let unchanged = out.get(before..) == Some(word);
-    if unchanged && word.chars().all(is_plain) { Class::Plain } else { Class::Shape }
-}
-
-/// Digits, underscores and what paths and assignments are made of do not occur in words of a message.
-fn is_plain(ch: char) -> bool {
-    ch.is_alphabetic() || (ch.is_ascii_punctuation() && !matches!(ch, '_' | '/' | '\\' | '@' | '='))
+    if unchanged { Class::Plain } else { Class::Shape }
 }
 
 /// The word without the brackets, quotes and punctuation around it.
@@ -53,6 +48,9 @@ fn core_of(word: &str) -> (usize, usize) {
 fn whole(core: &str) -> Option<&'static str> {
     let bytes = core.as_bytes();
     let has_digit = bytes.iter().any(u8::is_ascii_digit);
+    if is_day_or_month(core) {
+        return Some("<time>");
+    }
     if core.contains("://") {
         return Some("<url>");
     }
@@ -147,6 +145,8 @@ fn is_uuid(bytes: &[u8]) -> bool {
 
 /// IPv4 with or without port or prefix length, IPv6.
 fn is_ip(core: &str) -> bool {
+    // Java prints addresses as `name/address`, with an empty name at times.
+    let core = core.strip_prefix('/').unwrap_or(core);
     let host = core.split([':', '/']).next().unwrap_or_default();
     let after = core.get(host.len() + 1..).unwrap_or_default();
     let octet = |part: &str| part.len() <= 3 && part.parse::<u8>().is_ok();
@@ -194,7 +194,19 @@ fn is_host_and_port(core: &str) -> bool {
     let Some((host, port)) = core.rsplit_once(':') else { return false };
     let name = |ch: char| ch.is_ascii_alphanumeric() || matches!(ch, '.' | '-');
     let is_port = (2..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port && host.chars().all(name) && (host.contains('.') || host == "localhost")
+    let (host, address) = host.split_once('/').unwrap_or((host, ""));
+    let is_address = address.is_empty() || is_ip(address);
+    let is_host = host.contains(['.', '-']) || host == "localhost" || !address.is_empty();
+    is_port && is_address && is_host && host.chars().all(name)
+}
+
+/// As C's `ctime` writes them.
+fn is_day_or_month(core: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
+        "Sep", "Oct", "Nov", "Dec",
+    ];
+    NAMES.contains(&core)
 }
 
 /// Letters, digits and joiners of which some are digits, but not a word with a short number at its
@@ -232,7 +244,10 @@ mod tests {
             ("deadbeef", "<hex>"),
             ("decade", "decade"),
             ("10.0.0.1:8080", "<ip>"),
-            ("/10.0.0.1", "/<ip>"),
+            ("/10.0.0.1:80", "<ip>"),
+            ("node-4/10.0.0.1:80", "<host>"),
+            ("node-4:9000", "<host>"),
+            ("Jun", "<time>"),
             ("fe80::1", "<ip>"),
             ("aa:bb:cc:dd:ee:0f", "<ip>"),
             ("10:11:12.123", "<time>"),
@@ -257,10 +272,10 @@ mod tests {
     #[test]
     fn words_of_a_message_are_plain_and_the_others_are_not() {
         let class = |word: &str| mask_word(word, &mut String::new());
-        for plain in ["declined", "failed:", "(root)", "can't", "Übertragung", "java.io.IOException"] {
+        for plain in ["declined", "failed:", "(root)", "can't", "Übertragung", "issuer_timeout", "ssh2", "a/b"] {
             assert_eq!(class(plain), Class::Plain, "{plain}");
         }
-        for shape in ["issuer_timeout", "user@host", "ssh2", "12", "a/b"] {
+        for shape in ["12", "a:1", "4f2a..", "/var/log/x", "Jul"] {
             assert_eq!(class(shape), Class::Shape, "{shape}");
         }
     }

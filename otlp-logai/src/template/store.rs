@@ -84,7 +84,7 @@ impl Template {
         out
     }
 
-    pub(super) fn compare<'a>(&self, tokens: impl Iterator<Item = Token<'a>>) -> Comparison {
+    pub(super) fn compare(&self, tokens: &[Token<'_>]) -> Comparison {
         let mut comparison = Comparison::default();
         for (slot, token) in self.slots.iter().zip(tokens) {
             let is_value = slot.class == Class::Value || token.class == Class::Value;
@@ -104,12 +104,10 @@ impl Template {
     }
 
     /// Makes the template fit the tokens: anything stands where they differ.
-    pub(super) fn widen<'a>(&mut self, tokens: impl Iterator<Item = Token<'a>>) {
+    pub(super) fn widen(&mut self, tokens: &[Token<'_>]) {
         for (slot, token) in self.slots.iter_mut().zip(tokens) {
-            if slot.class != Class::Any && (*slot.text != *token.text || token.class == Class::Any) {
-                // A value keeps its class: it stays out of the count of what must be the same.
-                slot.class = if slot.class == Class::Value { Class::Value } else { Class::Any };
-                slot.text = Box::from(ANY);
+            if *slot.text != *token.text {
+                slot.widen(token.text);
             }
         }
     }
@@ -122,6 +120,25 @@ impl Template {
 impl Slot {
     pub(super) fn of(token: Token<'_>) -> Self {
         Self { text: Box::from(token.text), class: token.class, glued: token.glued }
+    }
+
+    /// Keeps the punctuation that all have around what varies: `(a)` and `(b)` give `(<*>)`.
+    fn widen(&mut self, text: &str) {
+        let (start, end) = match self.text.split_once(ANY) {
+            Some((start, end)) if self.class == Class::Any => (start, end),
+            _ => (&*self.text, &*self.text),
+        };
+        let mark = |byte: u8| byte.is_ascii_punctuation() && byte != b'<' && byte != b'>';
+        let same = |(a, b): &(u8, u8)| a == b && mark(*a);
+        let prefix = start.bytes().zip(text.bytes()).take_while(same).count();
+        let rest = text.get(prefix..).unwrap_or_default();
+        let own = if self.class == Class::Any { end } else { end.get(prefix..).unwrap_or_default() };
+        let suffix = own.bytes().rev().zip(rest.bytes().rev()).take_while(same).count();
+        let start = start.get(..prefix).unwrap_or_default();
+        let end = end.get(end.len() - suffix..).unwrap_or_default();
+        self.text = format!("{start}{ANY}{end}").into_boxed_str();
+        // A value keeps its class: it stays out of the count of what must be the same.
+        self.class = if self.class == Class::Value { Class::Value } else { Class::Any };
     }
 
     pub(super) fn as_token(&self) -> Token<'_> {
