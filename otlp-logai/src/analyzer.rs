@@ -135,8 +135,11 @@ impl LogAnalyzer {
             return Vec::new();
         }
         let (before, after) = ((since - start) as f64, (until - since) as f64);
-        let counted: Vec<_> =
-            self.kinds.iter().map(|(key, kind)| (key, kind, kind.series.counts(start, since, until))).collect();
+        let counted: Vec<_> = self
+            .kinds
+            .iter()
+            .map(|(key, kind)| (key, kind, kind.series.counts(start, since, until)))
+            .collect();
         let loads: Vec<f64> = (0_u32..)
             .zip(&self.services)
             .map(|(service, _)| {
@@ -168,7 +171,8 @@ impl LogAnalyzer {
                     let example = if kind.first.time >= window.since { &kind.first } else { &kind.last };
                     TemplateChange {
                         id,
-                        template: self.shown(&self.miner.template(id).map_or_else(String::new, ToString::to_string)),
+                        template: self
+                            .shown(&self.miner.template(id).map_or_else(String::new, ToString::to_string)),
                         service: name.clone(),
                         severity: kind.severity,
                         kind: kind_of,

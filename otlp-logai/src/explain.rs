@@ -117,7 +117,8 @@ fn tally(changes: &[TemplateChange]) -> String {
                 count => Some(format!("{count} {kind}")),
             }
         };
-        let parts: Vec<_> = [ChangeKind::New, ChangeKind::Rise, ChangeKind::Fall].into_iter().filter_map(of).collect();
+        let parts: Vec<_> =
+            [ChangeKind::New, ChangeKind::Rise, ChangeKind::Fall].into_iter().filter_map(of).collect();
         format!("{service} {}", parts.join(", "))
     });
     let kinds = if changes.len() == 1 { "kind of line" } else { "kinds of lines" };
@@ -167,7 +168,11 @@ fn severity(changes: &[TemplateChange]) -> Severity {
 }
 
 fn level_of(severity: SeverityNumber) -> String {
-    if severity == SeverityNumber::UNSPECIFIED { String::new() } else { format!(" at level {}", severity.name()) }
+    if severity == SeverityNumber::UNSPECIFIED {
+        String::new()
+    } else {
+        format!(" at level {}", severity.name())
+    }
 }
 
 fn named(service: &str) -> &str {

@@ -203,8 +203,8 @@ fn is_host_and_port(core: &str) -> bool {
 /// As C's `ctime` writes them.
 fn is_day_or_month(core: &str) -> bool {
     const NAMES: [&str; 19] = [
-        "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
-        "Sep", "Oct", "Nov", "Dec",
+        "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+        "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     NAMES.contains(&core)
 }
@@ -272,7 +272,9 @@ mod tests {
     #[test]
     fn words_of_a_message_are_plain_and_the_others_are_not() {
         let class = |word: &str| mask_word(word, &mut String::new());
-        for plain in ["declined", "failed:", "(root)", "can't", "Übertragung", "issuer_timeout", "ssh2", "a/b"] {
+        for plain in
+            ["declined", "failed:", "(root)", "can't", "Übertragung", "issuer_timeout", "ssh2", "a/b"]
+        {
             assert_eq!(class(plain), Class::Plain, "{plain}");
         }
         for shape in ["12", "a:1", "4f2a..", "/var/log/x", "Jul"] {
