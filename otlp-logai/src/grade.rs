@@ -71,7 +71,8 @@ fn pieces(word: &str) -> String {
     let mut out = String::new();
     let mut rest = word;
     while let Some(first) = rest.chars().next() {
-        let end = if joins(first) { rest.find(|ch| !joins(ch)).unwrap_or(rest.len()) } else { first.len_utf8() };
+        let end =
+            if joins(first) { rest.find(|ch| !joins(ch)).unwrap_or(rest.len()) } else { first.len_utf8() };
         let (piece, tail) = rest.split_at(end);
         if piece.contains(WILDCARD) {
             // Punctuation at the end of a sentence is no part of what varies.

@@ -58,7 +58,13 @@ impl Limits {
     bound!(line_bytes, max_line_bytes, usize, "bytes of a line that are looked at", "8,192");
     bound!(tokens, max_tokens, usize, "tokens of a line that are looked at", "128");
     bound!(templates, max_templates, usize, "templates kept; the least recently seen goes first", "4,096");
-    bound!(children, max_children, usize, "different words that one node of the search tree tells apart", "100");
+    bound!(
+        children,
+        max_children,
+        usize,
+        "different words that one node of the search tree tells apart",
+        "100"
+    );
     bound!(series, max_series, usize, "pairs of template and service that are counted over time", "8,192");
     bound!(services, max_services, usize, "services told apart", "256");
     bound!(history, max_history, Duration, "time that counts are kept for", "600 s");

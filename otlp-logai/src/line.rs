@@ -299,10 +299,28 @@ mod tests {
         let time = |text: &str| Some(text.to_owned());
         let service = Some("payment".to_owned());
         for (raw, expected_time, level, from, message) in [
-            ("2026-11-22T10:11:12.123Z WARN payment request_id=4f ok", time("1795342272.123000000"), "WARN", true, "request_id=4f ok"),
-            ("[2026-11-22 11:11:12,5+01:00] [ERROR] payment: failed", time("1795342272.500000000"), "ERROR", true, "failed"),
+            (
+                "2026-11-22T10:11:12.123Z WARN payment request_id=4f ok",
+                time("1795342272.123000000"),
+                "WARN",
+                true,
+                "request_id=4f ok",
+            ),
+            (
+                "[2026-11-22 11:11:12,5+01:00] [ERROR] payment: failed",
+                time("1795342272.500000000"),
+                "ERROR",
+                true,
+                "failed",
+            ),
             ("2026-11-22 10:11:12 - payment - INFO - up", time("1795342272.000000000"), "INFO", true, "up"),
-            ("time=\"2026-11-22T10:11:12Z\" level=warning service=payment msg=x", time("1795342272.000000000"), "WARN", true, "msg=x"),
+            (
+                "time=\"2026-11-22T10:11:12Z\" level=warning service=payment msg=x",
+                time("1795342272.000000000"),
+                "WARN",
+                true,
+                "msg=x",
+            ),
             ("1795342272.25 fatal: out", time("1795342272.250000000"), "FATAL", false, "out"),
             ("1795342272123 debug x", time("1795342272.123000000"), "DEBUG", false, "x"),
             ("error reading payment", None, "ERROR", false, "reading payment"),

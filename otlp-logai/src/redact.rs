@@ -25,7 +25,16 @@ pub struct LineRedactor {
 }
 
 const MORE_KEYS: [&str; 10] = [
-    "pwd", "passphrase", "private_key", "credential", "credentials", "session_id", "sessionid", "jwt", "cvv", "pin",
+    "pwd",
+    "passphrase",
+    "private_key",
+    "credential",
+    "credentials",
+    "session_id",
+    "sessionid",
+    "jwt",
+    "cvv",
+    "pin",
 ];
 
 impl Default for LineRedactor {
@@ -102,7 +111,8 @@ fn value_span(line: &str, from: usize) -> Range<usize> {
         let inner = rest.get(1..).unwrap_or_default();
         return start + 1..start + 1 + inner.find(quote).unwrap_or(inner.len());
     }
-    let end = rest.find(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '&' | ')' | '}' | ']' | '"'));
+    let end =
+        rest.find(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '&' | ')' | '}' | ']' | '"'));
     start..start + end.unwrap_or(rest.len())
 }
 
@@ -115,7 +125,8 @@ fn schemes(line: &str, spans: &mut Vec<Range<usize>>) {
             let span = value_span(line, start);
             // "basic settings" is no credential.
             let secret = line.get(span.clone()).is_some_and(|value| {
-                value.len() >= 8 && (value.len() >= 20 || value.bytes().any(|byte| byte.is_ascii_digit() || byte == b'='))
+                value.len() >= 8
+                    && (value.len() >= 20 || value.bytes().any(|byte| byte.is_ascii_digit() || byte == b'='))
             });
             if secret {
                 spans.push(span);
@@ -136,7 +147,9 @@ fn user_info(line: &str, spans: &mut Vec<Range<usize>>) {
     for (at, mark) in line.match_indices("://") {
         let start = at + mark.len();
         let rest = line.get(start..).unwrap_or_default();
-        let end = rest.find(|ch: char| ch.is_whitespace() || matches!(ch, '/' | '?' | '"' | '\'')).unwrap_or(rest.len());
+        let end = rest
+            .find(|ch: char| ch.is_whitespace() || matches!(ch, '/' | '?' | '"' | '\''))
+            .unwrap_or(rest.len());
         if let Some(at_sign) = rest.get(..end).and_then(|authority| authority.rfind('@')) {
             spans.push(start..start + at_sign);
         }
@@ -164,7 +177,8 @@ fn formats(line: &str, spans: &mut Vec<Range<usize>>) {
 }
 
 fn is_secret(word: &str) -> bool {
-    const PREFIXES: [&str; 8] = ["ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk_live_", "sk-"];
+    const PREFIXES: [&str; 8] =
+        ["ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk_live_", "sk-"];
     let is_token = word.starts_with("eyJ") && word.len() >= 30 && word.matches('.').count() == 2;
     let is_aws = word.len() == 20 && (word.starts_with("AKIA") || word.starts_with("ASIA"));
     is_token || is_aws || (word.len() >= 20 && PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
@@ -173,7 +187,10 @@ fn is_secret(word: &str) -> bool {
 fn is_mail(word: &str) -> bool {
     let Some((user, host)) = word.split_once('@') else { return false };
     let top = host.rsplit_once('.').map_or("", |(_, top)| top);
-    !user.is_empty() && top.len() >= 2 && top.bytes().all(|byte| byte.is_ascii_alphabetic()) && !host.contains('@')
+    !user.is_empty()
+        && top.len() >= 2
+        && top.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && !host.contains('@')
 }
 
 /// Fifteen or sixteen digits, in groups or not, that begin as cards do and have the right check digit.
@@ -249,7 +266,10 @@ mod tests {
             "",
             "=:=",
         ] {
-            assert!(matches!(LineRedactor::default().line(line), Cow::Borrowed(same) if same == line), "{line}");
+            assert!(
+                matches!(LineRedactor::default().line(line), Cow::Borrowed(same) if same == line),
+                "{line}"
+            );
         }
     }
 

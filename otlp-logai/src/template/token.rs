@@ -49,10 +49,6 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Token<'_>> {
         let starts = std::iter::once(0).chain(self.spans.iter().map(|span| span.end));
         self.spans.iter().zip(starts).map(|(span, start)| Token {
@@ -67,7 +63,7 @@ impl Tokens {
         let mut glued = false;
         while let Some(key_len) = key_len(rest) {
             let (key, value) = rest.split_at_checked(key_len).unwrap_or((rest, ""));
-            self.push(glued, Class::Plain, |out| out.push_str(key));
+            self.push(glued, Class::Key, |out| out.push_str(key));
             let value_len = value_len(value);
             let (value, more) = value.split_at_checked(value_len).unwrap_or((value, ""));
             // An empty value is a token too: the same statement has the same count of tokens.
@@ -80,10 +76,8 @@ impl Tokens {
         if rest.is_empty() || self.joins_quantity(rest) {
             return;
         }
-        let start = self.text.len();
         let class = mask_word(rest, &mut self.text);
         let class = if glued { Class::Value } else { class };
-        debug_assert!(start <= self.text.len());
         self.spans.push(Span { end: self.text.len(), class, glued });
     }
 
@@ -124,7 +118,8 @@ impl Tokens {
 
     /// True where the token before the last is a number with a unit.
     fn restates(&self, start: usize) -> bool {
-        let before = self.spans.len().checked_sub(3).and_then(|at| self.spans.get(at)).map_or(0, |span| span.end);
+        let before =
+            self.spans.len().checked_sub(3).and_then(|at| self.spans.get(at)).map_or(0, |span| span.end);
         self.text.get(before..start).is_some_and(|text| text.starts_with("<num> "))
     }
 }
@@ -134,7 +129,8 @@ fn word_len(rest: &str) -> usize {
     let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let Some(quote) = rest.get(..end).and_then(|word| word.find("=\"")) else { return end };
     let inner = quote + 2;
-    let closing = rest.get(inner..).unwrap_or_default().bytes().take(MAX_QUOTED).position(|byte| byte == b'"');
+    let closing =
+        rest.get(inner..).unwrap_or_default().bytes().take(MAX_QUOTED).position(|byte| byte == b'"');
     match closing {
         Some(closing) if inner + closing >= end => {
             let after = inner + closing + 1;
@@ -193,7 +189,14 @@ mod tests {
     fn keys_stand_apart_from_their_values() {
         let line = "request_id=4f2a.. charge declined amount=1299 reason=issuer_timeout";
         let expected = [
-            "request_id=", "+<hex>..", "charge", "declined", "amount=", "+<num>", "reason=", "+issuer_timeout",
+            "request_id=",
+            "+<hex>..",
+            "charge",
+            "declined",
+            "amount=",
+            "+<num>",
+            "reason=",
+            "+issuer_timeout",
         ];
         assert_eq!(cut(line), expected);
         assert_eq!(cut("uid=0,euid=7"), ["uid=", "+<num>", "+,euid=", "+<num>"]);
@@ -221,8 +224,8 @@ mod tests {
     fn words_past_the_bound_are_counted_and_left_out() {
         let mut tokens = Tokens::default();
         tokens.cut("a b c d e", 3);
-        assert_eq!((tokens.len(), tokens.left_out), (3, 2));
+        assert_eq!((tokens.iter().count(), tokens.left_out), (3, 2));
         tokens.cut("", 3);
-        assert_eq!((tokens.len(), tokens.left_out), (0, 0));
+        assert_eq!((tokens.iter().count(), tokens.left_out), (0, 0));
     }
 }

@@ -15,8 +15,8 @@ pub(super) struct Tree {
 
 #[derive(Debug, Default)]
 struct Node {
-    words: HashMap<Box<str>, Node>,
-    any: Option<Box<Node>>,
+    words: HashMap<Box<str>, Self>,
+    any: Option<Box<Self>>,
     templates: Vec<u64>,
 }
 
@@ -39,7 +39,13 @@ impl Tree {
 
     /// Puts a template in and gives the path it took: where a node has `max_children` words
     /// already, a new word goes the way of anything.
-    pub(super) fn insert(&mut self, count: usize, words: &[Option<&str>], id: u64, max_children: usize) -> Path {
+    pub(super) fn insert(
+        &mut self,
+        count: usize,
+        words: &[Option<&str>],
+        id: u64,
+        max_children: usize,
+    ) -> Path {
         let mut node = self.by_count.entry(count).or_default();
         let mut path = Vec::with_capacity(words.len());
         for word in words {
