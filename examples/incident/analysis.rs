@@ -15,7 +15,7 @@ use otlp_core::{Error, UnixNanos};
 
 use crate::receive::ServiceSpan;
 
-pub(crate) use log::{FreshTemplate, LogReading, read_logs};
+pub(crate) use log::{LogReading, read_logs};
 pub(crate) use profile::{ProfileReading, compare_profiles};
 
 /// Length of a feature window.

@@ -313,11 +313,11 @@ fn causes(found: &Found) -> Vec<Cause> {
 }
 
 fn logs(reading: &LogReading, clock: &Clock) -> Logs {
-    let new = |fresh: &crate::analysis::FreshTemplate| NewTemplate {
+    let new = |fresh: &otlp_logai::TemplateChange| NewTemplate {
         service: fresh.service.clone(),
         template: fresh.template.clone(),
         count: fresh.count,
-        first_secs: clock.secs(fresh.first),
+        first_secs: clock.secs(fresh.first_seen),
     };
     let finding = |finding: &Finding| LogFinding {
         title: finding.title.clone(),

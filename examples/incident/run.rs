@@ -11,6 +11,7 @@ use indicatif::ProgressDrawTarget;
 use otlp_core::time::{Clock as _, SystemClock};
 use otlp_core::transport::receiver::{Receiver, ReceiverLimits, ReceiverStats};
 use otlp_core::{Error, ErrorKind, UnixNanos};
+use otlp_logai::Window;
 
 use crate::account::Account;
 use crate::analysis::{Analysis, Found, LATENESS, LogReading, News, Noticed, ProfileReading};
@@ -137,8 +138,9 @@ impl Stage {
         let onset = found.incident.as_ref().map(|incident| incident.onset);
         let suspect =
             found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
-        let logs =
-            read_logs(&flags.out, onset.unwrap_or(started + crate::report::WARM_UP), suspect.as_deref())?;
+        // In a calm run there is no onset: then everything after the warm-up counts as "since".
+        let window = Window { since: onset.unwrap_or(started + report::WARM_UP), until: ended };
+        let logs = read_logs(&flags.out, window, suspect.as_deref())?;
         let profile = match (onset, suspect.as_deref()) {
             (Some(onset), Some(suspect)) => compare_profiles(&flags.out, suspect, onset)?,
             _ => None,

@@ -8,10 +8,10 @@ use otlp_core::record::SeverityNumber;
 use crate::limits::Limits;
 use crate::line::Line;
 use crate::novelty::{
-    ChangeKind, Exposure, THRESHOLD, TemplateChange, Window, deviation, level_weight, load_ratio, seconds,
+    Exposure, Novelty, THRESHOLD, TemplateChange, Window, deviation, level_weight, load_ratio, seconds,
 };
 use crate::redact::LineRedactor;
-use crate::series::{Series, second};
+use crate::series::{Counts, Series, second};
 use crate::template::{MinerStats, Observation, TemplateId, TemplateMiner};
 
 /// Watches the lines of all services and says what changed.
@@ -127,65 +127,31 @@ impl LogAnalyzer {
     /// O(kinds × history in seconds).
     #[must_use]
     pub fn changes(&self, window: Window, suspect: Option<&str>) -> Vec<TemplateChange> {
-        let until = second(window.until).max(second(window.since) + 1);
         let since = second(window.since);
+        let until = second(window.until).max(since.saturating_add(1));
         let keep = seconds(self.limits.history());
         let start = self.started.map_or(since, second).max(since.saturating_sub(keep));
         if since.saturating_sub(start) < 2 {
             return Vec::new();
         }
-        let (before, after) = ((since - start) as f64, (until - since) as f64);
+        let exposure = Exposure { before: (since - start) as f64, after: (until - since) as f64, load: 1.0 };
         let counted: Vec<_> = self
             .kinds
             .iter()
-            .map(|(key, kind)| (key, kind, kind.series.counts(start, since, until)))
-            .collect();
-        let loads: Vec<f64> = (0_u32..)
-            .zip(&self.services)
-            .map(|(service, _)| {
-                let of_service = counted.iter().filter(|((_, of), _, _)| *of == service);
-                let usual = of_service.filter(|(_, _, counts)| counts.before >= 10 && counts.after > 0);
-                let mut ratios: Vec<_> = usual
-                    .map(|(_, _, counts)| counts.after as f64 / after / (counts.before as f64 / before))
-                    .collect();
-                load_ratio(&mut ratios)
+            .map(|(&(id, service), kind)| Counted {
+                id,
+                service,
+                kind,
+                counts: kind.series.counts(start, since, until),
             })
             .collect();
+        let loads: Vec<f64> =
+            (0_u32..).zip(&self.services).map(|(at, _)| load(at, &counted, exposure)).collect();
         let mut changes: Vec<_> = counted
             .iter()
-            .filter_map(|((id, service), kind, counts)| {
-                let load = loads.get(*service as usize).copied().unwrap_or(1.0);
-                let exposure = Exposure { before, after, load };
-                let z = deviation(*counts, exposure);
-                let name = self.services.get(*service as usize)?;
-                let kind_of = match z {
-                    z if z < 0.0 => ChangeKind::Fall,
-                    _ if counts.before == 0 && kind.first.time >= window.since => ChangeKind::New,
-                    _ => ChangeKind::Rise,
-                };
-                let score = score(z, kind_of, kind.severity, suspect == Some(name));
-                (score >= THRESHOLD).then(|| {
-                    let before_per_sec = counts.before as f64 / before;
-                    let after_per_sec = counts.after as f64 / after;
-                    let (id, count) = (*id, counts.after);
-                    let example = if kind.first.time >= window.since { &kind.first } else { &kind.last };
-                    TemplateChange {
-                        id,
-                        template: self
-                            .shown(&self.miner.template(id).map_or_else(String::new, ToString::to_string)),
-                        service: name.clone(),
-                        severity: kind.severity,
-                        kind: kind_of,
-                        count,
-                        before_per_sec,
-                        after_per_sec,
-                        first_seen: kind.first.time,
-                        example: self.shown(&example.text),
-                        example_time: example.time,
-                        z,
-                        score,
-                    }
-                })
+            .filter_map(|counted| {
+                let load = loads.get(counted.service as usize).copied().unwrap_or(1.0);
+                self.change(counted, window, suspect, Exposure { load, ..exposure })
             })
             .collect();
         changes.sort_by(|a, b| {
@@ -193,6 +159,45 @@ impl LogAnalyzer {
         });
         changes.truncate(self.limits.findings());
         changes
+    }
+
+    fn change(
+        &self,
+        counted: &Counted<'_>,
+        window: Window,
+        suspect: Option<&str>,
+        exposure: Exposure,
+    ) -> Option<TemplateChange> {
+        let &Counted { id, service, kind, counts } = counted;
+        let service = self.services.get(service as usize)?;
+        let z = deviation(counts, exposure);
+        let first_in_window = kind.first.time >= window.since;
+        let novelty = match z {
+            z if z < 0.0 => Novelty::Fall,
+            _ if counts.before == 0 && first_in_window => Novelty::New,
+            _ => Novelty::Rise,
+        };
+        let score = score(z, novelty, kind.severity, suspect == Some(service));
+        if score < THRESHOLD {
+            return None;
+        }
+        let example = if first_in_window { &kind.first } else { &kind.last };
+        let template = self.miner.template(id).map_or_else(String::new, ToString::to_string);
+        Some(TemplateChange {
+            id,
+            template: self.shown(&template),
+            service: service.clone(),
+            severity: kind.severity,
+            kind: novelty,
+            count: counts.after,
+            before_per_sec: counts.before as f64 / exposure.before,
+            after_per_sec: counts.after as f64 / exposure.after,
+            first_seen: kind.first.time,
+            example: self.shown(&example.text),
+            example_time: example.time,
+            z,
+            score,
+        })
     }
 
     /// The templates found so far.
@@ -293,12 +298,33 @@ impl std::fmt::Debug for LogAnalyzer {
     }
 }
 
-fn score(z: f64, kind: ChangeKind, severity: SeverityNumber, is_suspect: bool) -> f64 {
+/// A kind of line with its counts around the window.
+struct Counted<'a> {
+    id: TemplateId,
+    service: u32,
+    kind: &'a Kind,
+    counts: Counts,
+}
+
+/// How the load of one service moved.
+fn load(service: u32, counted: &[Counted<'_>], exposure: Exposure) -> f64 {
+    let usual = |counted: &&Counted<'_>| {
+        counted.service == service && counted.counts.before >= 10 && counted.counts.after > 0
+    };
+    let ratio = |counted: &Counted<'_>| {
+        let (before, after) = (counted.counts.before as f64, counted.counts.after as f64);
+        after / exposure.after / (before / exposure.before)
+    };
+    let mut ratios: Vec<_> = counted.iter().filter(usual).map(ratio).collect();
+    load_ratio(&mut ratios)
+}
+
+fn score(z: f64, kind: Novelty, severity: SeverityNumber, is_suspect: bool) -> f64 {
     // A fall is more often the echo of trouble elsewhere.
     let by_kind = match kind {
-        ChangeKind::New => 1.2,
-        ChangeKind::Rise => 1.0,
-        ChangeKind::Fall => 0.6,
+        Novelty::New => 1.2,
+        Novelty::Rise => 1.0,
+        Novelty::Fall => 0.6,
     };
     z.abs() * by_kind * level_weight(severity) * if is_suspect { 1.5 } else { 1.0 }
 }
@@ -320,7 +346,8 @@ impl Example {
     fn set(&mut self, time: UnixNanos, text: &str, max_bytes: usize) {
         self.time = time;
         self.text.clear();
-        let end = text.floor_char_boundary(max_bytes);
+        let end =
+            (0..=max_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default();
         self.text.push_str(text.get(..end).unwrap_or(text));
         if end < text.len() {
             self.text.push('…');

@@ -6,7 +6,7 @@ use otlp_core::finding::{Evidence, Finding, Severity, Subject};
 use otlp_core::record::SeverityNumber;
 
 use crate::analyzer::LogAnalyzer;
-use crate::novelty::{ChangeKind, TemplateChange, Window};
+use crate::novelty::{Novelty, TemplateChange, Window};
 
 /// Kinds of lines that are told of one by one; the rest are counted.
 const TOLD: usize = 8;
@@ -27,7 +27,7 @@ impl LogAnalyzer {
         let mut order: Vec<&TemplateChange> = vec![told];
         order.extend(changes.iter().filter(|change| !std::ptr::eq(*change, told)));
         Some(Finding {
-            time: if told.kind == ChangeKind::New { told.first_seen } else { window.since },
+            time: if told.kind == Novelty::New { told.first_seen } else { window.since },
             source: "otlp.logai.explain",
             severity: severity(&changes),
             subject: match told.service.as_str() {
@@ -67,18 +67,18 @@ impl LogAnalyzer {
 }
 
 fn title(change: &TemplateChange) -> String {
-    let (service, template) = (named(&change.service), short(&change.template));
+    let (service, template) = (named(&change.service), short(statement(&change.template)));
     match change.kind {
-        ChangeKind::New => format!("{service} logs what it never logged before: \"{template}\""),
-        ChangeKind::Rise if change.before_per_sec == 0.0 => {
+        Novelty::New => format!("{service} logs what it never logged before: \"{template}\""),
+        Novelty::Rise if change.before_per_sec == 0.0 => {
             format!("{service} logs again what it had not logged for long: \"{template}\"")
         }
-        ChangeKind::Rise => {
+        Novelty::Rise => {
             let times = change.after_per_sec / change.before_per_sec;
             format!("{service} logs {} as often: \"{template}\"", times_word(times))
         }
-        ChangeKind::Fall if change.count == 0 => format!("{service} no longer logs \"{template}\""),
-        ChangeKind::Fall => {
+        Novelty::Fall if change.count == 0 => format!("{service} no longer logs \"{template}\""),
+        Novelty::Fall => {
             let share = change.after_per_sec / change.before_per_sec * 100.0;
             format!("{service} logs \"{template}\" only {share:.0} % as often")
         }
@@ -91,7 +91,7 @@ fn times_word(times: f64) -> String {
 
 fn detail(changes: &[TemplateChange], window: Window, suspect: Option<&str>) -> String {
     let mut sentences = vec![tally(changes)];
-    let new = changes.iter().filter(|change| change.kind == ChangeKind::New);
+    let new = changes.iter().filter(|change| change.kind == Novelty::New);
     if let Some(first) = new.min_by_key(|change| change.first_seen) {
         let after = first.first_seen.duration_since(window.since).as_secs_f64();
         let (service, count) = (named(&first.service), first.count);
@@ -110,15 +110,14 @@ fn detail(changes: &[TemplateChange], window: Window, suspect: Option<&str>) -> 
 fn tally(changes: &[TemplateChange]) -> String {
     let services: BTreeSet<_> = changes.iter().map(|change| named(&change.service)).collect();
     let counted = services.iter().map(|service| {
-        let of = |kind: ChangeKind| {
+        let of = |kind: Novelty| {
             let same = |change: &&TemplateChange| named(&change.service) == *service && change.kind == kind;
             match changes.iter().filter(same).count() {
                 0 => None,
                 count => Some(format!("{count} {kind}")),
             }
         };
-        let parts: Vec<_> =
-            [ChangeKind::New, ChangeKind::Rise, ChangeKind::Fall].into_iter().filter_map(of).collect();
+        let parts: Vec<_> = [Novelty::New, Novelty::Rise, Novelty::Fall].into_iter().filter_map(of).collect();
         format!("{service} {}", parts.join(", "))
     });
     let kinds = if changes.len() == 1 { "kind of line" } else { "kinds of lines" };
@@ -158,7 +157,7 @@ fn mentions(text: &str, name: &str) -> bool {
 }
 
 fn severity(changes: &[TemplateChange]) -> Severity {
-    let grown = changes.iter().filter(|change| change.kind != ChangeKind::Fall);
+    let grown = changes.iter().filter(|change| change.kind != Novelty::Fall);
     match grown.map(|change| change.severity.0).max().unwrap_or_default() {
         21.. => Severity::Critical,
         17..=20 => Severity::Error,
@@ -177,6 +176,18 @@ fn level_of(severity: SeverityNumber) -> String {
 
 fn named(service: &str) -> &str {
     if service.is_empty() { "an unnamed service" } else { service }
+}
+
+/// The template without the identifiers at its front, such as `request_id=<hex>`: they say nothing.
+fn statement(template: &str) -> &str {
+    let mut rest = template;
+    while let Some((word, tail)) = rest.split_once(' ') {
+        if !(word.ends_with('>') && word.contains("=<")) {
+            break;
+        }
+        rest = tail;
+    }
+    rest
 }
 
 /// At most 120 characters.

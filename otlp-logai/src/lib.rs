@@ -13,6 +13,6 @@ mod template;
 pub use analyzer::{AnalyzerStats, LogAnalyzer};
 pub use limits::Limits;
 pub use line::Line;
-pub use novelty::{ChangeKind, TemplateChange, Window};
+pub use novelty::{Novelty, TemplateChange, Window};
 pub use redact::LineRedactor;
 pub use template::{MinerStats, Observation, Template, TemplateId, TemplateMiner, VARIETY};

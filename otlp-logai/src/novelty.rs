@@ -31,7 +31,7 @@ pub struct TemplateChange {
     /// The gravest level of the lines.
     pub severity: SeverityNumber,
     /// What changed.
-    pub kind: ChangeKind,
+    pub kind: Novelty,
     /// Lines in the window.
     pub count: u64,
     /// Lines a second before.
@@ -50,10 +50,10 @@ pub struct TemplateChange {
     pub score: f64,
 }
 
-/// How the rate of a kind of line changed.
+/// What is new about a kind of line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ChangeKind {
+pub enum Novelty {
     /// There was no such line before.
     New,
     /// More lines than before.
@@ -62,7 +62,7 @@ pub enum ChangeKind {
     Fall,
 }
 
-impl fmt::Display for ChangeKind {
+impl fmt::Display for Novelty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::New => "new",

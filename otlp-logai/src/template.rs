@@ -8,7 +8,7 @@ mod tree;
 use std::collections::{BTreeMap, HashSet};
 
 use self::mask::Class;
-use self::store::Slot;
+use self::store::{Relation, Slot};
 pub use self::store::{Template, TemplateId};
 use self::token::{Token, Tokens};
 use self::tree::{DEPTH, Tree};
@@ -79,6 +79,13 @@ pub struct MinerStats {
     pub cut: u64,
 }
 
+/// What is sorted in: a line, or the template of another miner.
+struct Incoming<'a> {
+    line: &'a [Token<'a>],
+    count: u64,
+    is_cut: bool,
+}
+
 /// Different words in one place that make the place a variable.
 pub const VARIETY: usize = 4;
 
@@ -107,7 +114,7 @@ impl TemplateMiner {
         self.stats.lines += 1;
         self.stats.cut += u64::from(tokens.left_out > 0);
         let line: Vec<Token<'_>> = tokens.iter().collect();
-        let observation = self.place(&line, 1, tokens.left_out > 0);
+        let observation = self.place(&Incoming { line: &line, count: 1, is_cut: tokens.left_out > 0 });
         drop(line);
         self.tokens = tokens;
         observation
@@ -130,7 +137,7 @@ impl TemplateMiner {
     pub fn merge(&mut self, other: &Self) {
         for template in other.templates.values() {
             let line: Vec<_> = template.tokens().collect();
-            self.place(&line, template.count, template.is_cut);
+            self.place(&Incoming { line: &line, count: template.count, is_cut: template.is_cut });
         }
         self.stats.lines += other.stats.lines;
         self.stats.cut += other.stats.cut;
@@ -153,16 +160,16 @@ impl TemplateMiner {
         self.stats
     }
 
-    fn place(&mut self, line: &[Token<'_>], count: u64, is_cut: bool) -> Observation {
+    fn place(&mut self, incoming: &Incoming<'_>) -> Observation {
+        let line = incoming.line;
         let mut found = std::mem::take(&mut self.found);
-        let words = steering_words(line);
-        self.tree.find(line.len(), &words, &mut found);
+        self.tree.find(line.len(), &steering_words(line), &mut found);
         let observation = match self.best(line, &found) {
             Some(id) => {
-                self.join(id, line, count, is_cut);
+                self.join(id, incoming);
                 Observation { id, is_new: false, absorbed: Vec::new(), evicted: None }
             }
-            None => self.create(line, &words, &found, count, is_cut),
+            None => self.create(incoming, &found),
         };
         self.found = found;
         observation
@@ -175,7 +182,7 @@ impl TemplateMiner {
             let Some(template) = self.templates.get(&TemplateId(id)) else { continue };
             let comparison = template.compare(line);
             let similarity = comparison.similarity();
-            let fits = comparison.plain == 0 && similarity >= SIMILARITY;
+            let fits = comparison.plain == 0 && comparison.never == 0 && similarity >= SIMILARITY;
             if fits && best.is_none_or(|(other, _)| similarity > other) {
                 best = Some((similarity, template.id));
             }
@@ -183,29 +190,24 @@ impl TemplateMiner {
         best.map(|(_, id)| id)
     }
 
-    fn join(&mut self, id: TemplateId, line: &[Token<'_>], count: u64, is_cut: bool) {
+    fn join(&mut self, id: TemplateId, incoming: &Incoming<'_>) {
         let now = self.stats.lines;
         let Some(template) = self.templates.get_mut(&id) else { return };
-        template.widen(line);
-        template.count += count;
+        template.widen(incoming.line);
+        template.count += incoming.count;
         template.last_used = now;
-        template.is_cut |= is_cut;
+        template.is_cut |= incoming.is_cut;
     }
 
-    fn create(
-        &mut self,
-        line: &[Token<'_>],
-        words: &[Option<&str>],
-        found: &[u64],
-        count: u64,
-        is_cut: bool,
-    ) -> Observation {
+    fn create(&mut self, incoming: &Incoming<'_>, found: &[u64]) -> Observation {
+        let &Incoming { line, count, is_cut } = incoming;
         let varying = self.varying(line, found);
-        let evicted = self.make_room();
+        // A template that is about to become part of the new one makes its own room.
+        let evicted = if varying.is_empty() { self.make_room() } else { None };
         let id = TemplateId(self.next_id);
         self.next_id += 1;
         self.stats.created += 1;
-        let path = self.tree.insert(line.len(), words, id.0, self.limits.children());
+        let path = self.tree.insert(line.len(), &steering_words(line), id.0, self.limits.children());
         let slots = line.iter().map(|&token| Slot::of(token)).collect();
         let template = Template { id, slots, count, last_used: self.stats.lines, path, is_cut };
         self.templates.insert(id, template);
@@ -234,8 +236,11 @@ impl TemplateMiner {
         }
         let agrees = |template: &&&Template| {
             template.slots.iter().zip(line).zip(&variable).all(|((slot, token), &variable)| {
-                let plain = slot.class == Class::Plain && token.class == Class::Plain;
-                variable || !plain || *slot.text == *token.text
+                match slot.relation(*token) {
+                    Relation::Same | Relation::MayVary => true,
+                    Relation::OtherWord => variable,
+                    Relation::Never => false,
+                }
             })
         };
         siblings.iter().filter(agrees).map(|template| template.id).collect()
@@ -253,7 +258,8 @@ impl TemplateMiner {
         for other in others {
             let Some(template) = self.remove(other) else { continue };
             let line: Vec<_> = template.tokens().collect();
-            self.join(survivor, &line, template.count, template.is_cut);
+            let incoming = Incoming { line: &line, count: template.count, is_cut: template.is_cut };
+            self.join(survivor, &incoming);
             self.stats.absorbed += 1;
             absorbed.push(other);
         }
@@ -280,7 +286,8 @@ impl TemplateMiner {
 /// The first words of a line, `None` where a word may vary.
 fn steering_words<'a>(line: &[Token<'a>]) -> Vec<Option<&'a str>> {
     let word = |token: &Token<'a>| {
-        let steers = token.class == Class::Plain && !token.text.bytes().any(|byte| byte.is_ascii_digit());
+        let steers = matches!(token.class, Class::Plain | Class::Key)
+            && !token.text.bytes().any(|byte| byte.is_ascii_digit());
         steers.then_some(token.text)
     };
     line.iter().take(DEPTH).map(word).collect()

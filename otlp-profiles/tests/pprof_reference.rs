@@ -105,7 +105,7 @@ prop_compose! {
     ) -> protos::Profile {
         let value_type = |ty, unit| protos::ValueType { ty, unit };
         let function = |(id, &name): (u64, &i64)| {
-            protos::Function { id, name, system_name: name, filename: 6, start_line: id as i64 }
+            protos::Function { id, name, system_name: name, filename: 6, start_line: id.cast_signed() }
         };
         protos::Profile {
             sample_type: vec![value_type(3, 2), value_type(1, 2)],

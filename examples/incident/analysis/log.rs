@@ -1,25 +1,59 @@
+//! What the services wrote: templates, those that are new since the trouble began, and a finding that cites them.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use otlp_core::finding::Finding;
-use otlp_core::{Error, UnixNanos};
+use otlp_core::{Error, ErrorKind, UnixNanos};
+use otlp_logai::{Limits, LogAnalyzer, Novelty, TemplateChange, Window};
+
+use crate::shop::{Role, Shop};
+
+/// New templates shown.
+const FRESH: usize = 8;
 
 /// What the logs say.
 #[derive(Debug)]
 pub(crate) struct LogReading {
+    /// Lines read.
     pub(crate) lines: u64,
+    /// Templates that they were reduced to.
     pub(crate) templates: u64,
-    pub(crate) fresh: Vec<FreshTemplate>,
+    /// Templates not seen before, the most telling first.
+    pub(crate) fresh: Vec<TemplateChange>,
+    /// What follows; none where nothing changed.
     pub(crate) findings: Vec<Finding>,
 }
 
-#[derive(Debug)]
-pub(crate) struct FreshTemplate {
-    pub(crate) service: String,
-    pub(crate) template: String,
-    pub(crate) count: u64,
-    pub(crate) first: UnixNanos,
+/// Reads the logs of all services and compares what came in `window` with what came before. The services come in
+/// no particular order: each line tells its own time.
+///
+/// # Errors
+/// Where a log cannot be read.
+pub(crate) fn read_logs(out: &Path, window: Window, suspect: Option<&str>) -> Result<LogReading, Error> {
+    let mut analyzer = LogAnalyzer::new(&Limits::default());
+    for role in Role::ALL {
+        let path = Shop::log_path(out, role);
+        read(&path, role, window.until, &mut analyzer).map_err(|source| {
+            Error::new(ErrorKind::Io, format!("cannot read {}", path.display())).with_source(source)
+        })?;
+    }
+    let is_new = |change: &TemplateChange| change.kind == Novelty::New;
+    Ok(LogReading {
+        lines: analyzer.stats().lines,
+        templates: u64::try_from(analyzer.miner().templates().len()).unwrap_or(u64::MAX),
+        fresh: analyzer.changes(window, suspect).into_iter().filter(is_new).take(FRESH).collect(),
+        findings: analyzer.explain(window, suspect).into_iter().collect(),
+    })
 }
 
-pub(crate) fn read_logs(_out: &Path, _since: UnixNanos, _suspect: Option<&str>) -> Result<LogReading, Error> {
-    Ok(LogReading { lines: 0, templates: 0, fresh: Vec::new(), findings: Vec::new() })
+fn read(path: &Path, role: Role, now: UnixNanos, analyzer: &mut LogAnalyzer) -> std::io::Result<()> {
+    let mut log = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    while log.read_until(b'\n', &mut line)? > 0 {
+        analyzer.observe(now, role.name(), line.trim_ascii_end());
+        line.clear();
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@ pub(crate) enum Class {
     Plain,
     /// Masked in part or whole: varies at the second look.
     Shape,
+    /// `key=`: never varies.
+    Key,
     /// What follows `key=`: varies at the second look as well.
     Value,
     /// Only in templates: anything.
@@ -259,7 +261,7 @@ mod tests {
             ("blk_3886504906", "<id>"),
             ("ssh2", "ssh2"),
             ("onExtend:1514038530000", "onExtend:<num>"),
-            ("a1514b##699x##9", "<id>##<id>##<num>"),
+            ("a1514b##699x##9", "<hex>##<num>##<num>"),
             ("node-7.rack.12:", "<id>:"),
             ("declined", "declined"),
             ("", ""),

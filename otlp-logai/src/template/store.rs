@@ -39,10 +39,19 @@ pub(super) struct Comparison {
     pub(super) equal: usize,
     /// Tokens altogether, values not counted.
     pub(super) counted: usize,
-    /// Different tokens that may vary.
-    pub(super) free: usize,
     /// Different words of the message.
     pub(super) plain: usize,
+    /// Tokens that cannot stand for each other: another key, or a value against a word.
+    pub(super) never: usize,
+}
+
+/// How a token and a slot of a template agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    Same,
+    MayVary,
+    OtherWord,
+    Never,
 }
 
 impl Comparison {
@@ -87,17 +96,16 @@ impl Template {
     pub(super) fn compare(&self, tokens: &[Token<'_>]) -> Comparison {
         let mut comparison = Comparison::default();
         for (slot, token) in self.slots.iter().zip(tokens) {
-            let is_value = slot.class == Class::Value || token.class == Class::Value;
-            comparison.counted += usize::from(!is_value);
-            if slot.class == Class::Any || token.class == Class::Any {
-                continue;
-            }
-            if *slot.text == *token.text {
-                comparison.equal += usize::from(!is_value);
-            } else if slot.class == Class::Plain && token.class == Class::Plain {
-                comparison.plain += 1;
-            } else {
-                comparison.free += 1;
+            let relation = slot.relation(*token);
+            // Values say nothing about likeness, and neither does what may be anything already; so a
+            // template still fits every line that it was widened by.
+            let counts = slot.class != Class::Value && slot.class != Class::Any && token.class != Class::Any;
+            comparison.counted += usize::from(counts);
+            match relation {
+                Relation::Same => comparison.equal += usize::from(counts),
+                Relation::MayVary => {}
+                Relation::OtherWord => comparison.plain += 1,
+                Relation::Never => comparison.never += 1,
             }
         }
         comparison
@@ -120,6 +128,19 @@ impl Template {
 impl Slot {
     pub(super) fn of(token: Token<'_>) -> Self {
         Self { text: Box::from(token.text), class: token.class, glued: token.glued }
+    }
+
+    pub(super) fn relation(&self, token: Token<'_>) -> Relation {
+        let (own, other) = (self.class, token.class);
+        if *self.text == *token.text && own == other {
+            return Relation::Same;
+        }
+        match (own, other) {
+            (Class::Value, Class::Value) => Relation::MayVary,
+            (Class::Key | Class::Value, _) | (_, Class::Key | Class::Value) => Relation::Never,
+            (Class::Plain, Class::Plain) => Relation::OtherWord,
+            _ => Relation::MayVary,
+        }
     }
 
     /// Keeps the punctuation that all have around what varies: `(a)` and `(b)` give `(<*>)`.

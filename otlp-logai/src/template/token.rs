@@ -49,10 +49,6 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Token<'_>> {
         let starts = std::iter::once(0).chain(self.spans.iter().map(|span| span.end));
         self.spans.iter().zip(starts).map(|(span, start)| Token {
@@ -67,7 +63,7 @@ impl Tokens {
         let mut glued = false;
         while let Some(key_len) = key_len(rest) {
             let (key, value) = rest.split_at_checked(key_len).unwrap_or((rest, ""));
-            self.push(glued, Class::Plain, |out| out.push_str(key));
+            self.push(glued, Class::Key, |out| out.push_str(key));
             let value_len = value_len(value);
             let (value, more) = value.split_at_checked(value_len).unwrap_or((value, ""));
             // An empty value is a token too: the same statement has the same count of tokens.
@@ -80,10 +76,8 @@ impl Tokens {
         if rest.is_empty() || self.joins_quantity(rest) {
             return;
         }
-        let start = self.text.len();
         let class = mask_word(rest, &mut self.text);
         let class = if glued { Class::Value } else { class };
-        debug_assert!(start <= self.text.len());
         self.spans.push(Span { end: self.text.len(), class, glued });
     }
 
@@ -230,8 +224,8 @@ mod tests {
     fn words_past_the_bound_are_counted_and_left_out() {
         let mut tokens = Tokens::default();
         tokens.cut("a b c d e", 3);
-        assert_eq!((tokens.len(), tokens.left_out), (3, 2));
+        assert_eq!((tokens.iter().count(), tokens.left_out), (3, 2));
         tokens.cut("", 3);
-        assert_eq!((tokens.len(), tokens.left_out), (0, 0));
+        assert_eq!((tokens.iter().count(), tokens.left_out), (0, 0));
     }
 }

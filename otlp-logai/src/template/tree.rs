@@ -15,8 +15,8 @@ pub(super) struct Tree {
 
 #[derive(Debug, Default)]
 struct Node {
-    words: HashMap<Box<str>, Node>,
-    any: Option<Box<Node>>,
+    words: HashMap<Box<str>, Self>,
+    any: Option<Box<Self>>,
     templates: Vec<u64>,
 }
 
