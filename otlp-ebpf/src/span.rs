@@ -59,6 +59,8 @@ pub(crate) struct Draft {
 /// Flags of OTLP spans (bits 8 and 9): it is known whether the parent is remote, and it is.
 const PARENT_IS_REMOTE: u32 = 0x300;
 const SAMPLED: u32 = 0x01;
+/// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
+const USUAL_ATTRIBUTES: usize = 20;
 
 impl Draft {
     /// Begins the span of a request.
@@ -68,7 +70,8 @@ impl Draft {
         (time, head): (UnixNanos, &RequestHead<'_>),
         counts: &mut JoinCounts,
     ) -> Self {
-        let mut span = Span { kind: SpanKind::Server, start: time, ..Span::default() };
+        let attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+        let mut span = Span { kind: SpanKind::Server, start: time, attributes, ..Span::default() };
         span.span_id = service.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => http::context(request),

@@ -96,7 +96,7 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     let array = words.prop_map(|words| {
         let mut text = format!("*{}\r\n", words.len()).into_bytes();
         words.iter().for_each(|word| {
-            text.extend([format!("${}\r\n", word.len()).as_bytes(), word, b"\r\n"].concat())
+            text.extend([format!("${}\r\n", word.len()).as_bytes(), word, b"\r\n"].concat());
         });
         text
     });

@@ -56,7 +56,7 @@ impl Tapped {
         until(|| {
             let stats = self.tap.stats();
             assert!(stats.is_balanced(), "{stats:?}");
-            wanted(&stats).then_some(()).ok_or(stats)
+            wanted(&stats).then_some(()).ok_or_else(|| Box::new(stats))
         });
     }
 }
@@ -131,7 +131,7 @@ impl Noise {
     /// Writes all in pieces of random length.
     pub(crate) fn write(&mut self, mut to: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
-            let most = if self.next() % 4 == 0 { 70_000 } else { 300 };
+            let most = if self.next().is_multiple_of(4) { 70_000 } else { 300 };
             let length = usize::try_from(1 + self.next() % most).unwrap().min(bytes.len());
             to.write_all(&bytes[..length])?;
             bytes = &bytes[length..];
