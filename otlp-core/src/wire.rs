@@ -5,11 +5,13 @@
 
 mod reader;
 mod tag;
+mod utf8;
 mod varint;
 mod writer;
 
 pub(crate) use reader::bad_tag;
 pub use reader::{Field, Reader, Region, Value};
 pub use tag::{Tag, WireType};
+pub(crate) use utf8::text;
 pub use varint::{varint_len, zigzag_decode, zigzag_encode};
 pub use writer::Writer;

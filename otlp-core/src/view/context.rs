@@ -4,7 +4,7 @@ use super::message::Fields;
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
-use crate::wire::Region;
+use crate::wire::{Region, text};
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// Protobuf itself has no messages of 2 GiB and more.
@@ -32,7 +32,7 @@ impl<'a> Context<'a> {
     }
 
     /// The context one attribute value further in; refused where `max_depth` is passed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deeper(&self, offset: usize) -> Result<Self, DecodeError> {
         let depth = self.depth.saturating_add(1);
         let most = self.limits.depth().min(MOST_DEPTH);
@@ -43,103 +43,103 @@ impl<'a> Context<'a> {
     }
 
     /// Reads an `int32`: the low 32 bits of the varint, as protobuf has it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn int32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
         self.uint32(fields).map(u32::cast_signed)
     }
 
     /// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
     pub(crate) fn uint32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
         fields.varint().map(|raw| raw as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sint32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
         let raw = self.uint32(fields)?;
         Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bool(&self, fields: &mut Fields<'_>) -> Result<bool, DecodeError> {
         fields.varint().map(|raw| raw != 0)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fixed32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
         fields.fixed32()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fixed64(&self, fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
         fields.fixed64()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn double(&self, fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
         fields.fixed64().map(f64::from_bits)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn some_double(&self, fields: &mut Fields<'_>) -> Result<Option<f64>, DecodeError> {
         self.double(fields).map(Some)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn number_double(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
         self.double(fields).map(|value| Some(NumberValue::Double(value)))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn number_int(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
         fields.fixed64().map(|raw| Some(NumberValue::Int(raw.cast_signed())))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn nanos(&self, fields: &mut Fields<'_>) -> Result<UnixNanos, DecodeError> {
         fields.fixed64().map(UnixNanos)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn span_kind(&self, fields: &mut Fields<'_>) -> Result<SpanKind, DecodeError> {
         self.int32(fields).map(SpanKind::from_wire)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn status_code(&self, fields: &mut Fields<'_>) -> Result<StatusCode, DecodeError> {
         self.int32(fields).map(StatusCode::from_wire)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn severity(&self, fields: &mut Fields<'_>) -> Result<SeverityNumber, DecodeError> {
         self.int32(fields).map(SeverityNumber)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn temporality(&self, fields: &mut Fields<'_>) -> Result<Temporality, DecodeError> {
         self.int32(fields).map(Temporality::from_wire)
     }
 
     /// Reads a trace identifier: sixteen bytes, or none for "not set".
-    #[inline]
+    #[inline(always)]
     pub(crate) fn trace_id(&self, fields: &mut Fields<'_>) -> Result<TraceId, DecodeError> {
         id::<16>(fields).map(TraceId::new)
     }
 
     /// Reads a span identifier: eight bytes, or none for "not set".
-    #[inline]
+    #[inline(always)]
     pub(crate) fn span_id(&self, fields: &mut Fields<'_>) -> Result<SpanId, DecodeError> {
         id::<8>(fields).map(SpanId::new)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn str<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b str, DecodeError> {
         let region = self.bytes(fields)?;
-        simdutf8::basic::from_utf8(region.bytes()).map_err(|_| bad_text(region, fields))
+        text(region.bytes()).ok_or_else(|| bad_text(region, fields))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes<'b>(&self, fields: &mut Fields<'b>) -> Result<Region<'b>, DecodeError> {
         let region = fields.delimited()?;
         at_most("max_string_bytes", region.bytes().len(), self.limits.string_bytes(), region.offset())?;

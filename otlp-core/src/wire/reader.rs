@@ -14,27 +14,27 @@ pub struct Region<'a> {
 impl<'a> Region<'a> {
     /// The whole of a message: offset zero.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
     /// The bytes.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Offset of the first byte from the start of the whole message.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn offset(&self) -> usize {
         self.offset
     }
 
     /// The part from `offset` of the whole message on; empty where that lies behind the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tail(&self, offset: usize) -> Self {
         let skip = offset.saturating_sub(self.offset).min(self.bytes.len());
         Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
@@ -71,7 +71,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// [`DecodeErrorKind::UnexpectedWireType`] for another wire type; the same holds for the methods below.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self) -> Result<Region<'a>, DecodeError> {
         if let Value::Bytes(region) = self.value { Ok(region) } else { Err(self.unexpected()) }
     }
@@ -80,7 +80,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn varint(&self) -> Result<u64, DecodeError> {
         if let Value::Varint(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -89,7 +89,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn fixed64(&self) -> Result<u64, DecodeError> {
         if let Value::Fixed64(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -98,7 +98,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn fixed32(&self) -> Result<u32, DecodeError> {
         if let Value::Fixed32(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -107,11 +107,11 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`]; [`DecodeErrorKind::Utf8`] where the bytes are not UTF-8.
-    #[inline]
+    #[inline(always)]
     pub fn str(&self) -> Result<&'a str, DecodeError> {
         let region = self.bytes()?;
-        simdutf8::basic::from_utf8(region.bytes)
-            .map_err(|_| DecodeError::new(region.offset, DecodeErrorKind::Utf8(self.number)))
+        super::text(region.bytes)
+            .ok_or_else(|| DecodeError::new(region.offset, DecodeErrorKind::Utf8(self.number)))
     }
 
     #[cold]
@@ -147,14 +147,14 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the first field of `message`.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn new(message: Region<'a>) -> Self {
         Self { rest: message.bytes, end: message.offset + message.bytes.len() }
     }
 
     /// Offset of the next unread byte from the start of the whole message.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn offset(&self) -> usize {
         self.end - self.rest.len()
     }
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where the bytes are no field; reading on from there makes no sense.
-    #[inline]
+    #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where the bytes end or the varint does not fit 64 bits.
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
         // Tags, most lengths and most numbers take one byte.
         if let Some((&byte, rest)) = self.rest.split_first()
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next tag as it stands on the wire, its field number within range; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_tag(&mut self) -> Result<Option<u32>, DecodeError> {
         let Some((&byte, rest)) = self.rest.split_first() else { return Ok(None) };
         // Field numbers 1 to 15.
@@ -232,26 +232,26 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where fewer than eight bytes are left.
-    #[inline]
+    #[inline(always)]
     pub fn fixed64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// True where nothing is left.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// A bare four-byte number.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fixed32(&mut self) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     /// A length and that many bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn delimited(&mut self) -> Result<Region<'a>, DecodeError> {
         let len = self.varint()?;
         let offset = self.offset();
@@ -263,7 +263,7 @@ impl<'a> Reader<'a> {
         Ok(Region { bytes, offset })
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(truncated(self.offset()));

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use super::tag::{Tag, WireType};
+#[cfg(test)]
+use super::varint;
 use super::varint::varint_len;
 
 /// Writes protobuf back to front into a buffer that is kept between messages.
@@ -69,12 +71,22 @@ impl Writer {
     }
 
     /// Puts raw bytes in front: a message or field that is encoded already.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
-        self.slot(bytes.len()).copy_from_slice(bytes);
+        copy(self.slot(bytes.len()), bytes);
     }
 
     /// Puts a bare varint in front, as in a packed list.
+    #[inline]
     pub fn raw_varint(&mut self, value: u64) {
+        match short(value) {
+            Some(byte) => self.array([byte]),
+            None => self.long_varint(value),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self, value: u64) {
         let mut rest = value;
         for byte in self.slot(varint_len(value)) {
             let low = (rest & 0x7f) as u8;
@@ -84,59 +96,89 @@ impl Writer {
     }
 
     /// A varint field.
+    #[inline]
     pub fn varint(&mut self, field: u32, value: u64) {
         self.raw_varint(value);
         self.tag(field, WireType::Varint);
     }
 
     /// An `int32`, `int64` or enum field: negative numbers take ten bytes, as protobuf has it.
+    #[inline]
     pub fn int(&mut self, field: u32, value: i64) {
         self.varint(field, value.cast_unsigned());
     }
 
     /// A `fixed64` or `sfixed64` field.
+    #[inline]
     pub fn fixed64(&mut self, field: u32, value: u64) {
-        self.raw(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
         self.tag(field, WireType::Fixed64);
     }
 
     /// A `fixed32` field.
+    #[inline]
     pub fn fixed32(&mut self, field: u32, value: u32) {
-        self.raw(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
         self.tag(field, WireType::Fixed32);
     }
 
     /// A `double` field.
+    #[inline]
     pub fn double(&mut self, field: u32, value: f64) {
         self.fixed64(field, value.to_bits());
     }
 
     /// A `bytes` field.
+    #[inline]
     pub fn bytes(&mut self, field: u32, value: &[u8]) {
         self.raw(value);
-        self.raw_varint(value.len() as u64);
-        self.tag(field, WireType::Bytes);
+        self.head(field, value.len());
     }
 
     /// A `string` field.
+    #[inline]
     pub fn str(&mut self, field: u32, value: &str) {
         self.bytes(field, value.as_bytes());
     }
 
     /// A nested message, or a packed list: `write` writes its content, last field first.
+    #[inline]
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
         let before = self.len();
         write(self);
-        let len = self.len() - before;
-        self.raw_varint(len as u64);
-        self.tag(field, WireType::Bytes);
+        self.head(field, self.len() - before);
     }
 
+    /// Tag and length of what is written already.
+    #[inline]
+    fn head(&mut self, field: u32, len: usize) {
+        let tag = Tag { field, wire_type: WireType::Bytes }.to_raw();
+        match (short(tag), short(len as u64)) {
+            (Some(tag), Some(len)) => self.array([tag, len]),
+            _ => self.long_head(tag, len),
+        }
+    }
+
+    #[inline(never)]
+    fn long_head(&mut self, tag: u64, len: usize) {
+        self.raw_varint(len as u64);
+        self.raw_varint(tag);
+    }
+
+    #[inline]
     fn tag(&mut self, field: u32, wire_type: WireType) {
         self.raw_varint(Tag { field, wire_type }.to_raw());
     }
 
+    #[inline]
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(slot) = self.slot(N).first_chunk_mut() {
+            *slot = bytes;
+        }
+    }
+
     /// The `len` bytes in front of what is written, counted as written from now on.
+    #[inline]
     fn slot(&mut self, len: usize) -> &mut [u8] {
         if self.start < len {
             self.grow(len);
@@ -156,5 +198,82 @@ impl Writer {
         }
         self.start = capacity - written;
         self.buf = buf;
+    }
+}
+
+/// The varint of a value that takes one byte.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "checked to be below 128")]
+const fn short(value: u64) -> Option<u8> {
+    if value < 0x80 { Some(value as u8) } else { None }
+}
+
+/// Copies `from` to the whole of `to`, which is as long.
+///
+/// Names and values are mostly short; two copies of a fixed size that overlap beat the call of a routine.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        0 => {}
+        1..4 => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+        4..8 => copy_ends::<4>(to, from),
+        8..16 => copy_ends::<8>(to, from),
+        16..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first and the last `N` bytes: all of them where there are no more than twice as many.
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_arrive_whole() {
+        let all: Vec<u8> = (1..=200).collect();
+        for len in 0..all.len() {
+            let mut writer = Writer::new();
+            writer.raw(b"tail");
+            writer.bytes(3, &all[..len]);
+            let mut expected = vec![0x1a];
+            expected.extend(if len < 128 { vec![len as u8] } else { vec![len as u8 | 0x80, 1] });
+            expected.extend(&all[..len]);
+            expected.extend(b"tail");
+            assert_eq!(writer.as_slice(), expected);
+        }
+    }
+
+    #[test]
+    fn varints_and_tags_of_every_length_are_exact() {
+        for bits in 0..64 {
+            for (field, tag) in [(1, vec![0x08]), (15, vec![0x78]), (16, vec![0x80, 0x01])] {
+                let mut writer = Writer::with_capacity(1);
+                writer.varint(field, 1 << bits);
+                let (value, len) = varint::read(&writer.as_slice()[tag.len()..]).unwrap();
+                assert_eq!((value, len + tag.len()), (1 << bits, writer.len()));
+                assert!(writer.as_slice().starts_with(&tag));
+            }
+        }
+    }
+
+    #[test]
+    fn growing_keeps_what_is_written() {
+        let mut writer = Writer::new();
+        for number in (0..10_000_u32).rev() {
+            writer.fixed32(1, number);
+        }
+        let numbers =
+            writer.as_slice().chunks(5).map(|field| u32::from_le_bytes(field[1..].try_into().unwrap()));
+        assert!(numbers.eq(0..10_000));
     }
 }
