@@ -1,5 +1,6 @@
 //! The load: requests at seeded moments, whether or not the shop keeps up, within a bound.
 
+#[cfg(test)]
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -151,6 +152,7 @@ impl fmt::Display for Route {
 
 impl LoadReport {
     /// Answers by status.
+    #[cfg(test)]
     pub(crate) fn by_status(&self) -> BTreeMap<u16, u64> {
         let mut by_status = BTreeMap::new();
         for status in self.exchanges.iter().filter_map(|exchange| exchange.status) {
@@ -160,6 +162,7 @@ impl LoadReport {
     }
 
     /// The latency that a share `quantile` of the answers to what was sent in `from..to` did not exceed.
+    #[cfg(test)]
     pub(crate) fn latency(&self, quantile: f64, from: UnixNanos, to: UnixNanos) -> Option<Duration> {
         let during = self.exchanges.iter().filter(|exchange| (from..to).contains(&exchange.sent));
         let mut latencies: Vec<Duration> = during.map(|exchange| exchange.latency).collect();

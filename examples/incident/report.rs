@@ -25,6 +25,9 @@ use crate::{conformance, figure};
 /// The part of the clean time that is not shown as "before": connections are being opened.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
+/// Characters of a log template that the headline quotes.
+const QUOTED: usize = 60;
+
 /// Fills the summary.
 pub(crate) fn summarise(flags: &Flags, outcome: &Outcome) -> Summary {
     let clock = Clock { started: outcome.started };
@@ -151,10 +154,9 @@ fn because(outcome: &Outcome) -> String {
         let after = figure::share(shift.cumulative_after);
         return format!("{after} of its CPU time now goes into {}", shift.name);
     }
-    if let Some(Evidence::Log { line, .. }) =
-        outcome.logs.findings.iter().flat_map(|finding| &finding.evidence).next()
-    {
-        return format!("it says “{line}”");
+    let cause = top(&outcome.found).and_then(|cause| cause.subject.service());
+    if let Some(fresh) = outcome.logs.fresh.iter().find(|fresh| cause == Some(&fresh.service)) {
+        return format!("it began to log “{}”", figure::shortened(&fresh.template, QUOTED));
     }
     top(&outcome.found).and_then(|cause| cause.evidence.first()).map(ToString::to_string).unwrap_or_default()
 }

@@ -67,13 +67,14 @@ pub(crate) struct Outcome {
 pub(crate) fn run(flags: &Flags) -> Result<bool, Error> {
     prepare(&flags.out)?;
     let length = Duration::from_secs(flags.seconds().into());
-    let mut account = Account::new(io::stdout(), ProgressDrawTarget::stderr(), length);
-    let outcome = Stage::set(flags)?.play(flags, length, &mut account)?;
+    let account = Account::new(io::stdout(), ProgressDrawTarget::stderr(), length);
+    let mut teller = Teller { account, clock: Instant::now() };
+    let outcome = Stage::set(flags)?.play(flags, length, &mut teller)?;
     let summary = report::summarise(flags, &outcome);
     let flame = outcome.profile.as_ref().map(|profile| profile.flame_svg.as_str());
     page::write(&flags.out, &summary, flame).map_err(|error| cannot("write the report", error))?;
     let path = flags.out.join("report.html");
-    account.finish(&summary, &path).map_err(|error| cannot("write to the terminal", error))?;
+    teller.account.finish(&summary, &path).map_err(|error| cannot("write to the terminal", error))?;
     Ok(summary.holds())
 }
 
@@ -115,20 +116,21 @@ impl Stage {
         Ok(Self { shop, capture, intake, receiver, exporting, news, alarms, analysis })
     }
 
-    fn play(self, flags: &Flags, length: Duration, account: &mut Account<Stdout>) -> Result<Outcome, Error> {
+    fn play(self, flags: &Flags, length: Duration, teller: &mut Teller) -> Result<Outcome, Error> {
         let target = self.capture.address_of(Role::Gateway);
         let target = target.ok_or_else(|| Error::new(ErrorKind::Config, "the gateway has no tap"))?;
         let load = Load::start(&LoadConfig { target, rate_per_sec: flags.rate.into(), seed: flags.seed })?;
-        let (started, clock) = (SystemClock.now(), Instant::now());
+        let started = SystemClock.now();
+        teller.clock = Instant::now();
         let shown = figure::rate(flags.rate.into());
-        say(account, clock, &format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
-        let broken = self.watch(flags, length, &load, account, clock)?;
+        teller.say(&format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
+        let broken = self.watch(flags, length, &load, teller)?;
         let ended = SystemClock.now();
         let load = load.stop()?;
         let served = self.shop.stop()?;
         let tapped = self.capture.stop();
         let drained = self.exporting.drain();
-        say(account, clock, "load ended, everything drained; reading logs and profiles")?;
+        teller.say("load ended, everything drained; reading logs and profiles")?;
         // Spans have all arrived, so the windows up to the end of the load can close.
         for last in [News::Time(ended + LATENESS), News::End] {
             self.news.send(last).map_err(|error| cannot("reach the analysis", error))?;
@@ -171,33 +173,44 @@ impl Stage {
         flags: &Flags,
         length: Duration,
         load: &Load,
-        account: &mut Account<Stdout>,
-        clock: Instant,
+        teller: &mut Teller,
     ) -> Result<Option<UnixNanos>, Error> {
         let mut broken = None;
-        while clock.elapsed() < length {
-            std::thread::sleep(TICK.min(length.saturating_sub(clock.elapsed())));
+        while teller.clock.elapsed() < length {
+            std::thread::sleep(TICK.min(length.saturating_sub(teller.clock.elapsed())));
             self.shop.check()?;
             self.news
                 .send(News::Time(SystemClock.now()))
                 .map_err(|error| cannot("reach the analysis", error))?;
             for noticed in self.alarms.try_iter() {
-                say(account, clock, &report::alarm_line(&noticed))?;
+                teller.say(&report::alarm_line(&noticed))?;
             }
-            if flags.fault != Fault::None && broken.is_none() && clock.elapsed() >= length / 2 {
+            if flags.fault != Fault::None && broken.is_none() && teller.clock.elapsed() >= length / 2 {
                 broken = Some(self.shop.set_fault(flags.fault, true)?);
-                say(account, clock, &format!("fault planted: {}", flags.fault.description()))?;
+                teller.say(&format!("fault planted: {}", flags.fault.description()))?;
             }
             let answered = figure::count(load.progress().answered);
             let seen = figure::count(self.capture.requests());
-            account.progress(clock.elapsed(), &format!("{answered} answered, {seen} requests tapped"));
+            teller
+                .account
+                .progress(teller.clock.elapsed(), &format!("{answered} answered, {seen} requests tapped"));
         }
         Ok(broken)
     }
 }
 
-fn say(account: &mut Account<Stdout>, clock: Instant, text: &str) -> Result<(), Error> {
-    account.line(clock.elapsed(), text).map_err(|error| cannot("write to the terminal", error))
+/// Tells the person in front of the terminal what happens.
+struct Teller {
+    account: Account<Stdout>,
+    /// When the load began.
+    clock: Instant,
+}
+
+impl Teller {
+    fn say(&mut self, text: &str) -> Result<(), Error> {
+        let told = self.account.line(self.clock.elapsed(), text);
+        told.map_err(|error| cannot("write to the terminal", error))
+    }
 }
 
 fn prepare(out: &Path) -> Result<(), Error> {

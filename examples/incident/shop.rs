@@ -34,7 +34,6 @@ mod server;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use otlp_core::time::{Clock as _, SystemClock};
 use otlp_core::{Error, ErrorKind, UnixNanos};
@@ -152,6 +151,7 @@ impl Shop {
     ///
     /// # Errors
     /// A service died.
+    #[cfg(test)]
     pub(crate) fn counts(&self) -> Result<BTreeMap<Role, Counts>, Error> {
         self.ask_counts(&Order::Count)
     }
@@ -162,11 +162,6 @@ impl Shop {
     /// Names the one that ended, and the end of what it wrote to standard error.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.processes.values().try_for_each(Process::check)
-    }
-
-    /// CPU time that each service used so far.
-    pub(crate) fn cpu_times(&self) -> BTreeMap<Role, Duration> {
-        self.processes.values().map(|process| (process.role(), process::cpu_time(process.pid()))).collect()
     }
 
     /// The profile windows that are written so far, by service and in order; all of them after [`stop`](Self::stop).

@@ -307,7 +307,7 @@ pub(crate) struct ProfileChange {
     pub(crate) samples_before: u64,
     /// Samples taken after it.
     pub(crate) samples_after: u64,
-    /// Functions by how much their own share moved, most first.
+    /// Functions by how much their own share grew, most first.
     pub(crate) functions: Vec<FunctionChange>,
 }
 

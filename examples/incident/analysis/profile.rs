@@ -20,7 +20,7 @@ pub(crate) struct ProfileReading {
     pub(crate) samples_before: u64,
     /// Samples since.
     pub(crate) samples_after: u64,
-    /// Functions whose own share moved most.
+    /// Functions whose own share grew most, then those whose share shrank.
     pub(crate) functions: Vec<FunctionShift>,
     /// What to tell a person, where a function stands out.
     pub(crate) finding: Option<Finding>,
@@ -40,8 +40,11 @@ pub(crate) fn compare_profiles(
 ) -> Result<Option<ProfileReading>, Error> {
     let windows: Vec<_> =
         Shop::profiles(out)?.into_iter().filter(|window| window.service.name() == service).collect();
-    let before = merged(windows.iter().filter(|window| window.end <= onset))?;
-    let after = merged(windows.iter().filter(|window| window.start >= onset))?;
+    let select = |is_in: fn(&ProfileWindow, UnixNanos) -> bool| {
+        windows.iter().filter(|window| is_in(window, onset)).collect::<Vec<_>>()
+    };
+    let before = merged(&select(|window, onset| window.end <= onset))?;
+    let after = merged(&select(|window, onset| window.start >= onset))?;
     let samples = |profile: &Profile| u64::try_from(profile.total()).unwrap_or(0);
     let (samples_before, samples_after) = (samples(&before), samples(&after));
     if samples_before == 0 || samples_after == 0 {
@@ -60,7 +63,9 @@ pub(crate) fn compare_profiles(
     }
     let title = format!("{service}: CPU time since the trouble began, beside the time before");
     let flame = FlameGraph::differential(&before, &after)?.title(title).to_svg();
-    let functions = diff.functions.iter().take(FUNCTIONS).cloned().collect();
+    let mut functions = diff.functions;
+    functions.sort_by(|a, b| b.flat_change().total_cmp(&a.flat_change()));
+    functions.truncate(FUNCTIONS);
     let service = service.to_owned();
     Ok(Some(ProfileReading {
         service,
@@ -72,7 +77,7 @@ pub(crate) fn compare_profiles(
     }))
 }
 
-fn merged<'a>(windows: impl Iterator<Item = &'a ProfileWindow>) -> Result<Profile, Error> {
+fn merged(windows: &[&ProfileWindow]) -> Result<Profile, Error> {
     let limits = Limits::default();
     let mut whole = Profile::try_new([ValueType::samples()], &limits)?;
     for window in windows {

@@ -69,11 +69,13 @@ impl Counts {
     }
 
     /// A fact by name; zero where the service never counted it.
+    #[cfg(test)]
     pub(crate) fn fact(&self, name: &str) -> u64 {
         self.facts.get(name).copied().unwrap_or(0)
     }
 
     /// Calls to `peer` that were answered.
+    #[cfg(test)]
     pub(crate) fn calls_to(&self, peer: Role) -> u64 {
         self.calls.get(&peer).copied().unwrap_or(0)
     }

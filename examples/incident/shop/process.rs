@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -245,20 +245,6 @@ impl Drop for Process {
         let _ = inner.child.kill();
         let _ = inner.child.wait();
     }
-}
-
-/// CPU time that process `pid` used so far, in user and kernel mode; zero where it is gone.
-pub(crate) fn cpu_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    let ticks = stat.ok().and_then(|stat| {
-        // The name of the program is in parentheses and may hold spaces; times are fields 14 and 15.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut times = fields.split_ascii_whitespace().skip(11);
-        let (user, kernel): (u64, u64) = (times.next()?.parse().ok()?, times.next()?.parse().ok()?);
-        Some(user + kernel)
-    });
-    // Linux counts these in hundredths of a second for every program, whatever its own tick.
-    Duration::from_millis(ticks.unwrap_or(0) * 10)
 }
 
 fn send(inner: &mut Inner, order: &Order) -> std::io::Result<()> {
