@@ -1,1 +1,7 @@
-//! Measuring beside the peers.
+//! Our crates measured beside their peers: the harness, and one module an area.
+//!
+//! How to read what comes out stands in the `README.md` of this package.
+
+pub mod core;
+pub mod heap;
+pub mod measure;

@@ -1,1 +1,10 @@
 #![doc = include_str!("../README.md")]
+
+pub mod alert;
+pub mod cause;
+pub mod detect;
+pub mod feature;
+mod number;
+pub mod score;
+
+pub use otlp_core::{Error, ErrorKind, Result};

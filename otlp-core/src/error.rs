@@ -179,6 +179,9 @@ pub enum DecodeErrorKind {
         /// Bytes met, 255 where there were more.
         met: u8,
     },
+    /// A number outside what the field can mean, such as a count below zero.
+    #[error("number in field {0} out of range")]
+    Range(u32),
     /// An index or identifier points at nothing.
     #[error("{what} {met} is not defined")]
     Reference {

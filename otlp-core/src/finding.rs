@@ -153,7 +153,8 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shift { metric, unit, before, after, .. } => {
-                write!(f, "{metric} {} -> {} {unit}", Figure(*before), Figure(*after))
+                let [before, after] = [*before, *after].map(|value| Quantity { value, unit });
+                write!(f, "{metric} {before} -> {after}")
             }
             Self::Span { trace_id, span_id, note } => write!(f, "span {span_id} of trace {trace_id}: {note}"),
             Self::Log { service, line, .. } => write!(f, "{service}: {line}"),
@@ -168,18 +169,36 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// Prints a number with about three significant digits.
-struct Figure(f64);
+/// A number in its unit, with about three significant digits; shares as percentages, times in the unit that
+/// suits their size.
+struct Quantity<'a> {
+    value: f64,
+    unit: &'a str,
+}
 
-impl fmt::Display for Figure {
+impl fmt::Display for Quantity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = match self.0.abs() {
+        let size = self.value.abs();
+        let (value, unit) = match self.unit {
+            "1" => (self.value * 100.0, "%"),
+            "s" if size >= 1.0 || size == 0.0 => (self.value, "s"),
+            "s" if size >= 1e-3 => (self.value * 1e3, "ms"),
+            "s" => (self.value * 1e6, "µs"),
+            // UCUM writes counted things in braces, "{request}/s"; people do not.
+            other => (self.value, other),
+        };
+        let decimals = match value.abs() {
             size if size >= 100.0 || size == 0.0 => 0,
             size if size >= 10.0 => 1,
             size if size >= 1.0 => 2,
             _ => 3,
         };
-        write!(f, "{:.*}", decimals, self.0)
+        write!(f, "{value:.decimals$}")?;
+        let shown = unit.chars().filter(|letter| !matches!(letter, '{' | '}'));
+        shown.enumerate().try_for_each(|(place, letter)| {
+            let gap = if place == 0 && letter != '/' { " " } else { "" };
+            write!(f, "{gap}{letter}")
+        })
     }
 }
 
@@ -235,5 +254,46 @@ impl Finding {
             event_name: self.source.to_owned(),
             ..LogRecord::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shift(unit: &'static str, before: f64, after: f64) -> String {
+        let (metric, since) = ("it".to_owned(), UnixNanos::ZERO);
+        Evidence::Shift { metric, unit, before, after, since }.to_string()
+    }
+
+    #[test]
+    fn shifts_read_like_a_person_would_write_them() {
+        assert_eq!(shift("s", 0.000_098, 0.0224), "it 98.0 µs -> 22.4 ms");
+        assert_eq!(shift("s", 0.0, 2.5), "it 0 s -> 2.50 s");
+        assert_eq!(shift("1", 0.0, 0.28), "it 0 % -> 28.0 %");
+        assert_eq!(shift("{line}/s", 1.0, 120.0), "it 1.00 line/s -> 120 line/s");
+        assert_eq!(shift("/s", 200.0, 90.0), "it 200/s -> 90.0/s");
+        assert_eq!(shift("", 2.0, 3.0), "it 2.00 -> 3.00");
+    }
+
+    #[test]
+    fn a_finding_keeps_its_evidence_and_detail_as_an_event() {
+        let finding = Finding {
+            time: UnixNanos::from_secs(5),
+            source: "test",
+            severity: Severity::Critical,
+            subject: Subject::Edge { caller: "a".into(), callee: "b".into() },
+            title: "calls fail".into(),
+            detail: "all of them".into(),
+            confidence: 0.5,
+            evidence: vec![Evidence::Note("seen".into())],
+        };
+        let event = finding.to_log_record();
+        assert_eq!(event.severity_number, SeverityNumber::FATAL);
+        let value = |key: &str| KeyValue::find(&event.attributes, key).cloned();
+        assert_eq!(value("finding.subject"), Some(AnyValue::from("a -> b")));
+        assert_eq!(value("finding.detail"), Some(AnyValue::from("all of them")));
+        assert_eq!(value("finding.evidence"), Some(AnyValue::Array(vec![AnyValue::from("seen")])));
+        assert_eq!(value(semconv::SERVICE_NAME), Some(AnyValue::from("b")));
     }
 }

@@ -1,10 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+pub mod aggregate;
+pub mod assemble;
 pub mod change;
+#[cfg(feature = "gzip")]
+pub mod compress;
+pub mod context;
+pub mod encode;
 pub mod error;
 pub mod finding;
 pub mod id;
+pub mod interop;
 pub mod limits;
+pub mod protocol;
 pub mod record;
 pub mod redact;
 pub mod sample;
@@ -13,6 +21,9 @@ pub mod series;
 pub mod sink;
 pub mod stats;
 pub mod time;
+#[cfg(feature = "http")]
+pub mod transport;
+pub mod view;
 pub mod wire;
 
 pub use error::{DecodeError, Error, ErrorKind, Result};

@@ -46,7 +46,7 @@ impl Limits {
     };
 
     bound!(message_bytes, max_message_bytes, usize, "bytes of one message, after decompression", "64 MiB");
-    bound!(depth, max_depth, u32, "levels that attribute values may nest", "64");
+    bound!(depth, max_depth, u32, "levels that attribute values may nest, 256 at most", "64");
     bound!(elements, max_elements, usize, "elements of one repeated field", "1,048,576");
     bound!(attributes, max_attributes, usize, "attributes of one record", "1,024");
     bound!(string_bytes, max_string_bytes, usize, "bytes of one string or bytes value", "16 MiB");

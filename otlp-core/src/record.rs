@@ -8,6 +8,7 @@ mod log;
 mod metric;
 mod request;
 mod resource;
+mod response;
 mod span;
 
 pub use attribute::{AnyValue, KeyValue};
@@ -21,4 +22,5 @@ pub use request::{
     ScopeSpans, TracesRequest,
 };
 pub use resource::{EntityRef, Resource, Scope};
+pub use response::{ExportResponse, RpcStatus};
 pub use span::{Event, Link, Span, SpanKind, Status, StatusCode};

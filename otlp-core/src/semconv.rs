@@ -9,6 +9,7 @@ macro_rules! keys {
 keys! {
     SERVICE_NAME = "service.name": "logical name of the service";
     SERVICE_INSTANCE_ID = "service.instance.id": "which instance of the service";
+    SERVICE_PEER_NAME = "service.peer.name": "logical name of the service at the other end";
     SERVICE_VERSION = "service.version": "version of the service";
     PROCESS_PID = "process.pid": "process identifier";
     HTTP_REQUEST_METHOD = "http.request.method": "method of the request, or _OTHER";

@@ -8,6 +8,7 @@ mod tag;
 mod varint;
 mod writer;
 
+pub(crate) use reader::bad_tag;
 pub use reader::{Field, Reader, Region, Value};
 pub use tag::{Tag, WireType};
 pub use varint::{varint_len, zigzag_decode, zigzag_encode};

@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+
+pub mod account;
+mod connection;
+pub mod error;
+mod id;
+pub mod join;
+mod limits;
+mod pair;
+pub mod parse;
+pub mod resolve;
+mod service;
+mod span;
+#[cfg(feature = "tap")]
+pub mod tap;
+
+pub use account::Account;
+pub use connection::{Connection, Ending};
+pub use error::{Error, ErrorKind, Result};
+pub use id::IdSource;
+pub use limits::Limits;
+pub use service::Service;
+pub use span::Ends;

@@ -1,1 +1,34 @@
-fn main() {}
+//! `compare AREA [--runs N] [--only TEXT]`: our crates beside their peers, one tab-separated line a figure.
+
+use std::process::ExitCode;
+
+use otlp_benches::heap::CountingAllocator;
+use otlp_benches::measure::Effort;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core";
+
+fn main() -> ExitCode {
+    match parse(std::env::args().skip(1)) {
+        Some((area, effort)) if area == "core" => otlp_benches::core::run(&effort),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Option<(String, Effort)> {
+    let (mut area, mut effort) = (None, Effort::default());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--runs" => effort.runs = args.next()?.parse().ok().filter(|runs| *runs > 0)?,
+            "--only" => effort.only = args.next()?,
+            _ if area.is_none() => area = Some(arg),
+            _ => return None,
+        }
+    }
+    Some((area?, effort))
+}

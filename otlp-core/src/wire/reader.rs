@@ -1,6 +1,6 @@
 //! Walking the fields of one message.
 
-use super::tag::{Tag, WireType};
+use super::tag::{MAX_FIELD, Tag, WireType};
 use super::varint;
 use crate::error::{DecodeError, DecodeErrorKind};
 
@@ -14,20 +14,30 @@ pub struct Region<'a> {
 impl<'a> Region<'a> {
     /// The whole of a message: offset zero.
     #[must_use]
+    #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
     /// The bytes.
     #[must_use]
+    #[inline]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Offset of the first byte from the start of the whole message.
     #[must_use]
+    #[inline]
     pub const fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// The part from `offset` of the whole message on; empty where that lies behind the end.
+    #[inline]
+    pub(crate) fn tail(&self, offset: usize) -> Self {
+        let skip = offset.saturating_sub(self.offset).min(self.bytes.len());
+        Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
     }
 }
 
@@ -61,6 +71,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// [`DecodeErrorKind::UnexpectedWireType`] for another wire type; the same holds for the methods below.
+    #[inline]
     pub fn bytes(&self) -> Result<Region<'a>, DecodeError> {
         if let Value::Bytes(region) = self.value { Ok(region) } else { Err(self.unexpected()) }
     }
@@ -69,6 +80,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
+    #[inline]
     pub fn varint(&self) -> Result<u64, DecodeError> {
         if let Value::Varint(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -77,6 +89,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
+    #[inline]
     pub fn fixed64(&self) -> Result<u64, DecodeError> {
         if let Value::Fixed64(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -85,6 +98,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`].
+    #[inline]
     pub fn fixed32(&self) -> Result<u32, DecodeError> {
         if let Value::Fixed32(value) = self.value { Ok(value) } else { Err(self.unexpected()) }
     }
@@ -93,12 +107,14 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// See [`Field::bytes`]; [`DecodeErrorKind::Utf8`] where the bytes are not UTF-8.
+    #[inline]
     pub fn str(&self) -> Result<&'a str, DecodeError> {
         let region = self.bytes()?;
         simdutf8::basic::from_utf8(region.bytes)
             .map_err(|_| DecodeError::new(region.offset, DecodeErrorKind::Utf8(self.number)))
     }
 
+    #[cold]
     fn unexpected(&self) -> DecodeError {
         let met = match self.value {
             Value::Varint(_) => WireType::Varint,
@@ -124,49 +140,91 @@ impl<'a> Field<'a> {
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
-    offset: usize,
+    /// Offset of the end of `rest` from the start of the whole message: it stays while `rest` shrinks.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first field of `message`.
     #[must_use]
+    #[inline]
     pub const fn new(message: Region<'a>) -> Self {
-        Self { rest: message.bytes, offset: message.offset }
+        Self { rest: message.bytes, end: message.offset + message.bytes.len() }
     }
 
     /// Offset of the next unread byte from the start of the whole message.
     #[must_use]
+    #[inline]
     pub const fn offset(&self) -> usize {
-        self.offset
+        self.end - self.rest.len()
     }
 
     /// The next field, or `None` at the end of the message.
     ///
     /// # Errors
-    /// Where the bytes are no field; the reader then stays where it is.
+    /// Where the bytes are no field; reading on from there makes no sense.
+    #[inline]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let offset = self.offset;
+        let offset = self.offset();
         let raw = self.varint()?;
-        let tag = Tag::parse(raw).map_err(|kind| DecodeError::new(offset, kind))?;
-        let value = match tag.wire_type {
-            WireType::Varint => Value::Varint(self.varint()?),
-            WireType::Fixed64 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
-            WireType::Fixed32 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
-            WireType::Bytes => Value::Bytes(self.delimited()?),
+        let (number, value) = match raw & 7 {
+            0 => (raw >> 3, Value::Varint(self.varint()?)),
+            1 => (raw >> 3, Value::Fixed64(self.fixed64()?)),
+            2 => (raw >> 3, Value::Bytes(self.delimited()?)),
+            5 => (raw >> 3, Value::Fixed32(self.fixed32()?)),
+            _ => return Err(bad_tag(raw, offset)),
         };
-        Ok(Some(Field { number: tag.field, value, offset }))
+        match u32::try_from(number) {
+            Ok(number @ 1..=MAX_FIELD) => Ok(Some(Field { number, value, offset })),
+            _ => Err(bad_tag(raw, offset)),
+        }
     }
 
     /// A bare varint, as in a packed list.
     ///
     /// # Errors
     /// Where the bytes end or the varint does not fit 64 bits.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
-        let (value, len) = varint::read(self.rest).map_err(|kind| DecodeError::new(self.offset, kind))?;
-        self.advance(len)?;
+        // Tags, most lengths and most numbers take one byte.
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(byte.into());
+        }
+        self.long_varint()
+    }
+
+    /// The next tag as it stands on the wire, its field number within range; `None` at the end.
+    #[inline]
+    pub(crate) fn next_tag(&mut self) -> Result<Option<u32>, DecodeError> {
+        let Some((&byte, rest)) = self.rest.split_first() else { return Ok(None) };
+        // Field numbers 1 to 15.
+        if (1 << 3..0x80).contains(&byte) {
+            self.rest = rest;
+            return Ok(Some(byte.into()));
+        }
+        self.long_tag().map(Some)
+    }
+
+    #[inline(never)]
+    fn long_tag(&mut self) -> Result<u32, DecodeError> {
+        let offset = self.offset();
+        let raw = self.long_varint()?;
+        match u32::try_from(raw) {
+            Ok(tag) if tag >= 1 << 3 => Ok(tag),
+            _ => Err(bad_tag(raw, offset)),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
+        let (value, len) = varint::read(self.rest).map_err(|kind| DecodeError::new(self.offset(), kind))?;
+        self.rest = self.rest.get(len..).unwrap_or_default();
         Ok(value)
     }
 
@@ -174,39 +232,55 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where fewer than eight bytes are left.
+    #[inline]
     pub fn fixed64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// True where nothing is left.
     #[must_use]
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    fn delimited(&mut self) -> Result<Region<'a>, DecodeError> {
-        let len = self.varint()?;
-        let len = usize::try_from(len).map_err(|_| self.truncated())?;
-        let offset = self.offset;
-        Ok(Region { bytes: self.advance(len)?, offset })
+    /// A bare four-byte number.
+    #[inline]
+    pub(crate) fn fixed32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let Some((head, rest)) = self.rest.split_first_chunk::<N>() else { return Err(self.truncated()) };
+    /// A length and that many bytes.
+    #[inline]
+    pub(crate) fn delimited(&mut self) -> Result<Region<'a>, DecodeError> {
+        let len = self.varint()?;
+        let offset = self.offset();
+        let Some((bytes, rest)) = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len))
+        else {
+            return Err(truncated(offset));
+        };
         self.rest = rest;
-        self.offset += N;
+        Ok(Region { bytes, offset })
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
+            return Err(truncated(self.offset()));
+        };
+        self.rest = rest;
         Ok(*head)
     }
+}
 
-    fn advance(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let Some((head, rest)) = self.rest.split_at_checked(len) else { return Err(self.truncated()) };
-        self.rest = rest;
-        self.offset += len;
-        Ok(head)
-    }
+#[cold]
+const fn truncated(offset: usize) -> DecodeError {
+    DecodeError::new(offset, DecodeErrorKind::Truncated)
+}
 
-    #[cold]
-    const fn truncated(&self) -> DecodeError {
-        DecodeError::new(self.offset, DecodeErrorKind::Truncated)
-    }
+/// Why `raw` is no tag that can be used.
+#[cold]
+pub(crate) fn bad_tag(raw: u64, offset: usize) -> DecodeError {
+    let kind = Tag::parse(raw).err().unwrap_or(DecodeErrorKind::FieldNumber);
+    DecodeError::new(offset, kind)
 }

@@ -26,7 +26,8 @@ pub struct Tag {
     pub wire_type: WireType,
 }
 
-const MAX_FIELD: u64 = (1 << 29) - 1;
+/// The greatest field number.
+pub(super) const MAX_FIELD: u32 = (1 << 29) - 1;
 
 impl Tag {
     /// Reads a tag from its varint.
@@ -41,12 +42,10 @@ impl Tag {
             5 => WireType::Fixed32,
             other => return Err(DecodeErrorKind::WireType(u8::try_from(other).unwrap_or(u8::MAX))),
         };
-        let field = raw >> 3;
-        if field == 0 || field > MAX_FIELD {
-            return Err(DecodeErrorKind::FieldNumber);
+        match u32::try_from(raw >> 3) {
+            Ok(field @ 1..=MAX_FIELD) => Ok(Self { field, wire_type }),
+            _ => Err(DecodeErrorKind::FieldNumber),
         }
-        let field = u32::try_from(field).map_err(|_| DecodeErrorKind::FieldNumber)?;
-        Ok(Self { field, wire_type })
     }
 
     /// The varint that stands for this tag.

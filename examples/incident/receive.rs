@@ -1,0 +1,248 @@
+//! The receiving end: takes OTLP over HTTP, keeps the account of every span, and hands the spans on.
+//!
+//! It also plays the two tricks that real receivers play: once it is busy, and once it refuses part of a
+//! request. What it took is appended to `otlp/traces.binpb`: requests end to end are themselves one valid
+//! `TracesData` message.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use otlp_core::protocol::Signal;
+use otlp_core::record::{Span, TracesRequest};
+use otlp_core::transport::receiver::{Answer, Handler};
+use otlp_core::view::{LogsView, TracesView};
+use otlp_core::{DecodeError, Error, ErrorKind, Limits, SpanId, TraceId};
+
+use crate::analysis::News;
+
+/// The traces request, counted from 1, that is answered with "busy".
+const BUSY_AT: u64 = 6;
+/// How long the exporter is asked to wait then.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+/// The traces request of which part is refused.
+const PARTIAL_AT: u64 = 14;
+/// How many spans are refused then.
+const PARTIAL_SPANS: usize = 3;
+
+/// A span and the service it ran in.
+pub(crate) type ServiceSpan = (Arc<str>, Span);
+
+/// What the receiver did with the spans.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Received {
+    /// Spans taken, by service.
+    pub(crate) accepted: BTreeMap<String, u64>,
+    /// Spans refused by partial success, by service.
+    pub(crate) rejected: BTreeMap<String, u64>,
+    /// Spans that had been taken before.
+    pub(crate) duplicates: u64,
+    /// Spans that could not be decoded.
+    pub(crate) undecodable: u64,
+    /// Log records taken: findings that came back over the wire.
+    pub(crate) log_records: u64,
+    /// Requests answered with "busy" on purpose.
+    pub(crate) busy: u64,
+    /// Requests refused in part on purpose.
+    pub(crate) partial: u64,
+    /// Requests turned away because the analysis lagged behind.
+    pub(crate) lagging: u64,
+}
+
+/// The handler behind the receiver's socket. Cheap to clone; clones share one account.
+#[derive(Debug, Clone)]
+pub(crate) struct Intake {
+    inner: Arc<Mutex<Inner>>,
+    news: SyncSender<News>,
+    limits: Arc<Limits>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    received: Received,
+    seen: HashSet<(TraceId, SpanId)>,
+    requests: u64,
+    raw: File,
+}
+
+impl Intake {
+    /// An intake that hands spans to `news` and writes what it took below `out`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the raw file cannot be made.
+    pub(crate) fn create(out: &Path, news: SyncSender<News>) -> Result<Self, Error> {
+        let path = out.join("otlp").join("traces.binpb");
+        let raw = File::create(&path).map_err(|source| {
+            Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(source)
+        })?;
+        let inner = Inner { received: Received::default(), seen: HashSet::new(), requests: 0, raw };
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), news, limits: Arc::new(Limits::default()) })
+    }
+
+    /// The account so far.
+    pub(crate) fn received(&self) -> Received {
+        self.lock().received.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn traces(&self, body: &[u8]) -> Result<Answer, DecodeError> {
+        let mut undecodable = 0_u64;
+        let view = TracesView::parse(body, &self.limits)?;
+        let request = view.to_record_rejecting(|_| undecodable += 1)?;
+        let mut inner = self.lock();
+        inner.requests += 1;
+        if inner.requests == BUSY_AT {
+            inner.received.busy += 1;
+            return Ok(Answer::busy(BUSY_FOR));
+        }
+        let refuse = if inner.requests == PARTIAL_AT { PARTIAL_SPANS } else { 0 };
+        let mut spans = spans_of(request);
+        let refused: Vec<ServiceSpan> = spans.drain(..refuse.min(spans.len())).collect();
+        match self.news.try_send(News::Spans(spans.clone())) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                inner.received.lagging += 1;
+                return Ok(Answer::busy(BUSY_FOR));
+            }
+            // The analysis has ended; the account of the spans goes on.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+        // A raw file that cannot be written costs a convenience, not the account.
+        let _ = inner.raw.write_all(body);
+        Ok(inner.take(&spans, &refused, undecodable))
+    }
+
+    fn logs(&self, body: &[u8]) -> Result<Answer, DecodeError> {
+        let view = LogsView::parse(body, &self.limits)?;
+        let records = u64::try_from(view.to_record_rejecting(|_| ())?.record_count()).unwrap_or(u64::MAX);
+        self.lock().received.log_records += records;
+        Ok(Answer::accepted(records))
+    }
+}
+
+impl Handler for Intake {
+    fn handle(&self, signal: Signal, body: &[u8]) -> Answer {
+        let answer = match signal {
+            Signal::Traces => self.traces(body),
+            Signal::Logs => self.logs(body),
+            other => {
+                let message = format!("{other} are not taken here");
+                Ok(Answer::Refuse { status: 404, retry_after: None, message })
+            }
+        };
+        answer.unwrap_or_else(Answer::from)
+    }
+}
+
+impl Inner {
+    fn take(&mut self, spans: &[ServiceSpan], refused: &[ServiceSpan], undecodable: u64) -> Answer {
+        for (service, span) in spans {
+            *self.received.accepted.entry(service.to_string()).or_default() += 1;
+            self.received.duplicates += u64::from(!self.seen.insert((span.trace_id, span.span_id)));
+        }
+        for (service, _) in refused {
+            *self.received.rejected.entry(service.to_string()).or_default() += 1;
+        }
+        self.received.undecodable += undecodable;
+        let rejected = u64::try_from(refused.len()).unwrap_or(u64::MAX).saturating_add(undecodable);
+        let records = u64::try_from(spans.len()).unwrap_or(u64::MAX);
+        if rejected == 0 {
+            return Answer::accepted(records);
+        }
+        self.received.partial += u64::from(!refused.is_empty());
+        Answer::partial(
+            records,
+            rejected,
+            format!("{} over quota, {undecodable} not readable", refused.len()),
+        )
+    }
+}
+
+fn spans_of(request: TracesRequest) -> Vec<ServiceSpan> {
+    let mut all = Vec::with_capacity(request.record_count());
+    for group in request.resources {
+        let service: Arc<str> = group.resource.service_name().unwrap_or("unknown").into();
+        let spans = group.scopes.into_iter().flat_map(|scope| scope.spans);
+        all.extend(spans.map(|span| (Arc::clone(&service), span)));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use otlp_core::encode::Encode as _;
+    use otlp_core::record::{Resource, ResourceSpans, ScopeSpans};
+
+    use super::*;
+
+    fn request(first: u8, spans: u8) -> TracesRequest {
+        let span = |id: u8| Span {
+            trace_id: TraceId::new([1; 16]),
+            span_id: SpanId::new([id; 8]),
+            name: "GET".to_owned(),
+            ..Span::default()
+        };
+        let scope = ScopeSpans { spans: (first..first + spans).map(span).collect(), ..ScopeSpans::default() };
+        let resource = Resource::service("db");
+        TracesRequest {
+            resources: vec![ResourceSpans { resource, scopes: vec![scope], ..Default::default() }],
+        }
+    }
+
+    fn intake(name: &str) -> (Intake, std::sync::mpsc::Receiver<News>, std::path::PathBuf) {
+        let out = std::env::temp_dir().join(format!("incident-intake-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(out.join("otlp")).unwrap();
+        let (news, received) = sync_channel(64);
+        (Intake::create(&out, news).unwrap(), received, out)
+    }
+
+    #[test]
+    fn busy_once_and_partial_once_and_every_span_accounted_for() {
+        let (intake, received, out) = intake("account");
+        let mut sent = 0_u64;
+        for round in 0..20_u8 {
+            let body = request(round * 5 + 1, 5).encode_to_bytes();
+            let answer = intake.handle(Signal::Traces, &body);
+            if u64::from(round) + 1 == BUSY_AT {
+                assert_eq!(answer, Answer::busy(BUSY_FOR));
+            } else {
+                sent += 5;
+            }
+        }
+        let account = intake.received();
+        assert_eq!((account.busy, account.partial, account.duplicates), (1, 1, 0));
+        assert_eq!(account.accepted["db"] + account.rejected["db"], sent);
+        assert_eq!(account.rejected["db"], 3);
+        let handed_on: usize =
+            received.try_iter().map(|news| if let News::Spans(spans) = news { spans.len() } else { 0 }).sum();
+        assert_eq!(u64::try_from(handed_on).unwrap(), account.accepted["db"]);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn a_request_that_comes_twice_is_noticed() {
+        let (intake, _received, out) = intake("twice");
+        let body = request(1, 5).encode_to_bytes();
+        intake.handle(Signal::Traces, &body);
+        intake.handle(Signal::Traces, &body);
+        assert_eq!(intake.received().duplicates, 5);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn garbage_is_refused_and_told_where() {
+        let (intake, _received, out) = intake("garbage");
+        let answer = intake.handle(Signal::Traces, b"\x0a\xff\xff");
+        assert!(matches!(answer, Answer::Refuse { status: 400, .. }), "{answer:?}");
+        std::fs::remove_dir_all(out).unwrap();
+    }
+}

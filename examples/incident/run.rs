@@ -1,0 +1,207 @@
+//! The main job from beginning to end: start, watch, break, understand, tell.
+
+use std::collections::BTreeMap;
+use std::io::{self, Stdout};
+use std::path::Path;
+use std::sync::mpsc::{Receiver as Inbox, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressDrawTarget;
+use otlp_core::time::{Clock as _, SystemClock};
+use otlp_core::transport::receiver::{Receiver, ReceiverLimits, ReceiverStats};
+use otlp_core::{Error, ErrorKind, UnixNanos};
+
+use crate::account::Account;
+use crate::analysis::{Analysis, Found, LATENESS, LogReading, News, Noticed, ProfileReading};
+use crate::analysis::{compare_profiles, read_logs};
+use crate::capture::{Capture, Tapped};
+use crate::export::{Exported, Exporting};
+use crate::flags::Flags;
+use crate::load::{Load, LoadConfig, LoadReport};
+use crate::receive::{Intake, Received};
+use crate::shop::{Counts, Fault, ProfileConfig, Program, Role, Shop, ShopConfig};
+use crate::{figure, page, report};
+
+/// How often the program looks around.
+const TICK: Duration = Duration::from_millis(100);
+/// Requests that may wait for the analysis before the receiver says that it is busy.
+const BACKLOG: usize = 1_024;
+/// How long the receiver may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything that a run came to; the report is made of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// When the load began.
+    pub(crate) started: UnixNanos,
+    /// When it ended.
+    pub(crate) ended: UnixNanos,
+    /// When the fault was planted; none in a calm run.
+    pub(crate) broken: Option<UnixNanos>,
+    /// What the clients saw.
+    pub(crate) load: LoadReport,
+    /// What the services say they served.
+    pub(crate) served: BTreeMap<Role, Counts>,
+    /// What the taps saw.
+    pub(crate) tapped: BTreeMap<Role, Tapped>,
+    /// What the exporter did.
+    pub(crate) exported: Exported,
+    /// What the receiver took.
+    pub(crate) received: Received,
+    /// What passed the receiver's socket.
+    pub(crate) socket: ReceiverStats,
+    /// What the analysis found.
+    pub(crate) found: Found,
+    /// What the logs say.
+    pub(crate) logs: LogReading,
+    /// What the suspect's profile says.
+    pub(crate) profile: Option<ProfileReading>,
+}
+
+/// Runs the main job; true where every promise was kept.
+///
+/// # Errors
+/// Where a part cannot be started, a service dies, or a file cannot be written.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Error> {
+    prepare(&flags.out)?;
+    let length = Duration::from_secs(flags.seconds().into());
+    let mut account = Account::new(io::stdout(), ProgressDrawTarget::stderr(), length);
+    let outcome = Stage::set(flags)?.play(flags, length, &mut account)?;
+    let summary = report::summarise(flags, &outcome);
+    let flame = outcome.profile.as_ref().map(|profile| profile.flame_svg.as_str());
+    page::write(&flags.out, &summary, flame).map_err(|error| cannot("write the report", error))?;
+    let path = flags.out.join("report.html");
+    account.finish(&summary, &path).map_err(|error| cannot("write to the terminal", error))?;
+    Ok(summary.holds())
+}
+
+/// All parts, running.
+struct Stage {
+    shop: Shop,
+    capture: Capture,
+    intake: Intake,
+    receiver: Receiver,
+    exporting: Exporting,
+    news: SyncSender<News>,
+    alarms: Inbox<Noticed>,
+    analysis: JoinHandle<Found>,
+}
+
+impl Stage {
+    fn set(flags: &Flags) -> Result<Self, Error> {
+        let (news, incoming) = sync_channel(BACKLOG);
+        let (told, alarms) = channel();
+        let analysis = Analysis::new(told)?;
+        let analysis = std::thread::Builder::new()
+            .name("analysis".to_owned())
+            .spawn(move || analysis.run(&incoming, || SystemClock.now()))
+            .map_err(|error| cannot("start a thread", error))?;
+        let intake = Intake::create(&flags.out, news.clone())?;
+        let receiver = Receiver::start("127.0.0.1:0", ReceiverLimits::default(), intake.clone())?;
+        let shop = Shop::start(&ShopConfig {
+            seed: flags.seed,
+            out: flags.out.clone(),
+            profile: ProfileConfig::default(),
+            program: Program::this()?,
+        })?;
+        let capture = Capture::start(&shop.services(), flags.seed)?;
+        let services: BTreeMap<_, _> = shop.services().iter().map(|own| (own.role, own.address)).collect();
+        let direct = |role| services.get(&role).copied().unwrap_or(receiver.local_addr());
+        shop.connect(|role| capture.address_of(role).unwrap_or_else(|| direct(role)))?;
+        let endpoint = format!("http://{}", receiver.local_addr());
+        let exporting = Exporting::start(endpoint, flags.seed, capture.outboxes())?;
+        Ok(Self { shop, capture, intake, receiver, exporting, news, alarms, analysis })
+    }
+
+    fn play(self, flags: &Flags, length: Duration, account: &mut Account<Stdout>) -> Result<Outcome, Error> {
+        let target = self.capture.address_of(Role::Gateway);
+        let target = target.ok_or_else(|| Error::new(ErrorKind::Config, "the gateway has no tap"))?;
+        let load = Load::start(&LoadConfig { target, rate_per_sec: flags.rate.into(), seed: flags.seed })?;
+        let (started, clock) = (SystemClock.now(), Instant::now());
+        let shown = figure::rate(flags.rate.into());
+        say(account, clock, &format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
+        let broken = self.watch(flags, length, &load, account, clock)?;
+        let ended = SystemClock.now();
+        let load = load.stop()?;
+        let served = self.shop.stop()?;
+        let tapped = self.capture.stop();
+        let drained = self.exporting.drain();
+        say(account, clock, "load ended, everything drained; reading logs and profiles")?;
+        // Spans have all arrived, so the windows up to the end of the load can close.
+        for last in [News::Time(ended + LATENESS), News::End] {
+            self.news.send(last).map_err(|error| cannot("reach the analysis", error))?;
+        }
+        let found =
+            self.analysis.join().map_err(|_| Error::new(ErrorKind::Closed, "the analysis panicked"))?;
+        let onset = found.incident.as_ref().map(|incident| incident.onset);
+        let suspect =
+            found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
+        let logs =
+            read_logs(&flags.out, onset.unwrap_or(started + crate::report::WARM_UP), suspect.as_deref())?;
+        let profile = match (onset, suspect.as_deref()) {
+            (Some(onset), Some(suspect)) => compare_profiles(&flags.out, suspect, onset)?,
+            _ => None,
+        };
+        drained.tell(&report::findings(&found, &logs, profile.as_ref()));
+        let exported = drained.close();
+        let socket = self.receiver.shutdown(GRACE);
+        let received = self.intake.received();
+        Ok(Outcome {
+            started,
+            ended,
+            broken,
+            load,
+            served,
+            tapped,
+            exported,
+            received,
+            socket,
+            found,
+            logs,
+            profile,
+        })
+    }
+
+    /// Looks after everything until the time is over; gives when the fault was planted.
+    fn watch(
+        &self,
+        flags: &Flags,
+        length: Duration,
+        load: &Load,
+        account: &mut Account<Stdout>,
+        clock: Instant,
+    ) -> Result<Option<UnixNanos>, Error> {
+        let mut broken = None;
+        while clock.elapsed() < length {
+            std::thread::sleep(TICK.min(length.saturating_sub(clock.elapsed())));
+            self.shop.check()?;
+            self.news
+                .send(News::Time(SystemClock.now()))
+                .map_err(|error| cannot("reach the analysis", error))?;
+            for noticed in self.alarms.try_iter() {
+                say(account, clock, &report::alarm_line(&noticed))?;
+            }
+            if flags.fault != Fault::None && broken.is_none() && clock.elapsed() >= length / 2 {
+                broken = Some(self.shop.set_fault(flags.fault, true)?);
+                say(account, clock, &format!("fault planted: {}", flags.fault.description()))?;
+            }
+            let answered = figure::count(load.progress().answered);
+            let seen = figure::count(self.capture.requests());
+            account.progress(clock.elapsed(), &format!("{answered} answered, {seen} requests tapped"));
+        }
+        Ok(broken)
+    }
+}
+
+fn say(account: &mut Account<Stdout>, clock: Instant, text: &str) -> Result<(), Error> {
+    account.line(clock.elapsed(), text).map_err(|error| cannot("write to the terminal", error))
+}
+
+fn prepare(out: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(out.join("otlp")).map_err(|error| cannot("make the output folder", error))
+}
+
+fn cannot(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot {what}")).with_source(source)
+}

@@ -1,0 +1,23 @@
+//! Any bytes as a logs request: read or refused with an offset inside them; what is read survives a round trip.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use otlp_core::Limits;
+use otlp_core::encode::Encode as _;
+use otlp_core::view::LogsView;
+
+fuzz_target!(|data: &[u8]| {
+    let limits = Limits::default().max_heap_bytes(8 << 20);
+    let view = match LogsView::parse(data, &limits) {
+        Ok(view) => view,
+        Err(error) => return assert!(error.offset <= data.len(), "{error}"),
+    };
+    let Ok(request) = view.to_record_rejecting(|error| assert!(error.offset <= data.len(), "{error}")) else {
+        return;
+    };
+    let bytes = request.encode_to_bytes();
+    let again = LogsView::parse(&bytes, &limits).expect("what was encoded can be read");
+    let read = again.to_record_rejecting(|error| panic!("{error}")).expect("and fits");
+    // Compared as text: a NaN does not equal itself.
+    assert_eq!(format!("{request:?}"), format!("{read:?}"));
+});

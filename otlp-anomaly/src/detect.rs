@@ -1,0 +1,10 @@
+//! Feature rows to alarms.
+//!
+//! [`Detector`] watches one series; [`Watch`] keeps one for each metric of each service and knows what
+//! a metric's noise looks like and which changes are too small to wake anybody.
+
+mod robust;
+mod watch;
+
+pub use robust::{Detector, DetectorConfig, Direction, Point, State, Verdict};
+pub use watch::{Alarm, Metric, MetricConfig, Signal, Watch, WatchConfig, WatchStats};

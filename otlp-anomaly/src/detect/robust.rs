@@ -1,0 +1,436 @@
+//! The streaming robust detector.
+
+use otlp_core::{Error, ErrorKind, Result};
+
+use crate::feature::setters;
+use crate::number::to_f64;
+use crate::score::{Budget, Tail};
+
+/// How a [`Detector`] learns and when it speaks.
+///
+/// ```
+/// use otlp_anomaly::detect::{DetectorConfig, Direction};
+/// use otlp_anomaly::score::Budget;
+/// let budget = Budget::per_windows(1.0, 100_000)?;
+/// let detector = DetectorConfig::new().budget(budget).direction(Direction::Up).build()?;
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DetectorConfig {
+    budget: Budget,
+    direction: Direction,
+    warmup: u32,
+    memory: u32,
+    prior_scale: f64,
+    prior_relative_scale: f64,
+    prior_windows: f64,
+    min_scale: f64,
+    needed: usize,
+    among: usize,
+    overwhelming: f64,
+    release: u32,
+    relearn_after: u32,
+}
+
+/// Which way a series must move to be worth an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a number moves up or down")]
+pub enum Direction {
+    /// Up only.
+    Up,
+    /// Down only.
+    Down,
+    /// Either way.
+    Both,
+}
+
+/// Values beyond this count as no numbers: their squares would be none.
+const LARGEST: f64 = 1e150;
+/// Deviations beyond this are all the same.
+const LARGEST_DEVIATION: f64 = 1e9;
+/// Most values kept of the near past and of the warm-up.
+const RING: usize = 8;
+const WARMUP: usize = 32;
+
+impl DetectorConfig {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            budget: Budget::DEFAULT,
+            direction: Direction::Both,
+            warmup: 5,
+            memory: 256,
+            prior_scale: 0.0,
+            prior_relative_scale: 0.1,
+            prior_windows: 8.0,
+            min_scale: 1e-9,
+            needed: 2,
+            among: 3,
+            overwhelming: 3.0,
+            release: 3,
+            relearn_after: 600,
+        }
+    }
+
+    setters! {
+        budget: Budget = "Sets how many false alarms the series may raise; default one in 604,800 windows.";
+        direction: Direction = "Sets which way the series must move; default either.";
+        warmup: u32 = "Sets how many windows, 3 to 32, the first level is the median of; default 5.";
+        memory: u32 = "Sets over how many windows the level is averaged, 8 at least; default 256.";
+        prior_scale: f64 = "Sets what the spread from window to window is taken to be before it is known; default 0.";
+        prior_relative_scale: f64 = "Sets what is added to that as a share of the first level; default 0.1.";
+        prior_windows: f64 = "Sets how many windows that assumption weighs as much as; default 8.";
+        min_scale: f64 = "Sets the least spread that is believed; default 10^-9.";
+        needed: usize = "Sets how many of the last [`among`](Self::among) windows must be unusual, at least 1; default 2.";
+        among: usize = "Sets how many windows back unusual ones count together, 8 at most; default 3.";
+        overwhelming: f64 = "Sets how many times the threshold a single window must reach to be enough alone; default 3.";
+        release: u32 = "Sets how many usual windows in a row end an alarm; default 3.";
+        relearn_after: u32 = "Sets how many windows an alarm may last before what it was about is taken to be usual; default 600.";
+    }
+
+    /// Makes the detector.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where a value lies outside what its setter says, or is negative or not a number.
+    pub fn build(self) -> Result<Detector> {
+        let counts_fit = (3..=WARMUP).contains(&(self.warmup as usize))
+            && (1..=self.among).contains(&self.needed)
+            && self.among <= RING
+            && self.memory >= 8
+            && self.release >= 1
+            && self.relearn_after >= 1;
+        let scales = [self.prior_scale, self.prior_relative_scale, self.prior_windows];
+        let scales_fit = scales.iter().all(|scale| scale.is_finite() && *scale >= 0.0)
+            && self.min_scale > 0.0
+            && self.overwhelming >= 1.0;
+        if !counts_fit || !scales_fit {
+            return Err(Error::new(ErrorKind::Config, format!("detector: values out of range in {self:?}")));
+        }
+        Ok(Detector::with(self))
+    }
+}
+
+impl Default for DetectorConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One window of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The value.
+    pub value: f64,
+    /// How far the value may be off for having been measured on few things; zero where it is exact.
+    pub standard_error: f64,
+    /// The least move up that matters in practice.
+    pub min_rise: f64,
+    /// The least move down that matters in practice.
+    pub min_fall: f64,
+}
+
+impl Point {
+    /// An exact value of which every move matters.
+    #[must_use]
+    pub const fn new(value: f64) -> Self {
+        Self { value, standard_error: 0.0, min_rise: 0.0, min_fall: 0.0 }
+    }
+}
+
+/// What a [`Detector`] says to a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Where the series stands.
+    pub state: State,
+    /// What was expected; the value itself during the warm-up.
+    pub expected: f64,
+    /// How many spreads off the value is; positive above.
+    pub deviation: f64,
+    /// The score of this window and the ones before, which is held against the threshold.
+    pub score: f64,
+    /// The threshold.
+    pub threshold: f64,
+}
+
+/// Where a series stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// The level is not known yet.
+    Warmup,
+    /// Nothing unusual.
+    Usual,
+    /// An alarm begins with this window.
+    Raised {
+        /// How many windows ago the first of the unusual ones was.
+        since: u32,
+    },
+    /// The alarm goes on.
+    Alarmed,
+    /// The alarm ends with this window.
+    Ended,
+    /// The alarm ends because it went on for so long that the level is learned anew.
+    Relearned,
+    /// The value is no number, or one beyond 10^150, and was left out.
+    Invalid,
+}
+
+/// Watches one series: raises one alarm an episode, and no more false ones than its budget says.
+///
+/// Level and spread are kept by updates clipped at two spreads, so that a fault moves them little (the influence
+/// function of Huber, "Robust Estimation of a Location Parameter", 1964). The spread from window to window is kept apart
+/// from each window's own standard error, as random-effects models do: a window measured on few requests must be
+/// further off to count. Before there is data the spread is a prior of stated weight.
+///
+/// A window's deviation is its distance from the level in spreads. The score is the second largest deviation of
+/// the last three windows, or a third of this one's if that is more: one window alone does not raise an alarm unless it is
+/// overwhelming. How often scores reach how high is learned by a [`Tail`], which sets the threshold to the budget.
+///
+/// O(1) a window, about 1.5 KiB, nothing allocated after it was made.
+///
+/// ```
+/// use otlp_anomaly::detect::{DetectorConfig, Point, State};
+/// let mut detector = DetectorConfig::new().build()?;
+/// let series = [10.0, 10.4, 9.8, 10.1, 10.0, 10.2, 9.9, 10.1, 18.0, 19.0];
+/// let verdicts: Vec<_> = series.iter().map(|&value| detector.observe(Point::new(value))).collect();
+/// assert_eq!(verdicts[8].state, State::Usual);
+/// assert_eq!(verdicts[9].state, State::Raised { since: 1 });
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Detector {
+    config: DetectorConfig,
+    tail: Tail,
+    warmup: [f64; WARMUP],
+    /// Windows that the level rests on.
+    seen: u32,
+    level: f64,
+    /// Square of the spread from window to window.
+    variance: f64,
+    /// Deviations of the last windows, newest last, and the same with those too small to matter at zero.
+    deviations: [f64; RING],
+    mattering: [f64; RING],
+    /// Windows in a row that were unusual without an alarm.
+    suspicious: u32,
+    alarm: Option<Alarmed>,
+    invalid: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Alarmed {
+    windows: u32,
+    usual: u32,
+    is_up: bool,
+}
+
+/// Clip of what a window may do to level and spread, in spreads.
+const CLIP: f64 = 2.0;
+/// The mean of `min(z^2, CLIP^2)` of a standard normal, so that the clipped spread comes out right for one.
+const CLIPPED_SQUARE: f64 = 0.920_54;
+
+impl Detector {
+    fn with(config: DetectorConfig) -> Self {
+        Self {
+            tail: Tail::new(config.budget, config.release),
+            config,
+            warmup: [0.0; WARMUP],
+            seen: 0,
+            level: 0.0,
+            variance: 0.0,
+            deviations: [0.0; RING],
+            mattering: [0.0; RING],
+            suspicious: 0,
+            alarm: None,
+            invalid: 0,
+        }
+    }
+
+    /// Takes the next window.
+    pub fn observe(&mut self, point: Point) -> Verdict {
+        let is_usable = point.value.abs() <= LARGEST && (0.0..=LARGEST).contains(&point.standard_error);
+        if !is_usable {
+            self.invalid += 1;
+            return self.verdict(State::Invalid, self.level, (0.0, 0.0));
+        }
+        if self.seen < self.config.warmup {
+            return self.warm_up(point);
+        }
+        let expected = self.level;
+        let spread = (self.variance + point.standard_error * point.standard_error).sqrt();
+        let deviation = ((point.value - expected) / spread).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
+        let score = self.score(point, deviation);
+        // The tail learns from what the series does, whether or not that matters to anybody.
+        self.tail.observe(score.0);
+        let state = self.step(deviation, score.1);
+        if self.alarm.is_none() && state != State::Relearned {
+            self.learn(point, deviation, spread);
+        }
+        self.verdict(state, expected, (deviation, score.1))
+    }
+
+    /// What the next value is expected to be; nothing during the warm-up.
+    #[must_use]
+    pub fn expected(&self) -> Option<f64> {
+        (self.seen >= self.config.warmup).then_some(self.level)
+    }
+
+    /// The spread from window to window.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.variance.sqrt()
+    }
+
+    /// True while an alarm lasts.
+    #[must_use]
+    pub const fn is_alarmed(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    /// Count of values left out for not being numbers.
+    #[must_use]
+    pub const fn invalid(&self) -> u64 {
+        self.invalid
+    }
+
+    fn verdict(&self, state: State, expected: f64, (deviation, score): (f64, f64)) -> Verdict {
+        Verdict { state, expected, deviation, score, threshold: self.tail.threshold() }
+    }
+
+    fn warm_up(&mut self, point: Point) -> Verdict {
+        if let Some(slot) = self.warmup.get_mut(self.seen as usize) {
+            *slot = point.value;
+        }
+        self.seen += 1;
+        if self.seen == self.config.warmup {
+            self.start(point.standard_error);
+        }
+        self.verdict(State::Warmup, point.value, (0.0, 0.0))
+    }
+
+    /// Sets level and spread from the windows of the warm-up.
+    fn start(&mut self, standard_error: f64) {
+        let mut values = self.warmup;
+        let Some(values) = values.get_mut(..self.seen as usize) else { return };
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |place: usize| values.get(place).copied().unwrap_or_default();
+        self.level = at((values.len() - 1) / 2) / 2.0 + at(values.len() / 2) / 2.0;
+        let prior = self.config.prior_scale + self.config.prior_relative_scale * self.level.abs();
+        let prior = (prior * prior).max(self.config.min_scale * self.config.min_scale);
+        let own = standard_error * standard_error;
+        // Where the windows disagree with the prior by more than outliers explain, they set the clip.
+        let clip = CLIP * CLIP * (prior + own).max(median_deviation(values, self.level).powi(2));
+        let squares =
+            values.iter().map(|value| (value - self.level).powi(2).min(clip) / CLIPPED_SQUARE - own);
+        let weight = self.config.prior_windows;
+        self.variance = (weight * prior + squares.sum::<f64>()) / (weight + f64::from(self.seen));
+        self.bound_variance();
+    }
+
+    fn bound_variance(&mut self) {
+        self.variance = self.variance.clamp(self.config.min_scale * self.config.min_scale, 1e300);
+    }
+
+    /// The score with and without what is too small to matter.
+    fn score(&mut self, point: Point, deviation: f64) -> (f64, f64) {
+        let rise = point.value - self.level;
+        let matters = if rise > 0.0 { rise >= point.min_rise } else { -rise >= point.min_fall };
+        shift(&mut self.deviations, deviation);
+        shift(&mut self.mattering, if matters { deviation } else { 0.0 });
+        (self.joint(&self.deviations), self.joint(&self.mattering))
+    }
+
+    /// The score of the last windows: the needed-th largest deviation in the one direction or the other.
+    fn joint(&self, ring: &[f64; RING]) -> f64 {
+        let one_way = |sign: f64| {
+            let mut recent = ring.map(|deviation| sign * deviation);
+            let Some(recent) = recent.get_mut(RING - self.config.among..) else { return 0.0 };
+            let alone = recent.last().copied().unwrap_or_default() / self.config.overwhelming;
+            recent.sort_unstable_by(|a, b| b.total_cmp(a));
+            recent.get(self.config.needed - 1).copied().unwrap_or_default().max(alone)
+        };
+        match self.config.direction {
+            Direction::Up => one_way(1.0),
+            Direction::Down => one_way(-1.0),
+            Direction::Both => one_way(1.0).max(one_way(-1.0)),
+        }
+    }
+
+    fn step(&mut self, deviation: f64, score: f64) -> State {
+        let threshold = self.tail.threshold();
+        let Some(mut alarm) = self.alarm else {
+            if score < threshold {
+                return State::Usual;
+            }
+            self.alarm = Some(Alarmed { windows: 1, usual: 0, is_up: deviation > 0.0 });
+            return State::Raised { since: self.since(deviation > 0.0, threshold) };
+        };
+        alarm.windows += 1;
+        let still = if alarm.is_up { deviation } else { -deviation };
+        alarm.usual = if still < threshold / 2.0 { alarm.usual + 1 } else { 0 };
+        self.alarm = Some(alarm);
+        if alarm.usual >= self.config.release {
+            self.alarm = None;
+            return State::Ended;
+        }
+        if alarm.windows >= self.config.relearn_after {
+            self.alarm = None;
+            self.seen = 0;
+            self.deviations = [0.0; RING];
+            self.mattering = [0.0; RING];
+            return State::Relearned;
+        }
+        State::Alarmed
+    }
+
+    /// How many windows ago the first was that the alarm rests on.
+    fn since(&self, is_up: bool, threshold: f64) -> u32 {
+        let sign = if is_up { 1.0 } else { -1.0 };
+        let recent = self.mattering.iter().rev().take(self.config.among);
+        let unusual = recent.zip(0..).filter(|(deviation, _)| sign * **deviation >= threshold / 2.0);
+        unusual.map(|(_, ago)| ago).last().unwrap_or_default()
+    }
+
+    fn learn(&mut self, point: Point, deviation: f64, spread: f64) {
+        // The first windows of a fault must not widen the spread before the next one confirms it.
+        let is_suspicious = deviation.abs() >= self.tail.threshold() / 2.0;
+        self.suspicious = if is_suspicious { self.suspicious.saturating_add(1) } else { 0 };
+        if is_suspicious && self.suspicious as usize <= self.config.among {
+            return;
+        }
+        self.seen = self.seen.saturating_add(1).min(u32::MAX - 1);
+        let count = f64::from(self.seen);
+        let memory = f64::from(self.config.memory);
+        let clipped = deviation.clamp(-CLIP, CLIP);
+        self.level += clipped * spread / count.min(memory);
+        let own = point.standard_error * point.standard_error;
+        let met = clipped * clipped / CLIPPED_SQUARE * spread * spread - own;
+        self.variance += (met - self.variance) / (count + self.config.prior_windows).min(4.0 * memory);
+        self.bound_variance();
+    }
+
+    /// Windows that the tail has learned from.
+    #[must_use]
+    pub fn windows(&self) -> f64 {
+        to_f64(self.tail.windows())
+    }
+}
+
+/// The median distance from the level, as the standard deviation of a normal that has it.
+fn median_deviation(values: &[f64], level: f64) -> f64 {
+    let mut distances = [0.0; WARMUP];
+    for (slot, value) in distances.iter_mut().zip(values) {
+        *slot = (value - level).abs();
+    }
+    let Some(distances) = distances.get_mut(..values.len().min(WARMUP)) else { return 0.0 };
+    distances.sort_unstable_by(f64::total_cmp);
+    1.482_6 * distances.get(distances.len() / 2).copied().unwrap_or_default()
+}
+
+fn shift(ring: &mut [f64; RING], value: f64) {
+    ring.rotate_left(1);
+    if let Some(newest) = ring.last_mut() {
+        *newest = value;
+    }
+}

@@ -1,0 +1,442 @@
+//! Detectors for every metric of every service, fed by feature rows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use otlp_core::finding::Subject;
+use otlp_core::{Result, UnixNanos};
+
+use super::robust::{Detector, DetectorConfig, Direction, Point, State, Verdict};
+use crate::feature::{FeatureRow, setters};
+use crate::number::{floor, ratio, to_f64};
+use crate::score::Budget;
+
+/// What is watched of a service or of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Metric {
+    /// The median latency: what the usual request meets. A hiccup of the machine does not move it.
+    LatencyP50,
+    /// The latency that one request in twenty exceeds.
+    LatencyP95,
+    /// The share of requests that fail.
+    ErrorRate,
+    /// Requests a second.
+    Rate,
+}
+
+impl Metric {
+    /// All metrics, in the order in which they are looked at.
+    pub const ALL: [Self; 4] = [Self::LatencyP50, Self::LatencyP95, Self::ErrorRate, Self::Rate];
+
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LatencyP50 => "p50 latency",
+            Self::LatencyP95 => "p95 latency",
+            Self::ErrorRate => "error rate",
+            Self::Rate => "request rate",
+        }
+    }
+
+    /// Its unit in UCUM notation.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::LatencyP50 | Self::LatencyP95 => "s",
+            Self::ErrorRate => "1",
+            Self::Rate => "{request}/s",
+        }
+    }
+}
+
+/// What counts as an unusual value of one metric, and as one that matters.
+///
+/// Spreads are in the scale that the metric is watched in: the natural logarithm for latencies, the arc sine of
+/// the square root for error rates, twice the square root of the count for rates. There a step means the same
+/// at every level.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct MetricConfig {
+    min_relative: f64,
+    min_absolute: f64,
+    min_requests: u64,
+    detector: DetectorConfig,
+}
+
+impl MetricConfig {
+    /// The defaults for one metric.
+    ///
+    /// | metric | moves that matter | prior spread (weight in windows) | least requests in a window |
+    /// |---|---|---|---|
+    /// | median latency | up, doubled and by 2 ms | 0.25 (8) | 10 |
+    /// | p95 latency | up, tripled and by 20 ms | 0.6 (16) | 40 |
+    /// | error rate | up, doubled and by 5 points | 0.02 (8) | 5 |
+    /// | request rate | either way, by half and by 5/s | 15 % (8) | 0 |
+    #[must_use]
+    pub const fn new(metric: Metric) -> Self {
+        let detector = DetectorConfig::new().prior_relative_scale(0.0).direction(Direction::Up);
+        match metric {
+            Metric::LatencyP50 => Self::with(1.0, 0.002, 10, detector.prior_scale(0.25).min_scale(0.05)),
+            Metric::LatencyP95 => {
+                Self::with(2.0, 0.020, 40, detector.prior_scale(0.6).prior_windows(16.0).min_scale(0.1))
+            }
+            Metric::ErrorRate => Self::with(1.0, 0.05, 5, detector.prior_scale(0.02).min_scale(0.005)),
+            Metric::Rate => {
+                let detector = detector.prior_relative_scale(0.075).direction(Direction::Both);
+                Self::with(0.5, 5.0, 0, detector.min_scale(0.1))
+            }
+        }
+    }
+
+    const fn with(min_relative: f64, min_absolute: f64, min_requests: u64, detector: DetectorConfig) -> Self {
+        Self { min_relative, min_absolute, min_requests, detector }
+    }
+
+    setters! {
+        min_relative: f64 = "Sets the least move that matters as a share of what is expected.";
+        min_absolute: f64 = "Sets the least move that matters in the metric's unit.";
+        min_requests: u64 = "Sets the least requests that a window must have for this metric to be looked at.";
+    }
+
+    /// Sets how the detector learns and when it speaks; its budget is that of the [`WatchConfig`].
+    #[must_use]
+    pub fn detector(mut self, detector: DetectorConfig) -> Self {
+        self.detector = detector;
+        self
+    }
+}
+
+/// What is watched, and how much of it.
+///
+/// ```
+/// use otlp_anomaly::detect::{Metric, MetricConfig, WatchConfig};
+/// let careful = MetricConfig::new(Metric::LatencyP50).min_absolute(0.010);
+/// let watch = WatchConfig::new().metric(Metric::LatencyP50, careful).without(Metric::Rate).build()?;
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct WatchConfig {
+    budget: Budget,
+    max_subjects: usize,
+    metrics: Vec<(Metric, MetricConfig)>,
+}
+
+impl WatchConfig {
+    /// The defaults: all metrics, at most 2,000 services and pairs, one false alarm a series in 604,800 windows.
+    #[must_use]
+    pub fn new() -> Self {
+        let metrics = Metric::ALL.map(|metric| (metric, MetricConfig::new(metric))).to_vec();
+        Self { budget: Budget::DEFAULT, max_subjects: 2_000, metrics }
+    }
+
+    /// Sets how many false alarms each series may raise.
+    #[must_use]
+    pub const fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Sets the most services and pairs watched.
+    #[must_use]
+    pub const fn max_subjects(mut self, max_subjects: usize) -> Self {
+        self.max_subjects = max_subjects;
+        self
+    }
+
+    /// Sets how one metric is watched.
+    #[must_use]
+    pub fn metric(mut self, metric: Metric, config: MetricConfig) -> Self {
+        self.metrics.retain(|(other, _)| *other != metric);
+        self.metrics.push((metric, config));
+        self.metrics.sort_by_key(|(metric, _)| *metric);
+        self
+    }
+
+    /// Leaves one metric out.
+    #[must_use]
+    pub fn without(mut self, metric: Metric) -> Self {
+        self.metrics.retain(|(other, _)| *other != metric);
+        self
+    }
+
+    /// Makes the watch.
+    ///
+    /// # Errors
+    /// As [`DetectorConfig::build`].
+    pub fn build(self) -> Result<Watch> {
+        let mut models = Vec::new();
+        for (metric, config) in self.metrics {
+            let detector = config.detector.clone().budget(self.budget).build()?;
+            models.push(Watched { metric, config, detector });
+        }
+        let stats = WatchStats::default();
+        Ok(Watch { max_subjects: self.max_subjects, models, subjects: HashMap::new(), stats })
+    }
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One metric of one subject began to be unusual.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alarm {
+    /// Whose.
+    pub subject: Subject,
+    /// Which metric.
+    pub metric: Metric,
+    /// When the first unusual window began.
+    pub since: UnixNanos,
+    /// When the window ended that raised the alarm.
+    pub raised: UnixNanos,
+    /// What was met, in the metric's unit.
+    pub observed: f64,
+    /// What was expected, in the metric's unit.
+    pub expected: f64,
+    /// The score, in spreads.
+    pub score: f64,
+    /// The threshold that it passed.
+    pub threshold: f64,
+}
+
+/// What a [`Watch`] says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// An alarm began.
+    Raised(Alarm),
+    /// An alarm ended.
+    Ended {
+        /// Whose.
+        subject: Subject,
+        /// Which metric.
+        metric: Metric,
+        /// When the window ended that ended it.
+        time: UnixNanos,
+    },
+}
+
+/// The account of a [`Watch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct WatchStats {
+    /// Rows looked at.
+    pub rows: u64,
+    /// Rows left out as partial or as gaps in the telemetry.
+    pub left_out: u64,
+    /// Rows of subjects that would have been too many.
+    pub dropped: u64,
+    /// Values looked at.
+    pub values: u64,
+    /// Values not looked at because the window had too few requests.
+    pub too_few: u64,
+    /// Alarms raised.
+    pub raised: u64,
+}
+
+/// Watches all metrics of all services that rows come for.
+///
+/// ```
+/// use otlp_anomaly::detect::{Metric, Signal, WatchConfig};
+/// use otlp_anomaly::feature::FeatureRow;
+/// use otlp_core::{UnixNanos, aggregate::Sketch, finding::Subject};
+/// use std::time::Duration;
+///
+/// let mut watch = WatchConfig::new().build()?;
+/// let mut signals = Vec::new();
+/// for second in 0..12 {
+///     let errors = if second < 10 { 0 } else { 50 };
+///     let row = FeatureRow {
+///         subject: Subject::Service("payment".into()),
+///         start: UnixNanos::from_secs(second),
+///         window: Duration::from_secs(1),
+///         requests: 200,
+///         errors,
+///         latency: Sketch::default(),
+///         mean_self_time_secs: None,
+///         requests_of_all: 1000,
+///         is_partial: false,
+///     };
+///     watch.observe(&row, &mut signals);
+/// }
+/// let [Signal::Raised(alarm)] = &signals[..] else { panic!("{signals:?}") };
+/// assert_eq!((alarm.metric, alarm.since), (Metric::ErrorRate, UnixNanos::from_secs(10)));
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    max_subjects: usize,
+    /// One fresh detector a metric; a subject's own are copies of these.
+    models: Vec<Watched>,
+    subjects: HashMap<Subject, Vec<Watched>>,
+    stats: WatchStats,
+}
+
+#[derive(Debug, Clone)]
+struct Watched {
+    metric: Metric,
+    config: MetricConfig,
+    detector: Detector,
+}
+
+impl Watch {
+    /// Looks at the rows of one window of one subject and appends what there is to say.
+    ///
+    /// Rows of one subject come in order of time. Nothing is allocated unless the subject is new or an alarm begins or ends.
+    pub fn observe(&mut self, row: &FeatureRow, signals: &mut Vec<Signal>) {
+        self.stats.rows += 1;
+        if row.is_partial || row.is_gap() {
+            self.stats.left_out += 1;
+            return;
+        }
+        if !self.subjects.contains_key(&row.subject) {
+            if self.subjects.len() >= self.max_subjects {
+                self.stats.dropped += 1;
+                return;
+            }
+            self.subjects.insert(row.subject.clone(), self.models.clone());
+        }
+        for watched in self.subjects.get_mut(&row.subject).into_iter().flatten() {
+            if row.requests < watched.config.min_requests {
+                self.stats.too_few += 1;
+                continue;
+            }
+            self.stats.values += 1;
+            let Some(signal) = watched.observe(row) else { continue };
+            self.stats.raised += u64::from(matches!(signal, Signal::Raised(_)));
+            signals.push(signal);
+        }
+    }
+
+    /// Forgets a subject, alarms and all; true where it was known.
+    pub fn forget(&mut self, subject: &Subject) -> bool {
+        self.subjects.remove(subject).is_some()
+    }
+
+    /// What a metric of a subject is expected to be, in its unit; nothing before the warm-up is over.
+    #[must_use]
+    pub fn expected(&self, subject: &Subject, metric: Metric, window: Duration) -> Option<f64> {
+        let watched = self.subjects.get(subject)?.iter().find(|watched| watched.metric == metric)?;
+        Some(scale_of(metric, window).back(watched.detector.expected()?))
+    }
+
+    /// The account so far.
+    #[must_use]
+    pub const fn stats(&self) -> WatchStats {
+        self.stats
+    }
+}
+
+impl Watched {
+    fn observe(&mut self, row: &FeatureRow) -> Option<Signal> {
+        let scale = scale_of(self.metric, row.window);
+        let mut point = measure(self.metric, row)?;
+        if let Some(level) = self.detector.expected() {
+            let expected = scale.back(level);
+            let least = self.config.min_absolute.max(self.config.min_relative * expected);
+            point.min_rise = scale.to(expected + least) - level;
+            point.min_fall = level - scale.to((expected - least).max(0.0));
+        }
+        let verdict = self.detector.observe(point);
+        self.signal(row, scale.back(point.value), scale, verdict)
+    }
+
+    fn signal(&self, row: &FeatureRow, observed: f64, scale: Scale, verdict: Verdict) -> Option<Signal> {
+        match verdict.state {
+            State::Raised { since } => {
+                let since = row.start.saturating_sub(row.window * since);
+                Some(Signal::Raised(Alarm {
+                    subject: row.subject.clone(),
+                    metric: self.metric,
+                    since,
+                    raised: row.end(),
+                    observed,
+                    expected: scale.back(verdict.expected),
+                    score: verdict.score,
+                    threshold: verdict.threshold,
+                }))
+            }
+            State::Ended | State::Relearned => {
+                Some(Signal::Ended { subject: row.subject.clone(), metric: self.metric, time: row.end() })
+            }
+            State::Warmup | State::Usual | State::Alarmed | State::Invalid => None,
+        }
+    }
+}
+
+/// The scale that a metric is watched in.
+#[derive(Debug, Clone, Copy)]
+enum Scale {
+    /// Natural logarithm.
+    Log,
+    /// Arc sine of the square root: the spread of a share does not depend on the share.
+    ArcSine,
+    /// Twice the square root of the count in a window of this many seconds: the spread of a Poisson count is one.
+    Root(f64),
+}
+
+/// Anscombe's correction to the square root of a count (Biometrika 1948).
+const ANSCOMBE: f64 = 0.375;
+/// The least latency told from none: the clock's own unit.
+const LEAST_SECS: f64 = 1e-9;
+
+const fn scale_of(metric: Metric, window: Duration) -> Scale {
+    match metric {
+        Metric::LatencyP50 | Metric::LatencyP95 => Scale::Log,
+        Metric::ErrorRate => Scale::ArcSine,
+        Metric::Rate => Scale::Root(window.as_secs_f64()),
+    }
+}
+
+impl Scale {
+    fn to(self, natural: f64) -> f64 {
+        match self {
+            Self::Log => natural.max(LEAST_SECS).ln(),
+            Self::ArcSine => natural.clamp(0.0, 1.0).sqrt().asin(),
+            Self::Root(secs) => 2.0 * (natural * secs + ANSCOMBE).sqrt(),
+        }
+    }
+
+    fn back(self, scaled: f64) -> f64 {
+        match self {
+            Self::Log => scaled.exp(),
+            Self::ArcSine => scaled.clamp(0.0, std::f64::consts::FRAC_PI_2).sin().powi(2),
+            Self::Root(secs) => ratio(((scaled / 2.0).powi(2) - ANSCOMBE).max(0.0), secs),
+        }
+    }
+}
+
+/// The metric of a row in its scale, with the standard error that the count of requests gives it.
+fn measure(metric: Metric, row: &FeatureRow) -> Option<Point> {
+    let requests = to_f64(row.requests);
+    let (value, standard_error) = match metric {
+        Metric::LatencyP50 => quantile(row, 0.50)?,
+        Metric::LatencyP95 => quantile(row, 0.95)?,
+        Metric::ErrorRate if row.requests == 0 => return None,
+        Metric::ErrorRate => {
+            let share = (to_f64(row.errors) + ANSCOMBE) / (requests + 2.0 * ANSCOMBE);
+            (Scale::ArcSine.to(share), 0.5 / requests.sqrt())
+        }
+        Metric::Rate => (2.0 * (requests + ANSCOMBE).sqrt(), 1.0),
+    };
+    Some(Point { value, standard_error, ..Point::new(0.0) })
+}
+
+/// The logarithm of a quantile and half the distance between the order statistics one standard error to
+/// either side of it, which needs no idea of how latencies are distributed.
+fn quantile(row: &FeatureRow, q: f64) -> Option<(f64, f64)> {
+    if row.latency.is_empty() {
+        return None;
+    }
+    let count = to_f64(row.latency.count());
+    let log = |rank: f64| Some(Scale::Log.to(row.latency.value_at(floor(rank.clamp(0.0, count - 1.0)))?));
+    let step = (count * q * (1.0 - q)).sqrt();
+    let middle = q * (count - 1.0);
+    let (low, high) = (log(middle - step)?, log(middle + step)?);
+    let of_sketch = row.latency.relative_error();
+    Some((log(middle)?, ((high - low) / 2.0).max(of_sketch)))
+}

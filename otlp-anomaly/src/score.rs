@@ -1,0 +1,276 @@
+//! From scores to a threshold that keeps to an alarm budget.
+
+use std::time::Duration;
+
+use otlp_core::{Error, ErrorKind, Result};
+
+use crate::number::to_f64;
+
+/// How many false alarms a series may raise.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_anomaly::score::Budget;
+/// let weekly = Budget::per_week(1.0, Duration::from_secs(60))?;
+/// assert_eq!(weekly, Budget::per_windows(1.0, 10_080)?);
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    per_window: f64,
+}
+
+impl Budget {
+    /// One false alarm a series and week of windows of one second: the strictest of the usual ones.
+    pub const DEFAULT: Self = Self { per_window: 1.0 / 604_800.0 };
+
+    /// At most `alarms` false alarms a series in `windows` windows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] unless that is more than 10^-9 and at most 1/20 a window.
+    pub fn per_windows(alarms: f64, windows: u64) -> Result<Self> {
+        let per_window = alarms / to_f64(windows);
+        if !(1e-9..=0.05).contains(&per_window) {
+            let message = format!("budget: {per_window} alarms a window outside 10^-9 to 0.05");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        Ok(Self { per_window })
+    }
+
+    /// At most `alarms` false alarms a series and week, of windows of length `window`.
+    ///
+    /// # Errors
+    /// As [`per_windows`](Self::per_windows).
+    pub fn per_week(alarms: f64, window: Duration) -> Result<Self> {
+        let week = Duration::from_secs(7 * 86_400);
+        let windows = u64::try_from(week.as_nanos() / window.as_nanos().max(1)).unwrap_or(u64::MAX);
+        Self::per_windows(alarms, windows)
+    }
+
+    /// The budget as alarms a window.
+    #[must_use]
+    pub const fn per_window(self) -> f64 {
+        self.per_window
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Learns how often scores reach how high, and gives the score that is reached as often as the budget allows.
+///
+/// What is counted are clusters, not windows: at each of a ladder of levels, scores that reach it within a few
+/// windows of each other are one cluster, as they would be one alarm. Scores that stay high for a while, as those
+/// of autocorrelated series do, thus cost one alarm here as well as there.
+///
+/// Where the budget allows fewer clusters than were seen so far, the threshold is read off beyond the data by a
+/// generalised Pareto tail over a high level (peaks over threshold, as in SPOT: Siffer et al., "Anomaly
+/// detection in streams with extreme value theory", KDD 2017), here fitted by probability-weighted moments
+/// (Hosking and Wallis, Technometrics 1987) instead of maximum likelihood, with the shape drawn to a mild prior
+/// as Martins and Stedinger (Water Resources Research 2000) do. Before there is enough data the prior stands
+/// alone, and for a while after that the higher of the two.
+///
+/// An account is kept of the clusters that did pass the threshold. While there were more of them than the budget
+/// allowed so far, the threshold is that of a stricter budget: this is what keeps discrete series, whose scores
+/// leave no room between too often and too seldom, and series that are worse than they first seemed within it.
+///
+/// A score above twice the threshold counts as one at the threshold: it is held to be a fault, and must not teach
+/// the tail. Constant memory (850 bytes), nothing allocated; O(levels up to the score) a window.
+///
+/// ```
+/// use otlp_anomaly::score::{Budget, Tail};
+/// let mut tail = Tail::new(Budget::per_windows(1.0, 1_000)?, 3);
+/// let before = tail.threshold();
+/// (0..10_000_u32).for_each(|i| tail.observe(f64::from(i % 100) / 100.0));
+/// assert!(tail.threshold() < before);
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tail {
+    budget: f64,
+    merge_windows: u32,
+    tick: u32,
+    windows: u64,
+    refit_at: u64,
+    threshold: f64,
+    clusters: [u32; LEVELS],
+    last_reached: [u32; LEVELS],
+    /// Clusters that passed the threshold of their time, and when the last one did.
+    passed: u32,
+    last_passed: u32,
+}
+
+/// Rungs of the ladder: 0.5 to about 300, each seven percent above the one before.
+const LEVELS: usize = 96;
+const LOWEST: f64 = 0.5;
+const STEP: f64 = 1.07;
+
+/// Below this count of windows the prior stands alone.
+const LEARN_FROM: u64 = 64;
+/// From this count of clusters on the empirical rate is good enough by itself (its standard error is a seventh).
+const ENOUGH: f64 = 50.0;
+
+/// The prior tail, mildly heavier than exponential: the score passes 2 in one window of fifty.
+const PRIOR: Pareto = Pareto { base: 2.0, rate: 0.02, scale: 0.4, shape: 0.05 };
+/// How sure the prior is of the shape: its standard deviation.
+const SHAPE_SIGMA: f64 = 0.1;
+
+/// A generalised Pareto tail: scores pass `base` at `rate` a window, and by how much has this scale and shape.
+#[derive(Debug, Clone, Copy)]
+struct Pareto {
+    base: f64,
+    rate: f64,
+    scale: f64,
+    shape: f64,
+}
+
+impl Pareto {
+    /// The level passed at `rate` a window.
+    fn level(self, rate: f64) -> f64 {
+        let rarer = (self.rate / rate).max(1.0);
+        let excess =
+            if self.shape.abs() < 1e-6 { rarer.ln() } else { (rarer.powf(self.shape) - 1.0) / self.shape };
+        self.base + self.scale * excess
+    }
+}
+
+impl Tail {
+    /// A tail that knows nothing yet; scores at most `merge_windows` windows apart are one cluster.
+    #[must_use]
+    pub fn new(budget: Budget, merge_windows: u32) -> Self {
+        Self {
+            budget: budget.per_window,
+            merge_windows,
+            tick: 0,
+            windows: 0,
+            refit_at: LEARN_FROM,
+            threshold: PRIOR.level(budget.per_window),
+            clusters: [0; LEVELS],
+            last_reached: [0; LEVELS],
+            passed: 0,
+            last_passed: 0,
+        }
+    }
+
+    /// Takes the score of one more window. Not-a-number counts as a score that reaches nothing.
+    pub fn observe(&mut self, score: f64) {
+        self.tick = self.tick.wrapping_add(1);
+        self.windows += 1;
+        self.keep_account(score);
+        let taught = if score > 2.0 * self.threshold { self.threshold } else { score };
+        let mut level = LOWEST;
+        for (clusters, last) in self.clusters.iter_mut().zip(&mut self.last_reached) {
+            if taught < level || taught.is_nan() {
+                break;
+            }
+            if *clusters == 0 || self.tick.wrapping_sub(*last) > self.merge_windows {
+                *clusters += 1;
+            }
+            *last = self.tick;
+            level *= STEP;
+        }
+        if self.windows >= self.refit_at {
+            self.refit();
+        }
+    }
+
+    /// The score that is reached as often as the budget allows.
+    #[must_use]
+    pub const fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// Windows seen, those forgotten left out.
+    #[must_use]
+    pub const fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    fn keep_account(&mut self, score: f64) {
+        if score < self.threshold || score > 2.0 * self.threshold || score.is_nan() {
+            return;
+        }
+        if self.passed == 0 || self.tick.wrapping_sub(self.last_passed) > self.merge_windows {
+            self.passed += 1;
+            self.refit_at = self.refit_at.min(self.windows.max(LEARN_FROM));
+        }
+        self.last_passed = self.tick;
+    }
+
+    fn refit(&mut self) {
+        let prior = PRIOR.level(self.budget);
+        let seen = to_f64(self.windows);
+        // Whoever overdrew the account saves until it is even. Two are free, or the first would cost the next.
+        let overdrawn = f64::from(self.passed) / (self.budget * seen + 2.0);
+        // To the fourth power, so that a fifth too many halves the rate.
+        let budget = self.budget / overdrawn.powi(4).clamp(1.0, 20.0);
+        let allowed = budget * seen;
+        self.threshold = if allowed >= ENOUGH {
+            self.empirical(allowed)
+        } else {
+            let fitted = self.fit().map_or(prior, |tail| tail.level(budget));
+            // The prior fades over the first few hundred windows; data that are worse than it count at once.
+            let faded = prior + (fitted - prior) * seen / (seen + 200.0);
+            faded.max(fitted)
+        };
+        if seen * self.budget > 64.0 * ENOUGH {
+            self.clusters.iter_mut().for_each(|clusters| *clusters /= 2);
+            self.windows /= 2;
+            self.passed /= 2;
+        }
+        self.refit_at = self.windows + (self.windows / 64).max(16);
+    }
+
+    /// Reads the level off the counts, log-linear between rungs.
+    fn empirical(&self, allowed: f64) -> f64 {
+        let rungs = || self.clusters.iter().enumerate();
+        let Some((rung, _)) = rungs().rev().find(|&(_, &clusters)| f64::from(clusters) >= allowed) else {
+            return LOWEST;
+        };
+        let at = |rung: usize| f64::from(self.clusters.get(rung).copied().unwrap_or_default()).max(0.5);
+        let (here, above) = (at(rung), at(rung + 1));
+        let part = ((here / allowed).ln() / (here / above).ln().max(1e-9)).clamp(0.0, 1.0);
+        level(rung) + (level(rung + 1) - level(rung)) * part
+    }
+
+    /// Fits the tail over the highest rung that enough clusters reached.
+    fn fit(&self) -> Option<Pareto> {
+        let seen = to_f64(self.windows);
+        let most = self.clusters.iter().max().copied().map_or(0.0, f64::from);
+        let wanted = (seen * 0.05).min(most * 0.5).clamp(10.0, 150.0);
+        let base = self.clusters.iter().rposition(|&clusters| f64::from(clusters) >= wanted)?;
+        let reached = self.clusters.get(base..)?;
+        let all = f64::from(*reached.first()?);
+        let (mut mean, mut weighted) = (0.0, 0.0);
+        for (rung, pair) in (base..).zip(reached.windows(2)) {
+            let &[here, above] = pair else { continue };
+            let (here, above) = (f64::from(here) / all, f64::from(above) / all);
+            let width = level(rung + 1) - level(rung);
+            // The share still above falls from `here` to `above` along the rung, closer to a curve than a line.
+            mean += width * log_mean(here, above);
+            weighted += width * log_mean(here * here, above * above) / 2.0;
+        }
+        let apart = mean - 2.0 * weighted;
+        // Where all ends within a rung there is no tail to speak of: as short a one as is believed.
+        let met = if apart > 1e-9 { (2.0 - mean / apart).clamp(-0.5, 0.9) } else { -0.5 };
+        let (certain, prior_certain) = (all * 0.75, 1.0 / (SHAPE_SIGMA * SHAPE_SIGMA));
+        let shape = (met * certain + PRIOR.shape * prior_certain) / (certain + prior_certain);
+        Some(Pareto { base: level(base), rate: all / seen, scale: mean * (1.0 - shape), shape })
+    }
+}
+
+fn level(rung: usize) -> f64 {
+    LOWEST * STEP.powi(i32::try_from(rung).unwrap_or(i32::MAX))
+}
+
+/// The mean of an exponential that falls from `high` to `low` over an interval.
+fn log_mean(high: f64, low: f64) -> f64 {
+    if low <= 0.0 {
+        return high / 4.0;
+    }
+    let ln = (high / low).ln();
+    if ln.abs() < 1e-6 { high } else { (high - low) / ln }
+}

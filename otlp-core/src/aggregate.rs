@@ -1,0 +1,5 @@
+//! Many values made one: what can be merged without looking at the values again.
+
+mod sketch;
+
+pub use sketch::Sketch;

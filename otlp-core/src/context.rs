@@ -1,0 +1,3 @@
+//! Trace context as it travels between processes.
+
+pub mod w3c;

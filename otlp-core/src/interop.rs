@@ -1,0 +1,4 @@
+//! Meeting the types of other crates.
+
+#[cfg(feature = "otel")]
+pub mod sdk;

@@ -1,0 +1,12 @@
+//! The export protocol without I/O: what to send, when, and what became of it.
+//!
+//! Nothing here knows a socket, a clock or a source of randomness. Inputs are the present instant and
+//! an event, outputs are commands; a driver (`transport`) carries them out. The same code is simulated,
+//! fuzzed and model-checked as it ships.
+
+pub mod export;
+pub mod retry;
+mod signal;
+pub mod status;
+
+pub use signal::Signal;

@@ -1,0 +1,52 @@
+//! The kinds of telemetry that OTLP carries.
+
+use std::fmt;
+
+/// Which kind of records a request carries.
+///
+/// ```
+/// use otlp_core::protocol::Signal;
+/// assert_eq!(Signal::Traces.http_path(), "/v1/traces");
+/// assert_eq!(Signal::from_http_path("/v1/logs"), Some(Signal::Logs));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Metric points.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl Signal {
+    /// Every signal, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// The path that OTLP/HTTP gives this signal, `/v1/..`.
+    #[must_use]
+    pub const fn http_path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
+        }
+    }
+
+    /// The signal of an OTLP/HTTP path; `None` for any other path.
+    #[must_use]
+    pub fn from_http_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.http_path() == path)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        })
+    }
+}

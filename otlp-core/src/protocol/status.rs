@@ -1,0 +1,152 @@
+//! What an HTTP answer means: status codes, `Retry-After`, and the protobuf body.
+
+use crate::protocol::export::Outcome;
+use crate::protocol::retry::parse_retry_after;
+use crate::view::{ExportResponseView, RpcStatusView};
+use crate::{Limits, UnixNanos};
+
+/// What an HTTP status code means to an exporter (OTLP 1.x, "OTLP/HTTP Response").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "complete: taken, later, never")]
+pub enum Class {
+    /// 2xx: taken, wholly or in part.
+    Success,
+    /// Exactly 429, 502, 503 and 504: the same request may be sent again later.
+    Retryable,
+    /// Everything else: the request must not be sent again.
+    Final,
+}
+
+/// What the HTTP status `code` means.
+///
+/// ```
+/// use otlp_core::protocol::status::{Class, classify};
+/// assert_eq!(classify(503), Class::Retryable);
+/// assert_eq!(classify(500), Class::Final);
+/// ```
+#[must_use]
+pub const fn classify(code: u16) -> Class {
+    match code {
+        200..=299 => Class::Success,
+        429 | 502 | 503 | 504 => Class::Retryable,
+        _ => Class::Final,
+    }
+}
+
+/// The code of `google.rpc.Code` that stands closest to an HTTP status, for the body of an error answer.
+#[must_use]
+pub const fn rpc_code(http: u16) -> i32 {
+    match http {
+        200..=299 => 0,
+        401 => 16,
+        403 => 7,
+        408 | 504 => 4,
+        413 | 429 => 8,
+        400..=499 => 3,
+        501 => 12,
+        502 | 503 => 14,
+        _ => 13,
+    }
+}
+
+/// A complete HTTP answer, as the driver received it.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::UnixNanos;
+/// use otlp_core::protocol::export::Outcome;
+/// use otlp_core::protocol::status::HttpAnswer;
+/// let answer = HttpAnswer { code: 503, retry_after: Some("2"), body: b"\x08\x0e\x12\x04busy" };
+/// let outcome = answer.outcome(UnixNanos::from_secs(1_700_000_000));
+/// let retry_after = Some(Duration::from_secs(2));
+/// assert_eq!(outcome, Outcome::Refused { code: 503, retry_after, message: "busy".into() });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete: what OTLP/HTTP reads of an answer")]
+pub struct HttpAnswer<'a> {
+    /// The status code.
+    pub code: u16,
+    /// The value of the header `Retry-After`, where it came.
+    pub retry_after: Option<&'a str>,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// Answers are small; what passes these is no message of a receiver.
+const LIMITS: Limits = Limits::DEFAULT.max_message_bytes(4 << 20).max_string_bytes(64 << 10);
+
+impl HttpAnswer<'_> {
+    /// Reads the answer. `now` is wall-clock time, against which a date in `Retry-After` is held.
+    ///
+    /// The status code alone decides whether the request was taken. A body that cannot be read leaves a
+    /// 2xx a success ([`Outcome::Unread`]) and an error answer without words; a `Retry-After` that cannot
+    /// be read is as none.
+    #[must_use]
+    pub fn outcome(&self, now: UnixNanos) -> Outcome {
+        if classify(self.code) == Class::Success {
+            return match ExportResponseView::parse(self.body, &LIMITS).map(|view| view.to_record()) {
+                Ok(response) if response.is_full_success() => Outcome::Accepted,
+                Ok(response) => Outcome::Partial(response),
+                Err(_) => Outcome::Unread,
+            };
+        }
+        let message = RpcStatusView::parse(self.body, &LIMITS).map(|status| status.message().to_owned());
+        Outcome::Refused {
+            code: self.code,
+            retry_after: self.retry_after.and_then(|value| parse_retry_after(value, now).ok()),
+            message: message.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::encode::Encode;
+    use crate::record::{ExportResponse, RpcStatus};
+
+    const NOW: UnixNanos = UnixNanos::from_secs(784_111_770);
+
+    fn outcome(code: u16, retry_after: Option<&str>, body: &[u8]) -> Outcome {
+        HttpAnswer { code, retry_after, body }.outcome(NOW)
+    }
+
+    #[test]
+    fn the_retryable_set_is_exactly_four_codes() {
+        let retryable: Vec<u16> = (0..=999).filter(|&code| classify(code) == Class::Retryable).collect();
+        assert_eq!(retryable, [429, 502, 503, 504]);
+        assert_eq!((0..=999).filter(|&code| classify(code) == Class::Success).count(), 100);
+    }
+
+    #[test]
+    fn every_error_status_has_an_rpc_code_that_is_an_error() {
+        assert!((300..=999).all(|http| (1..=16).contains(&rpc_code(http))));
+        assert_eq!([400, 413, 429, 503].map(rpc_code), [3, 8, 8, 14]);
+    }
+
+    #[test]
+    fn a_success_is_full_partial_or_unread() {
+        assert_eq!(outcome(200, None, b""), Outcome::Accepted);
+        let partial = ExportResponse::partial(3, "too old");
+        assert_eq!(outcome(200, None, &partial.encode_to_bytes()), Outcome::Partial(partial));
+        assert_eq!(outcome(202, None, b"{\"partialSuccess\":{}}"), Outcome::Unread);
+    }
+
+    #[test]
+    fn a_refusal_carries_the_wait_in_both_forms_and_the_receivers_words() {
+        let body = RpcStatus { code: 8, message: "quota".into() }.encode_to_bytes();
+        for (value, wait) in [("7", Some(7)), ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)), ("soon", None)] {
+            let retry_after = wait.map(Duration::from_secs);
+            let expected = Outcome::Refused { code: 429, retry_after, message: "quota".into() };
+            assert_eq!(outcome(429, Some(value), &body), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_error_page_in_html_is_a_refusal_without_words() {
+        let expected = Outcome::Refused { code: 502, retry_after: None, message: String::new() };
+        assert_eq!(outcome(502, None, b"<html>Bad Gateway</html>"), expected);
+    }
+}

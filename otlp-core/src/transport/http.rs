@@ -1,0 +1,419 @@
+//! OTLP/HTTP with protobuf bodies: the client for async programs.
+//!
+//! A [`Client`] takes requests and never waits; its [`Driver`] sends them. The caller decides where the
+//! driver runs, in a task of its own or beside something else.
+//!
+//! ```
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! use std::time::Duration;
+//! use otlp_core::protocol::Signal;
+//! use otlp_core::transport::http::ClientConfig;
+//!
+//! let (client, driver) = ClientConfig::new("http://127.0.0.1:4318").build()?;
+//! let running = tokio::spawn(driver.run());
+//! client.send(Signal::Traces, vec![].into(), 0)?;
+//! let report = client.shutdown(Duration::from_millis(10)).await;
+//! assert!(report.stats.is_balanced());
+//! running.await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod link;
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout_at;
+
+use self::config::Target;
+use self::link::{Link, exchange};
+use super::clock::SteadyClock;
+use super::race::{Either, all, race};
+use crate::UnixNanos;
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::Signal;
+#[cfg(feature = "trace")]
+use crate::protocol::export::TraceEvent;
+use crate::protocol::export::{
+    Command, Counters, Exporter, Outcome, Outgoing, Report, Request as Queued, RequestId,
+};
+use crate::stats::Stats;
+
+pub use config::{ClientConfig, Compression, Observer};
+
+/// Takes encoded requests and accounts for them. Cheap to clone; all clones are one client.
+#[derive(Clone)]
+#[must_use = "requests are lost unless the client is shut down"]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// Sends what the client takes. Nothing happens unless [`run`](Self::run) is awaited.
+#[must_use = "nothing is sent unless the driver runs"]
+pub struct Driver {
+    shared: Arc<Shared>,
+    lanes: usize,
+}
+
+/// What a client is made of.
+pub(super) struct Parts {
+    exporter: Exporter,
+    target: Target,
+    lanes: usize,
+    compression: Compression,
+    response_bytes: usize,
+    observer: Option<Arc<dyn Observer>>,
+    seed: u64,
+}
+
+struct Shared {
+    exporter: Mutex<Exporter>,
+    /// Wakes one lane: something may have to be sent.
+    wake: Notify,
+    /// Wakes whoever waits for an empty queue or the end, with and without a runtime.
+    settled: Notify,
+    settled_blocking: Condvar,
+    finished: watch::Sender<Option<Report>>,
+    clock: SteadyClock,
+    jitter: AtomicU64,
+    target: Target,
+    response_bytes: usize,
+    observer: Option<Arc<dyn Observer>>,
+    encoding: Encoding,
+}
+
+impl Client {
+    fn new(parts: Parts) -> (Self, Driver) {
+        let shared = Arc::new(Shared {
+            exporter: Mutex::new(parts.exporter),
+            wake: Notify::new(),
+            settled: Notify::new(),
+            settled_blocking: Condvar::new(),
+            finished: watch::Sender::new(None),
+            clock: SteadyClock::start(),
+            jitter: AtomicU64::new(parts.seed),
+            target: parts.target,
+            response_bytes: parts.response_bytes,
+            observer: parts.observer,
+            encoding: Encoding::new(parts.compression),
+        });
+        (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
+    }
+
+    /// Hands in an encoded `Export..ServiceRequest` of `records` spans, data points or log records.
+    ///
+    /// Never waits for the network: copies nothing without compression, compresses here with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] where there is no room for it, [`ErrorKind::Closed`] after the shutdown began.
+    /// Its records are counted as dropped.
+    pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
+        let body = self.shared.encoding.apply(body)?;
+        let request = Queued { signal, body, records };
+        let taken = self.shared.at_now(|exporter, now| exporter.enqueue(now, request));
+        self.shared.wake.notify_one();
+        Ok(taken?)
+    }
+
+    /// Where every record is, at this instant.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().stats()
+    }
+
+    /// What moving the records took.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.lock().counters()
+    }
+
+    /// The exporter's events so far, oldest first, and how many found no room.
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn trace(&self) -> (Vec<TraceEvent>, u64) {
+        let exporter = self.shared.lock();
+        (exporter.trace().to_vec(), exporter.trace_lost())
+    }
+
+    /// Waits until nothing is queued or in flight. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] where that takes longer than `within`.
+    pub async fn flush(&self, within: Duration) -> Result<()> {
+        let emptied = self.shared.settles(|exporter| exporter.queued_requests() == 0);
+        tokio::time::timeout(within, emptied).await.map_err(|_| late_flush(within))
+    }
+
+    /// Takes nothing more, sends what is queued for at most `grace`, drops the rest, and reports. Works
+    /// without a running driver too: then nothing is sent. Cancelled, the shutdown goes on.
+    pub async fn shutdown(&self, grace: Duration) -> Report {
+        let deadline = self.shared.begin_shutdown(grace);
+        let mut finished = self.shared.finished.subscribe();
+        let end = finished.wait_for(Option::is_some);
+        let _in_time = timeout_at(self.shared.clock.instant(deadline), end).await;
+        self.shared.end_shutdown(deadline)
+    }
+
+    /// As [`flush`](Self::flush), blocking the thread; no runtime is needed, and one may be around.
+    pub(super) fn flush_blocking(&self, within: Duration) -> Result<()> {
+        let exporter = self.shared.lock();
+        let waiting = |exporter: &mut Exporter| exporter.queued_requests() > 0;
+        let waited = self.shared.settled_blocking.wait_timeout_while(exporter, within, waiting);
+        let (_exporter, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() { Err(late_flush(within)) } else { Ok(()) }
+    }
+
+    /// As [`shutdown`](Self::shutdown), blocking the thread.
+    pub(super) fn shutdown_blocking(&self, grace: Duration) -> Report {
+        let deadline = self.shared.begin_shutdown(grace);
+        let running = |_: &mut Exporter| self.shared.finished.borrow().is_none();
+        let waited = self.shared.settled_blocking.wait_timeout_while(self.shared.lock(), grace, running);
+        drop(waited);
+        self.shared.end_shutdown(deadline)
+    }
+
+    /// Begins a shutdown without waiting for it.
+    pub(super) fn abandon(&self) {
+        self.shared.begin_shutdown(Duration::ZERO);
+    }
+}
+
+fn late_flush(within: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("flush: not done within {within:?}"))
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("lanes", &self.lanes).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Sends requests until the client is shut down. Needs a tokio runtime with I/O and time.
+    ///
+    /// Starts no task: every connection is driven by this future. Dropped, it leaves the queue as it is
+    /// and its attempts end as timed out when somebody shuts the client down.
+    pub async fn run(self) {
+        let shared = &*self.shared;
+        all((0..self.lanes).map(|_| shared.lane())).await;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Exporter> {
+        self.exporter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the clock under the lock. Looked at before, two threads could hand their instants in the
+    /// wrong order, which the exporter would take for a clock that was set back.
+    fn at_now<T>(&self, call: impl FnOnce(&mut Exporter, UnixNanos) -> T) -> T {
+        let mut exporter = self.lock();
+        call(&mut exporter, self.clock.now())
+    }
+
+    /// Sends one request after the other over one connection, until the exporter is finished.
+    async fn lane(&self) {
+        let mut link = None;
+        loop {
+            match self.poll() {
+                Command::Send(outgoing) => {
+                    // Another lane sends the next one, or watches the time meanwhile.
+                    self.wake.notify_one();
+                    link = self.attempt(link, outgoing).await;
+                }
+                Command::WaitUntil(at) => self.idle(&mut link, Some(at)).await,
+                Command::Idle => {
+                    self.tell_settled();
+                    self.idle(&mut link, None).await;
+                }
+                Command::Finished(_) => return,
+            }
+        }
+    }
+
+    fn poll(&self) -> Command {
+        let command = self.at_now(|exporter, now| exporter.poll(now, self.jitter()));
+        if let Command::Finished(report) = command {
+            self.finished.send_replace(Some(report));
+            self.tell_settled();
+        }
+        command
+    }
+
+    fn tell_settled(&self) {
+        // Whoever waits on the condition variable looked at the exporter under this lock.
+        drop(self.lock());
+        self.settled_blocking.notify_all();
+        self.settled.notify_waiters();
+    }
+
+    /// Makes one attempt; returns the connection where it is still good.
+    async fn attempt(&self, link: Option<Link>, outgoing: Outgoing) -> Option<Link> {
+        let attempt = outgoing.attempt;
+        let deadline = self.clock.instant(outgoing.deadline);
+        let exchanged = exchange(link, &self.target, self.request(outgoing), self.response_bytes);
+        let mut finished = self.finished.subscribe();
+        let over = finished.wait_for(Option::is_some);
+        let (outcome, link) = match race(timeout_at(deadline, exchanged), over).await {
+            Either::Left(Ok(done)) => done,
+            Either::Left(Err(_)) | Either::Right(_) => (Outcome::TimedOut, None),
+        };
+        let verdict = self.at_now(|exporter, now| exporter.on_outcome(now, self.jitter(), attempt, outcome));
+        if let Some(observer) = &self.observer {
+            observer.settled(attempt.request, &verdict);
+        }
+        link
+    }
+
+    fn request(&self, outgoing: Outgoing) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(outgoing.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.uri(outgoing.signal);
+        *request.headers_mut() = self.target.headers.clone();
+        request
+    }
+
+    /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
+    async fn idle(&self, link: &mut Option<Link>, until: Option<UnixNanos>) {
+        let mut finished = self.finished.subscribe();
+        let woken = race(self.wake.notified(), finished.wait_for(Option::is_some));
+        let woken = async {
+            match until {
+                Some(at) => drop(timeout_at(self.clock.instant(at), woken).await),
+                None => drop(woken.await),
+            }
+        };
+        let closed = match link {
+            Some(link) => matches!(race(woken, link.closed()).await, Either::Right(())),
+            None => {
+                woken.await;
+                false
+            }
+        };
+        if closed {
+            *link = None;
+        }
+    }
+
+    /// Waits until the exporter is as `wanted`.
+    async fn settles(&self, wanted: impl Fn(&Exporter) -> bool) {
+        loop {
+            let mut settled = pin!(self.settled.notified());
+            // From here on no notification is missed.
+            settled.as_mut().enable();
+            if wanted(&self.lock()) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn begin_shutdown(&self, grace: Duration) -> UnixNanos {
+        let deadline = self.at_now(|exporter, now| {
+            exporter.shutdown(now, now + grace);
+            now + grace
+        });
+        self.wake.notify_one();
+        deadline
+    }
+
+    /// Past the deadline the exporter is finished whoever asks it, so a missing driver holds nobody up.
+    fn end_shutdown(&self, deadline: UnixNanos) -> Report {
+        if let Some(report) = *self.finished.borrow() {
+            return report;
+        }
+        let command = self.at_now(|exporter, now| exporter.poll(now.max(deadline), 0));
+        let Command::Finished(report) = command else {
+            return Report::default();
+        };
+        self.finished.send_replace(Some(report));
+        self.tell_settled();
+        report
+    }
+
+    fn jitter(&self) -> u64 {
+        // splitmix64 (Steele, Lea, Flood 2014): a counter, well mixed.
+        let step = 0x9e37_79b9_7f4a_7c15;
+        let mut mixed = self.jitter.fetch_add(step, Ordering::Relaxed);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Compresses bodies with encoders that are kept between them.
+struct Encoding {
+    #[cfg(feature = "gzip")]
+    encoders: Option<Mutex<Vec<crate::compress::GzipEncoder>>>,
+}
+
+/// Encoders kept; more threads than this make their own and drop them.
+#[cfg(feature = "gzip")]
+const KEPT_ENCODERS: usize = 4;
+
+#[cfg(feature = "gzip")]
+impl Encoding {
+    fn new(compression: Compression) -> Self {
+        Self { encoders: (compression == Compression::Gzip).then(Mutex::default) }
+    }
+
+    fn apply(&self, body: Bytes) -> Result<Bytes> {
+        let Some(encoders) = &self.encoders else { return Ok(body) };
+        let kept = || encoders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoder = kept().pop().unwrap_or_default();
+        let encoded = encoder.encode(&body);
+        let mut kept = kept();
+        if kept.len() < KEPT_ENCODERS {
+            kept.push(encoder);
+        }
+        encoded
+    }
+}
+
+#[cfg(not(feature = "gzip"))]
+impl Encoding {
+    const fn new(_compression: Compression) -> Self {
+        Self {}
+    }
+
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature as with gzip")]
+    const fn apply(&self, body: Bytes) -> Result<Bytes> {
+        Ok(body)
+    }
+}
+
+#[cfg(all(test, feature = "trace"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_send_at_once_do_not_make_the_exporters_time_run_fast() {
+        let (client, _driver) = ClientConfig::new("http://127.0.0.1:9").build().expect("valid");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| drop(client.send(Signal::Logs, Bytes::new(), 1))));
+            }
+        });
+        let exporter = client.shared.lock();
+        let last = exporter.trace().last().expect("events").at();
+        assert!(last <= client.shared.clock.now(), "{last} is yet to come");
+        assert!(exporter.trace().is_sorted_by_key(TraceEvent::at));
+    }
+}

@@ -1,0 +1,284 @@
+//! What a client is told before it starts.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Scheme, Uri};
+
+use super::{Client, Driver};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::Signal;
+use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
+
+/// How request bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// By gzip, once a request, in the thread that hands it in.
+    #[cfg(feature = "gzip")]
+    Gzip,
+}
+
+/// Is told what became of each request that was answered. Called by the driver: must not block.
+pub trait Observer: Send + Sync {
+    /// An attempt at `request` ended and meant `verdict`. Requests that expire or make room while they
+    /// wait are not told of; they are in the counters.
+    fn settled(&self, request: RequestId, verdict: &Verdict);
+}
+
+impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
+    fn settled(&self, request: RequestId, verdict: &Verdict) {
+        self(request, verdict);
+    }
+}
+
+/// Where a client sends, and how.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::protocol::export::ExporterConfig;
+/// use otlp_core::transport::http::ClientConfig;
+/// let exporter = ExporterConfig::default().timeout(Duration::from_secs(3));
+/// let (client, driver) = ClientConfig::new("http://127.0.0.1:4318").exporter(exporter).build()?;
+/// # drop((client, driver));
+/// # Ok::<(), otlp_core::Error>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    endpoint: String,
+    exporter: ExporterConfig,
+    compression: Compression,
+    response_bytes: usize,
+    headers: Vec<(String, String)>,
+    observer: Option<Arc<dyn Observer>>,
+    jitter_seed: Option<u64>,
+}
+
+impl ClientConfig {
+    /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, the port being 4318
+    /// where none is given. The signal's path (`/v1/traces`) is appended.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            exporter: ExporterConfig::default(),
+            compression: Compression::None,
+            response_bytes: 4 << 20,
+            headers: Vec::new(),
+            observer: None,
+            jitter_seed: None,
+        }
+    }
+
+    /// Sets queue, retries and times.
+    #[must_use]
+    pub fn exporter(mut self, exporter: ExporterConfig) -> Self {
+        self.exporter = exporter;
+        self
+    }
+
+    /// Sets how bodies are compressed; default not at all.
+    #[must_use]
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Sets the most bytes of an answer; default 4 MiB, as the specification has it. A larger one is not
+    /// read to its end, and the request is not sent again.
+    #[must_use]
+    pub const fn max_response_bytes(mut self, bytes: usize) -> Self {
+        self.response_bytes = bytes;
+        self
+    }
+
+    /// Adds a header to every request, for instance a token. Its value is never printed.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets who is told what became of each request; default nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Makes the jitter of the retries repeatable; default is a new seed for every client.
+    #[must_use]
+    pub const fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter_seed = Some(seed);
+        self
+    }
+
+    /// Checks the values and makes a client and its driver, which somebody has to run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the endpoint is not such a URL, a header is not valid, or a value of the
+    /// exporter is out of range.
+    pub fn build(self) -> Result<(Client, Driver)> {
+        let target = Target::parse(&self.endpoint, &self.headers, self.compression)?;
+        let lanes = self.exporter.bounds().in_flight;
+        let exporter = self.exporter.build()?;
+        let seed = self.jitter_seed.unwrap_or_else(random_seed);
+        Ok(Client::new(super::Parts {
+            exporter,
+            target,
+            lanes,
+            compression: self.compression,
+            response_bytes: self.response_bytes,
+            observer: self.observer,
+            seed,
+        }))
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name.as_str(), "[redacted]")).collect();
+        f.debug_struct("ClientConfig")
+            .field("endpoint", &self.endpoint)
+            .field("exporter", &self.exporter)
+            .field("compression", &self.compression)
+            .field("response_bytes", &self.response_bytes)
+            .field("headers", &headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The checked endpoint and what goes with every request.
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    paths: [(Signal, Uri); Signal::ALL.len()],
+    pub(super) headers: HeaderMap,
+}
+
+impl Target {
+    fn parse(endpoint: &str, extra: &[(String, String)], compression: Compression) -> Result<Self> {
+        let wrong = |what: &str| Error::new(ErrorKind::Config, format!("endpoint: {what}"));
+        let uri = Uri::from_str(endpoint).map_err(|source| wrong("not a url").with_source(source))?;
+        if uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(wrong("expected http:// (https is not supported yet)"));
+        }
+        if uri.query().is_some() || uri.authority().is_some_and(|part| part.as_str().contains('@')) {
+            return Err(wrong("expected neither query nor user"));
+        }
+        // An IPv6 address stands in brackets in a URL, and without them everywhere else.
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(wrong("empty host"));
+        }
+        let prefix = uri.path().trim_end_matches('/');
+        let path = |signal: Signal| {
+            let path = format!("{prefix}{}", signal.http_path());
+            Uri::from_str(&path).map(|uri| (signal, uri)).map_err(|source| wrong("path").with_source(source))
+        };
+        let [traces, metrics, logs] = Signal::ALL.map(path);
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        let headers = headers(authority, extra, compression)?;
+        let port = uri.port_u16().unwrap_or(4318);
+        Ok(Self { host: host.to_owned(), port, paths: [traces?, metrics?, logs?], headers })
+    }
+
+    pub(super) fn uri(&self, signal: Signal) -> Uri {
+        let found = self.paths.iter().find(|(of, _)| *of == signal);
+        found.map(|(_, uri)| uri.clone()).unwrap_or_default()
+    }
+}
+
+fn headers(host: &str, extra: &[(String, String)], compression: Compression) -> Result<HeaderMap> {
+    let wrong = |name: &str| Error::new(ErrorKind::Config, format!("header {name:?}: not valid"));
+    let mut headers = HeaderMap::new();
+    for (name, value) in extra {
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong(name))?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_str(name).map_err(|_| wrong(name))?, value);
+    }
+    let user_agent = concat!("otlp-core-Rust/", env!("CARGO_PKG_VERSION"));
+    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(user_agent));
+    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong("host"))?);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    match compression {
+        Compression::None => headers.remove(header::CONTENT_ENCODING),
+        #[cfg(feature = "gzip")]
+        Compression::Gzip => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+    };
+    Ok(headers)
+}
+
+/// A number nobody can foretell, from the standard library's own source of them.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(endpoint: &str) -> Result<Target> {
+        Target::parse(endpoint, &[], Compression::None)
+    }
+
+    #[test]
+    fn an_endpoint_is_host_port_and_prefix() {
+        for (endpoint, host, port, path) in [
+            ("http://127.0.0.1:80", "127.0.0.1", 80, "/v1/logs"),
+            ("http://collector", "collector", 4318, "/v1/logs"),
+            ("http://collector:1/otlp/", "collector", 1, "/otlp/v1/logs"),
+            ("http://[::1]:9", "::1", 9, "/v1/logs"),
+        ] {
+            let target = target(endpoint).expect(endpoint);
+            assert_eq!((target.host.as_str(), target.port), (host, port), "{endpoint}");
+            assert_eq!(target.uri(Signal::Logs), path, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused_by_name() {
+        for endpoint in [
+            "",
+            "collector:4318",
+            "https://collector",
+            "ftp://x",
+            "http://",
+            "http://a b",
+            "http://u:p@h",
+            "http://h/?q",
+        ] {
+            let error = target(endpoint).err().unwrap_or_else(|| panic!("{endpoint:?} taken"));
+            assert_eq!(error.kind(), ErrorKind::Config, "{endpoint:?}");
+            assert!(error.to_string().starts_with("endpoint: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_breaks_the_request_is_refused_and_no_value_is_printed() {
+        let config = ClientConfig::new("http://h").header("authorization", "Bearer secret\r\nx: y");
+        let error = config.clone().build().expect_err("refused");
+        let printed = format!("{error} {error:?} {config:?}");
+        assert!(printed.contains("authorization") && !printed.contains("secret"), "{printed}");
+        assert!(ClientConfig::new("http://h").header("a b", "c").build().is_err());
+    }
+
+    #[test]
+    fn every_request_says_what_it_is_and_from_whom() {
+        let headers = headers("h:1", &[("x-token".into(), "t".into())], Compression::None).expect("valid");
+        assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
+        assert_eq!(
+            (&headers[header::HOST], &headers["x-token"]),
+            (&"h:1".parse().unwrap(), &"t".parse().unwrap())
+        );
+        assert!(headers[header::USER_AGENT].to_str().expect("ascii").starts_with("otlp-core-Rust/"));
+        assert!(!headers.contains_key(header::CONTENT_ENCODING));
+    }
+}

@@ -1,0 +1,229 @@
+//! An OTLP/HTTP receiver: takes protobuf requests over HTTP/1.1 and hands their bodies to a [`Handler`].
+//!
+//! [`Receiver`] has a thread of its own; [`Server`] is for async programs. Every bound of
+//! [`ReceiverLimits`] is on by default: connections, header and body sizes (after decompression), times.
+//!
+//! ```
+//! use std::time::Duration;
+//! use otlp_core::protocol::Signal;
+//! use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
+//!
+//! let handler = |signal: Signal, body: &[u8]| {
+//!     println!("{signal}: {} bytes", body.len());
+//!     Answer::accepted(1)
+//! };
+//! let receiver = Receiver::start("127.0.0.1:0", ReceiverLimits::default(), handler)?;
+//! println!("listening on http://{}", receiver.local_addr());
+//! let stats = receiver.shutdown(Duration::from_secs(1));
+//! assert_eq!(stats.requests.accepted, 0);
+//! # Ok::<(), otlp_core::Error>(())
+//! ```
+
+mod account;
+mod answer;
+mod body;
+mod limits;
+mod serve;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::account::Account;
+use self::serve::{Core, serve};
+use super::blocking::{runtime, start_thread};
+use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::Signal;
+
+pub use account::ReceiverStats;
+pub use answer::Answer;
+pub use limits::ReceiverLimits;
+
+/// Decides what becomes of a request.
+///
+/// Called on the receiver's thread, one request at a time on a [`Receiver`]: what takes long belongs behind
+/// a queue, whose being full is an [`Answer::busy`]. A panic is answered with status 500.
+pub trait Handler: Send + Sync {
+    /// Takes the body of one `Export..ServiceRequest`, decompressed but not decoded.
+    fn handle(&self, signal: Signal, body: &[u8]) -> Answer;
+}
+
+impl<F: Fn(Signal, &[u8]) -> Answer + Send + Sync> Handler for F {
+    fn handle(&self, signal: Signal, body: &[u8]) -> Answer {
+        self(signal, body)
+    }
+}
+
+/// A receiver with a thread of its own, for programs with or without a runtime.
+///
+/// Dropped without [`shutdown`](Self::shutdown), it stops at once and does not wait.
+#[derive(Debug)]
+#[must_use = "the receiver stops when it is dropped"]
+pub struct Receiver {
+    control: Control,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Receiver {
+    /// Listens on `address` and starts the thread, named `otlp-receive`. Port 0 takes any free one.
+    ///
+    /// # Errors
+    /// As [`Server::bind`], and [`ErrorKind::Io`] where the thread cannot be started.
+    pub fn start(
+        address: impl ToSocketAddrs,
+        limits: ReceiverLimits,
+        handler: impl Handler + 'static,
+    ) -> Result<Self> {
+        let server = Server::bind(address, limits, handler)?;
+        let control = server.control();
+        let thread = start_thread("otlp-receive", runtime()?, server.run())?;
+        Ok(Self { control, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.control.address
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> ReceiverStats {
+        self.control.stats()
+    }
+
+    /// Takes no more connections, answers the requests that have begun for at most `grace`, and ends.
+    /// Blocks until then.
+    pub fn shutdown(mut self, grace: Duration) -> ReceiverStats {
+        self.control.shutdown(grace);
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread was printed there; the account is right all the same.
+            let _ended = thread.join();
+        }
+        self.stats()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.control.shutdown(Duration::ZERO);
+    }
+}
+
+/// A receiver for async programs: bound, and run where the caller likes.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// use std::time::Duration;
+/// use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
+///
+/// let server = Server::bind("127.0.0.1:0", ReceiverLimits::default(), |_, _: &[u8]| Answer::accepted(1))?;
+/// let control = server.control();
+/// let running = tokio::spawn(server.run());
+/// control.shutdown(Duration::from_secs(1));
+/// running.await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "nothing is received unless the server runs"]
+pub struct Server {
+    listener: TcpListener,
+    core: Arc<Core>,
+    control: Control,
+}
+
+impl Server {
+    /// Listens on `address`. Needs no runtime.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the address cannot be had, [`ErrorKind::Config`] where a limit is out of the
+    /// range that its setter names.
+    pub fn bind(
+        address: impl ToSocketAddrs,
+        limits: ReceiverLimits,
+        handler: impl Handler + 'static,
+    ) -> Result<Self> {
+        limits.check()?;
+        let listener = listen(address)
+            .map_err(|source| Error::new(ErrorKind::Io, "receiver: cannot listen").with_source(source))?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| Error::new(ErrorKind::Io, "receiver: no address").with_source(source))?;
+        let account = Arc::new(Account::default());
+        let control = Control { address, account: Arc::clone(&account), stop: watch::Sender::new(None) };
+        let core = Arc::new(Core::new(limits, Box::new(handler), account));
+        Ok(Self { listener, core, control })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.control.address
+    }
+
+    /// A handle that watches and stops it.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Receives until it is shut down. Needs a tokio runtime with I/O and time.
+    ///
+    /// Connections are tasks of a set that belongs to this future: dropping it closes them all.
+    pub async fn run(self) {
+        serve(self.listener, self.core, self.control.stop.subscribe()).await;
+    }
+}
+
+fn listen(address: impl ToSocketAddrs) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("control", &self.control).finish_non_exhaustive()
+    }
+}
+
+/// Watches and stops a [`Server`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    address: SocketAddr,
+    account: Arc<Account>,
+    /// Set once: when the last connection must be gone.
+    stop: watch::Sender<Option<Instant>>,
+}
+
+impl Control {
+    /// What the server has done so far.
+    #[must_use]
+    pub fn stats(&self) -> ReceiverStats {
+        self.account.stats()
+    }
+
+    /// Tells the server to take no more connections and to end within `grace`. Does not wait;
+    /// [`Server::run`] returns when it is done.
+    pub fn shutdown(&self, grace: Duration) {
+        // A year is as good as for ever, and no platform's clock overflows on it.
+        let deadline = Instant::now() + grace.min(Duration::from_secs(365 * 86_400));
+        self.stop.send_modify(|stop| *stop = Some(stop.map_or(deadline, |earlier| earlier.min(deadline))));
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("address", &self.address)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! What the receiver counts.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::body::Held;
+use crate::protocol::status::{Class, classify};
+use crate::stats::Stats;
+
+/// What a receiver has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ReceiverStats {
+    /// Requests, not records: *exported* were answered with 2xx, *rejected* with an error status, *dropped*
+    /// ended without an answer because the client went away, *queued* are being read or answered.
+    pub requests: Stats,
+    /// Records that the handler accepted.
+    pub records_accepted: u64,
+    /// Records that the handler refused by partial success.
+    pub records_rejected: u64,
+    /// Requests answered with a partial success.
+    pub partial: u64,
+    /// Requests answered with one of the statuses that ask the client to come back.
+    pub retryable: u64,
+    /// Requests whose body passed a limit, before or after decompression.
+    pub too_large: u64,
+    /// Requests whose body did not come in time.
+    pub timed_out: u64,
+    /// Body bytes of complete requests, as they came over the wire.
+    pub body_bytes: u64,
+    /// Body bytes held at this moment, decompressed ones included.
+    pub held_bytes: u64,
+    /// Connections taken.
+    pub connections: u64,
+    /// Connections closed at once, being one too many.
+    pub connections_refused: u64,
+    /// Connections that ended by an error: not HTTP, a head too large or too slow, or a reset.
+    pub connections_failed: u64,
+    /// Connections that are open.
+    pub connections_open: u64,
+}
+
+/// One lock for all: counted a few times a request, and consistent whenever read.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    stats: Mutex<ReceiverStats>,
+    pub(super) held: Held,
+}
+
+impl Account {
+    pub(super) fn stats(&self) -> ReceiverStats {
+        ReceiverStats { held_bytes: self.held.bytes(), ..*self.lock() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverStats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that has begun. Counts as dropped unless it is [answered](Self::answered).
+pub(super) struct Begun<'a> {
+    account: &'a Account,
+    open: bool,
+}
+
+impl<'a> Begun<'a> {
+    pub(super) fn new(account: &'a Account) -> Self {
+        let mut stats = account.lock();
+        stats.requests.accepted += 1;
+        stats.requests.queued += 1;
+        Self { account, open: true }
+    }
+
+    pub(super) fn answered(mut self, status: u16) {
+        self.open = false;
+        let mut stats = self.account.lock();
+        stats.requests.queued -= 1;
+        let class = classify(status);
+        stats.retryable += u64::from(class == Class::Retryable);
+        if class == Class::Success {
+            stats.requests.exported += 1;
+        } else {
+            stats.requests.rejected += 1;
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let mut stats = self.account.lock();
+            stats.requests.queued -= 1;
+            stats.requests.dropped += 1;
+        }
+    }
+}

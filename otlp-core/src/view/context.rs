@@ -1,0 +1,187 @@
+//! What every view carries along: the limits and how deep it lies.
+
+use super::message::Fields;
+use crate::Limits;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
+use crate::wire::Region;
+use crate::{SpanId, TraceId, UnixNanos};
+
+/// Protobuf itself has no messages of 2 GiB and more.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+/// Copying out recurses, as does dropping what was copied: past this the stack would be at risk.
+const MOST_DEPTH: u32 = 256;
+
+/// The limits that hold, and how many attribute values lie around this one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    limits: &'a Limits,
+    depth: u32,
+}
+
+impl<'a> Context<'a> {
+    /// The context of a whole message of `len` bytes.
+    pub(crate) fn new(limits: &'a Limits, len: usize) -> Result<Self, DecodeError> {
+        at_most("max_message_bytes", len, limits.message_bytes().min(MOST_BYTES), 0)?;
+        Ok(Self { limits, depth: 0 })
+    }
+
+    pub(crate) const fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
+    /// The context one attribute value further in; refused where `max_depth` is passed.
+    #[inline]
+    pub(crate) fn deeper(&self, offset: usize) -> Result<Self, DecodeError> {
+        let depth = self.depth.saturating_add(1);
+        let most = self.limits.depth().min(MOST_DEPTH);
+        if depth > most {
+            return Err(limit("max_depth", depth as usize, most as usize, offset));
+        }
+        Ok(Self { limits: self.limits, depth })
+    }
+
+    /// Reads an `int32`: the low 32 bits of the varint, as protobuf has it.
+    #[inline]
+    pub(crate) fn int32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
+        self.uint32(fields).map(u32::cast_signed)
+    }
+
+    /// Reads a `uint32`: the low 32 bits of the varint, as protobuf has it.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
+    pub(crate) fn uint32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
+        fields.varint().map(|raw| raw as u32)
+    }
+
+    #[inline]
+    pub(crate) fn sint32(&self, fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
+        let raw = self.uint32(fields)?;
+        Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+    }
+
+    #[inline]
+    pub(crate) fn bool(&self, fields: &mut Fields<'_>) -> Result<bool, DecodeError> {
+        fields.varint().map(|raw| raw != 0)
+    }
+
+    #[inline]
+    pub(crate) fn fixed32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
+        fields.fixed32()
+    }
+
+    #[inline]
+    pub(crate) fn fixed64(&self, fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.fixed64()
+    }
+
+    #[inline]
+    pub(crate) fn double(&self, fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
+        fields.fixed64().map(f64::from_bits)
+    }
+
+    #[inline]
+    pub(crate) fn some_double(&self, fields: &mut Fields<'_>) -> Result<Option<f64>, DecodeError> {
+        self.double(fields).map(Some)
+    }
+
+    #[inline]
+    pub(crate) fn number_double(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        self.double(fields).map(|value| Some(NumberValue::Double(value)))
+    }
+
+    #[inline]
+    pub(crate) fn number_int(&self, fields: &mut Fields<'_>) -> Result<Option<NumberValue>, DecodeError> {
+        fields.fixed64().map(|raw| Some(NumberValue::Int(raw.cast_signed())))
+    }
+
+    #[inline]
+    pub(crate) fn nanos(&self, fields: &mut Fields<'_>) -> Result<UnixNanos, DecodeError> {
+        fields.fixed64().map(UnixNanos)
+    }
+
+    #[inline]
+    pub(crate) fn span_kind(&self, fields: &mut Fields<'_>) -> Result<SpanKind, DecodeError> {
+        self.int32(fields).map(SpanKind::from_wire)
+    }
+
+    #[inline]
+    pub(crate) fn status_code(&self, fields: &mut Fields<'_>) -> Result<StatusCode, DecodeError> {
+        self.int32(fields).map(StatusCode::from_wire)
+    }
+
+    #[inline]
+    pub(crate) fn severity(&self, fields: &mut Fields<'_>) -> Result<SeverityNumber, DecodeError> {
+        self.int32(fields).map(SeverityNumber)
+    }
+
+    #[inline]
+    pub(crate) fn temporality(&self, fields: &mut Fields<'_>) -> Result<Temporality, DecodeError> {
+        self.int32(fields).map(Temporality::from_wire)
+    }
+
+    /// Reads a trace identifier: sixteen bytes, or none for "not set".
+    #[inline]
+    pub(crate) fn trace_id(&self, fields: &mut Fields<'_>) -> Result<TraceId, DecodeError> {
+        id::<16>(fields).map(TraceId::new)
+    }
+
+    /// Reads a span identifier: eight bytes, or none for "not set".
+    #[inline]
+    pub(crate) fn span_id(&self, fields: &mut Fields<'_>) -> Result<SpanId, DecodeError> {
+        id::<8>(fields).map(SpanId::new)
+    }
+
+    #[inline]
+    pub(crate) fn str<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b str, DecodeError> {
+        let region = self.bytes(fields)?;
+        simdutf8::basic::from_utf8(region.bytes()).map_err(|_| bad_text(region, fields))
+    }
+
+    #[inline]
+    pub(crate) fn bytes<'b>(&self, fields: &mut Fields<'b>) -> Result<Region<'b>, DecodeError> {
+        let region = fields.delimited()?;
+        at_most("max_string_bytes", region.bytes().len(), self.limits.string_bytes(), region.offset())?;
+        Ok(region)
+    }
+}
+
+#[inline]
+fn id<const N: usize>(fields: &mut Fields<'_>) -> Result<[u8; N], DecodeError> {
+    let region = fields.delimited()?;
+    match <[u8; N]>::try_from(region.bytes()) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) if region.bytes().is_empty() => Ok([0; N]),
+        Err(_) => Err(bad_id(region, N)),
+    }
+}
+
+#[cold]
+fn bad_text(region: Region<'_>, fields: &Fields<'_>) -> DecodeError {
+    DecodeError::new(region.offset(), DecodeErrorKind::Utf8(fields.number()))
+}
+
+#[cold]
+fn bad_id(region: Region<'_>, expected: usize) -> DecodeError {
+    let narrow = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
+    let kind = DecodeErrorKind::IdLength { expected: narrow(expected), met: narrow(region.bytes().len()) };
+    DecodeError::new(region.offset(), kind)
+}
+
+/// Refuses `met` where it exceeds `bound`.
+#[inline]
+pub(crate) fn at_most(
+    what: &'static str,
+    met: usize,
+    bound: usize,
+    offset: usize,
+) -> Result<(), DecodeError> {
+    if met > bound { Err(limit(what, met, bound, offset)) } else { Ok(()) }
+}
+
+#[cold]
+fn limit(what: &'static str, met: usize, bound: usize, offset: usize) -> DecodeError {
+    let kind = DecodeErrorKind::Limit { what, met: met as u64, limit: bound as u64 };
+    DecodeError::new(offset, kind)
+}

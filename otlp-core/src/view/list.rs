@@ -1,0 +1,232 @@
+//! Repeated fields: found by one pass over the message, read again lazily.
+
+use core::iter::FusedIterator;
+use core::marker::PhantomData;
+
+use super::context::{Context, at_most};
+use super::message::{Fields, Message, narrow};
+use super::table::Element;
+use crate::error::DecodeError;
+use crate::wire::{Reader, Region};
+
+/// How many elements a repeated field has, and where the first lies.
+///
+/// Reading starts at the first and ends with the last, so a list whose elements lie together costs a
+/// walk over just them, in ascending as in descending field order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct List {
+    len: u32,
+    first: u32,
+}
+
+impl List {
+    /// Counts one element, which is passed over.
+    #[inline(always)]
+    pub(crate) fn push(
+        &mut self,
+        fields: &mut Fields<'_>,
+        bound: (&'static str, usize),
+    ) -> Result<(), DecodeError> {
+        fields.delimited()?;
+        self.extend(fields, 1, bound)
+    }
+
+    /// Counts the numbers of one occurrence of a repeated scalar field, packed or not.
+    #[inline]
+    pub(crate) fn push_numbers<N: Number>(
+        &mut self,
+        fields: &mut Fields<'_>,
+        bound: (&'static str, usize),
+    ) -> Result<(), DecodeError> {
+        if !fields.is_delimited() {
+            N::single(fields)?;
+            return self.extend(fields, 1, bound);
+        }
+        let mut run = Reader::new(fields.delimited()?);
+        let mut count = 0;
+        while !run.is_empty() {
+            N::packed(&mut run)?;
+            count += 1;
+        }
+        self.extend(fields, count, bound)
+    }
+
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    #[inline]
+    fn extend(
+        &mut self,
+        fields: &Fields<'_>,
+        more: u32,
+        (what, bound): (&'static str, usize),
+    ) -> Result<(), DecodeError> {
+        if self.len == 0 {
+            self.first = narrow(fields.offset());
+        }
+        // Each element takes a byte at least, of fewer than 2^31.
+        self.len += more;
+        at_most(what, self.len(), bound, fields.offset())
+    }
+}
+
+/// The elements of a repeated message or string field, each read when it is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Elements<'a, V> {
+    fields: Fields<'a>,
+    number: u32,
+    left: usize,
+    context: Context<'a>,
+    view: PhantomData<fn() -> V>,
+}
+
+impl<'a, V> Elements<'a, V> {
+    #[inline]
+    pub(crate) fn new(message: &Message<'a>, list: List, number: u32, context: Context<'a>) -> Self {
+        let fields = message.fields_from(list.first);
+        Self { fields, number, left: list.len(), context, view: PhantomData }
+    }
+}
+
+impl<'a, V: Element<'a>> Iterator for Elements<'a, V> {
+    type Item = Result<V, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        // The pass that counted has walked the same fields, so neither end nor error comes early.
+        while let Ok(Some(number)) = self.fields.next() {
+            if number == self.number {
+                self.left -= 1;
+                return Some(V::read(&mut self.fields, self.context));
+            }
+            self.fields.skip().ok()?;
+        }
+        self.left = 0;
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<'a, V: Element<'a>> ExactSizeIterator for Elements<'a, V> {}
+impl<'a, V: Element<'a>> FusedIterator for Elements<'a, V> {}
+
+/// How the numbers of a repeated scalar field lie on the wire.
+pub(crate) trait Number: Copy {
+    type Value: Copy;
+
+    /// Reads the next one of a packed run.
+    fn packed(reader: &mut Reader<'_>) -> Result<Self::Value, DecodeError>;
+
+    /// Reads one that stands alone.
+    fn single(fields: &mut Fields<'_>) -> Result<Self::Value, DecodeError>;
+}
+
+/// `fixed64`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fixed64;
+
+impl Number for Fixed64 {
+    type Value = u64;
+
+    #[inline]
+    fn packed(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+        reader.fixed64()
+    }
+
+    #[inline]
+    fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.fixed64()
+    }
+}
+
+/// `double`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Double;
+
+impl Number for Double {
+    type Value = f64;
+
+    #[inline]
+    fn packed(reader: &mut Reader<'_>) -> Result<f64, DecodeError> {
+        reader.fixed64().map(f64::from_bits)
+    }
+
+    #[inline]
+    fn single(fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
+        fields.fixed64().map(f64::from_bits)
+    }
+}
+
+/// `uint64`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Varint;
+
+impl Number for Varint {
+    type Value = u64;
+
+    #[inline]
+    fn packed(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+        reader.varint()
+    }
+
+    #[inline]
+    fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.varint()
+    }
+}
+
+/// The numbers of a repeated scalar field, joined over all its occurrences.
+#[derive(Debug, Clone)]
+pub(crate) struct Numbers<'a, N> {
+    fields: Fields<'a>,
+    run: Reader<'a>,
+    number: u32,
+    left: usize,
+    layout: PhantomData<fn() -> N>,
+}
+
+impl<'a, N> Numbers<'a, N> {
+    #[inline]
+    pub(crate) fn new(message: &Message<'a>, list: List, number: u32) -> Self {
+        let fields = message.fields_from(list.first);
+        let run = Reader::new(Region::default());
+        Self { fields, run, number, left: list.len(), layout: PhantomData }
+    }
+}
+
+impl<N: Number> Iterator for Numbers<'_, N> {
+    type Item = N::Value;
+
+    #[inline]
+    fn next(&mut self) -> Option<N::Value> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        // The counting pass has read every number already: nothing here can fail.
+        while self.run.is_empty() {
+            if self.fields.next().ok()?? != self.number {
+                self.fields.skip().ok()?;
+            } else if self.fields.is_delimited() {
+                self.run = Reader::new(self.fields.delimited().ok()?);
+            } else {
+                return N::single(&mut self.fields).ok();
+            }
+        }
+        N::packed(&mut self.run).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<N: Number> ExactSizeIterator for Numbers<'_, N> {}

@@ -1,0 +1,271 @@
+//! One message, which the wire may hold in several pieces.
+//!
+//! Protobuf lets a singular sub-message occur more than once; its value is then that of the pieces
+//! joined. In OTLP such splits nest at most twice (`KeyValue.value`, then `AnyValue.array_value` or
+//! `kvlist_value`), because every list element is whole by itself. So a [`Message`] is a region and a
+//! path of at most two field numbers, small and `Copy`, and pieces are found again while reading.
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::wire::{Reader, Region, bad_tag};
+
+/// A message on the wire: whole, or the joined pieces found along `path`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Message<'a> {
+    /// The message itself where `path` is empty, else what holds its pieces.
+    outer: Region<'a>,
+    /// Pieces that begin before this offset do not count: another member of the oneof cleared them.
+    from: u32,
+    /// Field numbers from `outer` to the pieces, all of them small; zero ends the path.
+    path: [u8; 2],
+}
+
+impl<'a> Message<'a> {
+    /// A message in one piece.
+    #[inline]
+    pub(crate) const fn whole(region: Region<'a>) -> Self {
+        Self { outer: region, from: 0, path: [0; 2] }
+    }
+
+    /// Its fields in the order of the wire.
+    #[inline]
+    pub(crate) fn fields(&self) -> Fields<'a> {
+        if self.is_whole() { Fields::new(Reader::new(self.outer), None) } else { self.split_fields() }
+    }
+
+    /// Its fields from the one at `offset` on; all of them where it is in pieces.
+    #[inline]
+    pub(crate) fn fields_from(&self, offset: u32) -> Fields<'a> {
+        if self.is_whole() {
+            Fields::new(Reader::new(self.outer.tail(offset as usize)), None)
+        } else {
+            self.split_fields()
+        }
+    }
+
+    /// Takes in one more occurrence of the singular sub-message `number` of this message.
+    ///
+    /// `slot` holds what was met since the last clearing.
+    #[inline]
+    pub(crate) fn merge(
+        &self,
+        slot: Option<Self>,
+        number: u8,
+        fields: &mut Fields<'a>,
+    ) -> Result<Self, DecodeError> {
+        let piece = fields.delimited()?;
+        Ok(match slot {
+            None => Self::whole(piece),
+            Some(met) => self.pieces_since(&met, number),
+        })
+    }
+
+    #[inline]
+    const fn is_whole(&self) -> bool {
+        let [first, _] = self.path;
+        first == 0
+    }
+
+    /// Offset at which the first piece that counts begins.
+    #[inline]
+    pub(crate) const fn begin(&self) -> usize {
+        if self.is_whole() { self.outer.offset() } else { self.from as usize }
+    }
+
+    /// The pieces found under `number` from the begin of `met` on.
+    #[cold]
+    fn pieces_since(&self, met: &Self, number: u8) -> Self {
+        let [first, _] = self.path;
+        let path = if first == 0 { [number, 0] } else { [first, number] };
+        Self { outer: self.outer, from: narrow(met.begin()), path }
+    }
+
+    #[cold]
+    fn split_fields(&self) -> Fields<'a> {
+        let split = Split {
+            outer: Reader::new(self.outer),
+            middle: EMPTY,
+            from: self.from as usize,
+            path: self.path.map(u32::from),
+        };
+        Fields::new(EMPTY, Some(split))
+    }
+}
+
+/// An offset in half the room: messages of 2 GiB and more are refused at the door.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "`Context::new` bounds the length of the message")]
+pub(crate) const fn narrow(offset: usize) -> u32 {
+    offset as u32
+}
+
+const EMPTY: Reader<'static> = Reader::new(Region::new(&[]));
+
+/// The fields of a [`Message`], piece after piece.
+///
+/// After [`next`](Self::next) exactly one of the methods that read a value, or [`skip`](Self::skip),
+/// has to be called.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields<'a> {
+    reader: Reader<'a>,
+    /// Tag of the present field, and where it stands.
+    tag: u32,
+    offset: usize,
+    split: Option<Split<'a>>,
+}
+
+/// Wire types, as in the low bits of a tag.
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const BYTES: u32 = 2;
+const FIXED32: u32 = 5;
+
+impl<'a> Fields<'a> {
+    #[inline]
+    const fn new(reader: Reader<'a>, split: Option<Split<'a>>) -> Self {
+        Self { reader, tag: 0, offset: 0, split }
+    }
+
+    /// The number of the next field, or `None` at the end.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Result<Option<u32>, DecodeError> {
+        self.offset = self.reader.offset();
+        match self.reader.next_tag()? {
+            Some(tag) => {
+                self.tag = tag;
+                Ok(Some(tag >> 3))
+            }
+            None if self.split.is_none() => Ok(None),
+            None => self.next_of_pieces(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_of_pieces(&mut self) -> Result<Option<u32>, DecodeError> {
+        let Some(split) = &mut self.split else { return Ok(None) };
+        while let Some(piece) = split.next_piece()? {
+            self.reader = Reader::new(piece);
+            self.offset = piece.offset();
+            if let Some(tag) = self.reader.next_tag()? {
+                self.tag = tag;
+                return Ok(Some(tag >> 3));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Offset of the present field's tag.
+    #[inline]
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Number of the present field.
+    #[inline]
+    pub(crate) const fn number(&self) -> u32 {
+        self.tag >> 3
+    }
+
+    /// True where the value is length-delimited.
+    #[inline]
+    pub(crate) const fn is_delimited(&self) -> bool {
+        self.tag & 7 == BYTES
+    }
+
+    #[inline(always)]
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
+        self.expect(VARINT)?;
+        self.reader.varint()
+    }
+
+    #[inline(always)]
+    pub(crate) fn fixed64(&mut self) -> Result<u64, DecodeError> {
+        self.expect(FIXED64)?;
+        self.reader.fixed64()
+    }
+
+    #[inline(always)]
+    pub(crate) fn fixed32(&mut self) -> Result<u32, DecodeError> {
+        self.expect(FIXED32)?;
+        self.reader.fixed32()
+    }
+
+    #[inline(always)]
+    pub(crate) fn delimited(&mut self) -> Result<Region<'a>, DecodeError> {
+        self.expect(BYTES)?;
+        self.reader.delimited()
+    }
+
+    /// Passes over a field of a number that is not known.
+    #[inline]
+    pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
+        match self.tag & 7 {
+            VARINT => self.reader.varint().map(drop),
+            FIXED64 => self.reader.fixed64().map(drop),
+            BYTES => self.reader.delimited().map(drop),
+            FIXED32 => self.reader.fixed32().map(drop),
+            _ => Err(bad_tag(self.tag.into(), self.offset)),
+        }
+    }
+
+    #[inline(always)]
+    fn expect(&self, wire_type: u32) -> Result<(), DecodeError> {
+        if self.tag & 7 == wire_type { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unexpected(&self) -> DecodeError {
+        match self.tag & 7 {
+            met @ (VARINT | FIXED64 | BYTES | FIXED32) => {
+                let met = u8::try_from(met).unwrap_or(u8::MAX);
+                let kind = DecodeErrorKind::UnexpectedWireType { field: self.number(), met };
+                DecodeError::new(self.offset, kind)
+            }
+            _ => bad_tag(self.tag.into(), self.offset),
+        }
+    }
+}
+
+/// Where the search for the next piece stands. Each byte of `outer` is passed once.
+#[derive(Debug, Clone)]
+struct Split<'a> {
+    outer: Reader<'a>,
+    /// The present occurrence of `path[0]`, where the path has two steps.
+    middle: Reader<'a>,
+    from: usize,
+    path: [u32; 2],
+}
+
+impl<'a> Split<'a> {
+    fn next_piece(&mut self) -> Result<Option<Region<'a>>, DecodeError> {
+        let [first, second] = self.path;
+        if second == 0 {
+            return next_from(&mut self.outer, first, self.from);
+        }
+        loop {
+            if let Some(piece) = next_from(&mut self.middle, second, self.from)? {
+                return Ok(Some(piece));
+            }
+            let Some(middle) = next_from(&mut self.outer, first, 0)? else { return Ok(None) };
+            self.middle = Reader::new(middle);
+        }
+    }
+}
+
+/// The next value of field `number` that begins at offset `from` or later.
+fn next_from<'a>(
+    reader: &mut Reader<'a>,
+    number: u32,
+    from: usize,
+) -> Result<Option<Region<'a>>, DecodeError> {
+    while let Some(field) = reader.next_field()? {
+        if field.number == number {
+            let region = field.bytes()?;
+            if region.offset() >= from {
+                return Ok(Some(region));
+            }
+        }
+    }
+    Ok(None)
+}

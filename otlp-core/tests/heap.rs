@@ -1,0 +1,200 @@
+//! What decoding takes from the heap, by a counting allocator.
+#![expect(unsafe_code, reason = "a global allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otlp_core::encode::Encode;
+use otlp_core::record::{
+    AnyValue, Event, KeyValue, Link, Resource, ResourceSpans, ScopeSpans, Span, TracesRequest,
+};
+use otlp_core::view::{AnyValueView, KeyValueView, TracesView};
+use otlp_core::wire::Writer;
+use otlp_core::{DecodeError, Limits};
+use prost::Message;
+
+/// Counts what the present thread takes: tests run beside each other.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; the counters allocate nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get() + layout.size());
+        PEAK.set(PEAK.get().max(HELD.get()));
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        HELD.set(HELD.get().saturating_sub(layout.size()));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` gives, the most bytes it held at a time, and how often it asked for some.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
+    HELD.set(0);
+    PEAK.set(0);
+    CALLS.set(0);
+    let result = work();
+    (result, PEAK.get(), CALLS.get())
+}
+
+fn request(spans: usize) -> TracesRequest {
+    let list = AnyValue::Array(vec![AnyValue::from("x"), AnyValue::KvList(vec![KeyValue::new("k", 1.5)])]);
+    let attributes = vec![KeyValue::new("http.route", "/cart/{id}"), KeyValue::new("list", list)];
+    let event = Event { name: "retry".into(), attributes: attributes.clone(), ..Event::default() };
+    let link = Link { trace_state: "a=b".into(), ..Link::default() };
+    let span = Span {
+        name: "GET /cart".into(),
+        attributes,
+        events: vec![event; 2],
+        links: vec![link],
+        ..Span::default()
+    };
+    let scopes = vec![ScopeSpans { spans: vec![span; spans], ..ScopeSpans::default() }];
+    let group = ResourceSpans { resource: Resource::service("cart"), scopes, ..ResourceSpans::default() };
+    TracesRequest { resources: vec![group] }
+}
+
+/// 4 MiB of empty spans.
+fn empty_spans() -> Vec<u8> {
+    let spans = [0x12, 0].repeat(2 << 20);
+    let mut writer = Writer::new();
+    writer.message(1, |group| group.message(2, |scope| scope.raw(&spans)));
+    writer.as_slice().to_vec()
+}
+
+/// Visits every field of every span; gives a count of bytes seen.
+fn walk(body: &[u8], limits: &Limits) -> Result<usize, DecodeError> {
+    let mut seen = 0;
+    for group in TracesView::parse(body, limits)?.resources() {
+        let group = group?;
+        seen += pairs(group.resource().attributes())?;
+        for scope in group.scopes() {
+            for span in scope?.spans() {
+                let span = span?;
+                seen += span.name().len() + pairs(span.attributes())?;
+                for event in span.events() {
+                    let event = event?;
+                    seen += event.name().len() + pairs(event.attributes())?;
+                }
+                for link in span.links() {
+                    let link = link?;
+                    seen += link.trace_state().len() + pairs(link.attributes())?;
+                }
+            }
+        }
+    }
+    Ok(seen)
+}
+
+#[expect(single_use_lifetimes, reason = "the elided form is not stable in argument position")]
+fn pairs<'a>(
+    views: impl Iterator<Item = Result<KeyValueView<'a>, DecodeError>>,
+) -> Result<usize, DecodeError> {
+    let mut seen = 0;
+    for view in views {
+        let view = view?;
+        seen += view.key().len() + value(&view.value())?;
+    }
+    Ok(seen)
+}
+
+fn value(view: &AnyValueView<'_>) -> Result<usize, DecodeError> {
+    match view {
+        AnyValueView::String(text) => Ok(text.len()),
+        AnyValueView::Array(list) => list.values().try_fold(0, |seen, item| Ok(seen + value(&item?)?)),
+        AnyValueView::KvList(map) => pairs(map.entries()),
+        _ => Ok(8),
+    }
+}
+
+#[test]
+fn a_full_walk_allocates_nothing() {
+    let body = request(50).encode_to_bytes();
+    let (seen, peak, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap());
+    assert!(seen > 50 * 20);
+    assert_eq!((peak, calls), (0, 0));
+    // The planted fault: the counter sees one small string.
+    let (_, peak, calls) = measured(|| "one".to_owned());
+    assert_eq!((peak, calls), (3, 1));
+}
+
+#[test]
+fn encoding_into_kept_room_allocates_nothing() {
+    let request = request(50);
+    let mut writer = Writer::new();
+    request.encode(&mut writer);
+    writer.clear();
+    let ((), peak, calls) = measured(|| request.encode(&mut writer));
+    assert!(!writer.is_empty());
+    assert_eq!((peak, calls), (0, 0));
+}
+
+#[test]
+fn refusing_hostile_input_allocates_nothing() {
+    let mut body = request(1).encode_to_bytes().to_vec();
+    body.truncate(body.len() - 1);
+    let (error, _, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap_err());
+    assert!(!error.is_limit());
+    assert_eq!(calls, 0);
+}
+
+#[test]
+fn records_take_exactly_what_the_budget_counts() {
+    let body = request(20).encode_to_bytes();
+    let (record, peak, _) =
+        measured(|| TracesView::parse(&body, &Limits::DEFAULT).unwrap().to_record().unwrap());
+    assert_eq!(record, request(20));
+    // A bound of just that much is enough, and one byte less is not.
+    let read = |bound| TracesView::parse(&body, &Limits::default().max_heap_bytes(bound))?.to_record();
+    assert!(read(peak).is_ok_and(|met| met == record));
+    assert!(read(peak - 1).is_err_and(|error| error.is_limit()));
+}
+
+#[test]
+fn no_bound_is_ever_passed() {
+    let body = request(30).encode_to_bytes();
+    let (mut accepted, mut refused) = (0, 0);
+    for bound in (0..40_000).step_by(611) {
+        let limits = Limits::default().max_heap_bytes(bound);
+        let view = TracesView::parse(&body, &limits).unwrap();
+        let (result, peak, _) = measured(|| view.to_record().map(drop));
+        *(if result.is_ok() { &mut accepted } else { &mut refused }) += 1;
+        assert!(peak <= bound, "{peak} bytes taken within a bound of {bound}");
+        let (_, peak, _) = measured(|| view.to_record_rejecting(|_| ()).map(drop));
+        assert!(peak <= bound, "{peak} bytes taken within a bound of {bound}, rejecting");
+    }
+    assert!(accepted > 0 && refused > 0, "{accepted} accepted, {refused} refused");
+}
+
+#[test]
+fn four_mebibytes_of_empty_spans_are_refused_within_the_bound() {
+    let body = empty_spans();
+    let many = Limits::default().max_elements(4 << 20);
+    let view = TracesView::parse(&body, &many).unwrap();
+    let (result, peak, _) = measured(|| view.to_record().map(drop));
+    assert!(result.unwrap_err().is_limit());
+    assert!(peak <= many.heap_bytes());
+    // By default it is the count of elements that is refused, before anything is taken.
+    let view = TracesView::parse(&body, &Limits::DEFAULT).unwrap();
+    let (result, peak, _) = measured(|| view.to_record().map(drop));
+    assert!(result.unwrap_err().is_limit());
+    assert!(peak < 10_000);
+    // The planted fault: decoding without a budget takes ten times the bound.
+    let (_, peak, _) = measured(|| ExportTraceServiceRequest::decode(body.as_slice()).map(drop));
+    assert!(peak > 10 * many.heap_bytes());
+}

@@ -1,0 +1,275 @@
+//! One connection, from bytes to spans.
+
+use std::sync::Arc;
+
+use otlp_core::UnixNanos;
+use otlp_core::record::Span;
+
+use crate::account::Account;
+use crate::pair::{Answered, Opened, Pairing, Unfollowed};
+use crate::parse::redis::Role;
+use crate::parse::{
+    Chunk, Direction, End, Event, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
+};
+use crate::service::Service;
+use crate::span::{Draft, Ends};
+
+/// Follows one connection: bytes in, spans and exact counts out. No clock, no socket.
+///
+/// ```
+/// use std::sync::Arc;
+/// use otlp_core::UnixNanos;
+/// use otlp_ebpf::parse::infer::Protocol;
+/// use otlp_ebpf::parse::{Chunk, Direction};
+/// use otlp_ebpf::{Connection, Ends, IdSource, Limits, Service};
+///
+/// let cache = Arc::new(Service::new("cache", Arc::new(IdSource::seeded(1))));
+/// let parser = Protocol::Redis.parser(&Limits::default());
+/// let mut connection = Connection::new(cache, parser, Ends::default());
+/// let mut spans = Vec::new();
+/// let seen = [(Direction::ToServer, 10, "*2\r\n$3\r\nGET\r\n$5\r\n"), (Direction::ToServer, 11, "apple\r\n"),
+///     (Direction::ToClient, 15, "$3\r\nred\r\n")];
+/// for (direction, millis, bytes) in seen {
+///     let chunk = Chunk::new(direction, UnixNanos::from_millis(millis), bytes.as_bytes());
+///     connection.feed(chunk, &mut |span| spans.push(span));
+/// }
+/// assert_eq!((spans[0].name.as_str(), spans[0].duration().as_millis()), ("GET", 5));
+/// assert!(connection.account().is_balanced());
+/// ```
+pub struct Connection {
+    parser: Box<dyn Parser>,
+    stitch: Stitch,
+    closed: [bool; 2],
+}
+
+/// How the observation of a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// Both ends closed.
+    Closed,
+    /// One of them reset it.
+    Reset,
+    /// Nobody watches any more; what is in flight is lost.
+    Shutdown,
+}
+
+/// Events to drafts to spans; apart from the parser, which calls it.
+struct Stitch {
+    service: Arc<Service>,
+    ends: Ends,
+    pairing: Pairing<Draft>,
+    account: Account,
+    realign: bool,
+}
+
+type Emit<'e> = &'e mut dyn FnMut(Span);
+
+impl Connection {
+    /// Follows a connection to `service` that `parser` reads.
+    #[must_use]
+    pub fn new(service: Arc<Service>, parser: Box<dyn Parser>, ends: Ends) -> Self {
+        let pairing = Pairing::new(service.limits.in_flight());
+        let stitch = Stitch { service, ends, pairing, account: Account::default(), realign: false };
+        Self { parser, stitch, closed: [false; 2] }
+    }
+
+    /// Takes the next bytes of one direction; gives out the spans that they complete. O(bytes).
+    pub fn feed(&mut self, chunk: Chunk<'_>, out: &mut dyn FnMut(Span)) {
+        let Self { parser, stitch, .. } = self;
+        let time = chunk.time;
+        parser.feed(chunk, &mut |event| stitch.on(event, time, out));
+        if std::mem::take(&mut stitch.realign) {
+            parser.realign(stitch.pairing.len(), &mut |event| stitch.on(event, time, out));
+        }
+    }
+
+    /// Tells that one direction has ended. When it is the server's, requests without a response have failed.
+    pub fn close(&mut self, direction: Direction, time: UnixNanos, out: &mut dyn FnMut(Span)) {
+        let Self { parser, stitch, closed: [to_server, to_client] } = self;
+        let closed = if direction == Direction::ToServer { to_server } else { to_client };
+        if std::mem::replace(closed, true) {
+            return;
+        }
+        parser.close(direction, time, &mut |event| stitch.on(event, time, out));
+        if direction == Direction::ToClient {
+            stitch.fail_waiting(time, "connection_closed", out);
+        }
+    }
+
+    /// Ends the observation. What is in flight becomes failed spans, or is counted as lost at a shutdown.
+    pub fn finish(&mut self, time: UnixNanos, ending: Ending, out: &mut dyn FnMut(Span)) {
+        let Self { parser, stitch, closed } = self;
+        if ending == Ending::Shutdown {
+            let lost = stitch.let_go();
+            stitch.account.lost.shutdown += lost;
+        }
+        for (direction, closed) in [Direction::ToServer, Direction::ToClient].into_iter().zip(closed) {
+            if !std::mem::replace(closed, true) {
+                parser.close(direction, time, &mut |event| stitch.on(event, time, out));
+            }
+        }
+        let error = if ending == Ending::Reset { "connection_reset" } else { "connection_closed" };
+        stitch.fail_waiting(time, error, out);
+    }
+
+    /// The account of this connection so far.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let in_progress = u64::try_from(self.stitch.pairing.len()).unwrap_or(u64::MAX);
+        Account { in_progress, ..self.stitch.account }
+    }
+
+    /// Heap bytes that the parser holds now.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.parser.held_bytes()
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("service", &self.stitch.service)
+            .field("ends", &self.stitch.ends)
+            .field("account", &self.account())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    /// Takes what is in flight out of the join table; it counts no further.
+    fn drop(&mut self) {
+        self.stitch.let_go();
+    }
+}
+
+impl Stitch {
+    fn on(&mut self, event: Event<'_>, now: UnixNanos, out: Emit<'_>) {
+        match event {
+            Event::Request { time, head } => self.request((time, now), &head, out),
+            Event::RequestEnd { body_bytes, end, .. } => {
+                if let Some(newest) = self.pairing.newest() {
+                    newest.request_ended(body_bytes, end);
+                }
+                if let End::Broken(_) = end {
+                    self.account.refused += 1;
+                    self.pairing.lose_requests();
+                }
+            }
+            Event::Response { time, head, body_bytes, end, .. } => {
+                self.response(time, &head, (body_bytes, end), out);
+            }
+            Event::Interim { .. } => self.account.interim += 1,
+            Event::Refused { direction: Direction::ToServer, error } => self.refused_request(error),
+            Event::Refused { direction: Direction::ToClient, error } => self.refused_response(error),
+            Event::Left => {
+                let lost = self.let_go();
+                self.account.lost.desync += lost;
+            }
+            Event::Unparsed { direction, bytes } => {
+                *(match direction {
+                    Direction::ToServer => &mut self.account.unparsed_to_server,
+                    Direction::ToClient => &mut self.account.unparsed_to_client,
+                }) += bytes;
+            }
+        }
+    }
+
+    fn request(&mut self, (time, now): (UnixNanos, UnixNanos), head: &RequestHead<'_>, out: Emit<'_>) {
+        self.account.requests += 1;
+        let draft = Draft::begin(&self.service, &self.ends, (time, head), &mut self.account.join);
+        match self.pairing.open(draft, head.expect()) {
+            Opened::Waits { realign } => {
+                self.realign |= realign;
+                if let Some(draft) = self.pairing.newest() {
+                    draft.enter(&self.service);
+                }
+            }
+            Opened::Complete(draft) => {
+                self.account.spans += 1;
+                out(draft.unanswered(now));
+            }
+            Opened::Lost(_, Unfollowed::InFlight) => self.account.lost.in_flight_limit += 1,
+            Opened::Lost(_, Unfollowed::Desync) => self.account.lost.desync += 1,
+        }
+    }
+
+    fn response(&mut self, time: UnixNanos, head: &ResponseHead<'_>, body: (u64, End), out: Emit<'_>) {
+        let role = match head {
+            ResponseHead::Http1(_) => Role::Answer,
+            ResponseHead::Redis(reply) => reply.role(),
+        };
+        let answered = self.pairing.answer(role);
+        let account = &mut self.account;
+        account.responses += u64::from(!matches!(answered, Answered::Push));
+        match answered {
+            Answered::Complete(mut draft) => {
+                draft.leave(&self.service);
+                account.paired += 1;
+                account.spans += 1;
+                out(draft.answered(time, head, body));
+            }
+            Answered::Part => account.paired += 1,
+            Answered::Push => account.pushes += 1,
+            Answered::Unfollowed => account.unpaired.in_flight_limit += 1,
+            Answered::NotAsked => account.unpaired.not_asked += 1,
+            Answered::Desync => account.unpaired.desync += 1,
+        }
+        if let (_, End::Broken(_)) = body {
+            account.refused += 1;
+            let lost = self.lose_responses();
+            self.account.lost.desync += lost;
+        }
+    }
+
+    fn refused_request(&mut self, error: ParseError) {
+        self.account.refused += 1;
+        if is_a_message(error) {
+            self.account.requests += 1;
+            self.account.lost.malformed_request += 1;
+        }
+        if error.kind != ParseErrorKind::Truncated {
+            self.pairing.lose_requests();
+        }
+    }
+
+    fn refused_response(&mut self, error: ParseError) {
+        self.account.refused += 1;
+        if is_a_message(error) {
+            self.account.responses += 1;
+            self.account.unpaired.malformed += 1;
+        }
+        if error.kind == ParseErrorKind::Truncated {
+            return;
+        }
+        let lost = self.lose_responses();
+        // The oldest request is the one that the refused response answered.
+        let answered = lost.min(u64::from(is_a_message(error)));
+        self.account.lost.malformed_response += answered;
+        self.account.lost.desync += lost - answered;
+    }
+
+    fn lose_responses(&mut self) -> u64 {
+        let Self { pairing, service, .. } = self;
+        pairing.lose_responses().map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)
+    }
+
+    fn let_go(&mut self) -> u64 {
+        let Self { pairing, service, .. } = self;
+        pairing.let_go().map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)
+    }
+
+    fn fail_waiting(&mut self, time: UnixNanos, error: &str, out: Emit<'_>) {
+        for mut draft in self.pairing.let_go() {
+            draft.leave(&self.service);
+            self.account.spans += 1;
+            out(draft.failed(time, error));
+        }
+    }
+}
+
+/// False where it is not known that there was a message at all, or that it was whole.
+const fn is_a_message(error: ParseError) -> bool {
+    !matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Gap | ParseErrorKind::UnknownProtocol)
+}

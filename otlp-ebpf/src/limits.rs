@@ -1,0 +1,72 @@
+//! The bounds of parsers, connections and taps.
+
+/// Bounds for one connection. Every one has a default that real traffic stays far below.
+///
+/// What a connection may hold is about `head_bytes` for each direction, and `in_flight` requests of at
+/// most about `attribute_bytes` for each text they keep.
+///
+/// ```
+/// use otlp_ebpf::Limits;
+/// let limits = Limits::default().max_head_bytes(8 << 10);
+/// assert_eq!(limits.head_bytes(), 8192);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    head_bytes: usize,
+    headers: usize,
+    line_bytes: u64,
+    value_bytes: u64,
+    depth: usize,
+    in_flight: usize,
+    attribute_bytes: usize,
+}
+
+macro_rules! bound {
+    ($get:ident, $set:ident, $ty:ty, $doc:literal, $default:literal) => {
+        #[doc = concat!("Sets the most ", $doc, "; default ", $default, ".")]
+        #[must_use]
+        pub const fn $set(mut self, bound: $ty) -> Self {
+            self.$get = bound;
+            self
+        }
+
+        #[doc = concat!("The most ", $doc, ".")]
+        #[must_use]
+        pub const fn $get(&self) -> $ty {
+            self.$get
+        }
+    };
+}
+
+impl Limits {
+    /// The defaults, usable in constants.
+    pub const DEFAULT: Self = Self {
+        head_bytes: 16 << 10,
+        headers: 256,
+        line_bytes: 64 << 10,
+        value_bytes: 512 << 20,
+        depth: 32,
+        in_flight: 1024,
+        attribute_bytes: 2048,
+    };
+
+    bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
+    bound!(headers, max_headers, usize, "headers of an HTTP head", "256");
+    bound!(
+        line_bytes,
+        max_line_bytes,
+        u64,
+        "bytes of a RESP line, and of an HTTP chunk-size or trailer line",
+        "64 KiB"
+    );
+    bound!(value_bytes, max_value_bytes, u64, "bytes that a RESP string may announce", "512 MiB");
+    bound!(depth, max_depth, usize, "levels that RESP replies may nest", "32");
+    bound!(in_flight, max_in_flight, usize, "requests followed at once on a connection", "1,024");
+    bound!(attribute_bytes, max_attribute_bytes, usize, "bytes of one attribute's text", "2,048");
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,288 @@
+//! Stream parsers: bytes of a connection, cut anywhere, to events.
+//!
+//! A [`Parser`] takes the bytes of both directions of one connection, in the order in which they were
+//! seen, and tells what they mean through a callback; nothing that an event borrows outlives the call.
+//! All parsers keep to the same rules:
+//!
+//! - where the stream is cut makes no difference to the events (but for how [`Event::Unparsed`] is split);
+//! - nothing of a body is kept; what is held for one connection is bounded by [`Limits`](crate::Limits);
+//! - cost is linear in the bytes, and no input makes them panic;
+//! - what cannot be read is refused with a [`ParseError`], its bytes counted, and the parser looks for the
+//!   next message that it can be sure of (each parser documents its rule).
+
+pub mod http1;
+pub mod infer;
+pub mod redis;
+
+use std::fmt;
+
+use otlp_core::UnixNanos;
+
+/// Which way bytes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
+pub enum Direction {
+    /// From the client: requests.
+    ToServer,
+    /// From the server: responses.
+    ToClient,
+}
+
+/// Bytes of one direction as they were seen, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Which way they travel.
+    pub direction: Direction,
+    /// When they were seen.
+    pub time: UnixNanos,
+    /// Count of bytes of this direction that were lost right before `bytes`.
+    pub missing: u64,
+    /// The bytes; may be empty.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// Bytes that follow directly on those before them.
+    #[must_use]
+    pub const fn new(direction: Direction, time: UnixNanos, bytes: &'a [u8]) -> Self {
+        Self { direction, time, missing: 0, bytes }
+    }
+
+    /// The same bytes, but `missing` bytes before them were lost.
+    #[must_use]
+    pub const fn after_gap(mut self, missing: u64) -> Self {
+        self.missing = missing;
+        self
+    }
+}
+
+/// Reads one connection of one protocol.
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_ebpf::Limits;
+/// use otlp_ebpf::parse::http1::Http1;
+/// use otlp_ebpf::parse::{Chunk, Direction, Event, Parser, RequestHead};
+///
+/// let mut parser = Http1::new(Limits::default());
+/// let mut targets = Vec::new();
+/// for part in ["GET /cart?id=7 HT", "TP/1.1\r\nHost: shop\r\n\r\n"] {
+///     let chunk = Chunk::new(Direction::ToServer, UnixNanos::ZERO, part.as_bytes());
+///     parser.feed(chunk, &mut |event| {
+///         if let Event::Request { head: RequestHead::Http1(head), .. } = event {
+///             targets.push(head.target().to_owned());
+///         }
+///     });
+/// }
+/// assert_eq!(targets, ["/cart?id=7"]);
+/// ```
+pub trait Parser: Send {
+    /// Takes the next bytes of one direction and reports what they complete. O(bytes).
+    fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>));
+
+    /// Tells that this direction has ended: messages that last until then are complete, others truncated.
+    fn close(&mut self, direction: Direction, time: UnixNanos, on: &mut dyn FnMut(Event<'_>));
+
+    /// Tells a parser that has lost its place that the next byte to the client begins the answer to the
+    /// oldest of the `in_flight` newest requests; a response under way is given up.
+    fn realign(&mut self, in_flight: usize, on: &mut dyn FnMut(Event<'_>));
+
+    /// Heap bytes held for the connection now.
+    fn held_bytes(&self) -> usize;
+}
+
+/// What bytes turned out to mean.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The head of a request is complete (for HTTP its body may still be under way).
+    Request {
+        /// When its first byte was seen.
+        time: UnixNanos,
+        /// What it asks.
+        head: RequestHead<'a>,
+    },
+    /// The newest request has ended.
+    RequestEnd {
+        /// When its last byte was seen.
+        time: UnixNanos,
+        /// Bytes of its body, transfer coding taken off.
+        body_bytes: u64,
+        /// How it ended.
+        end: End,
+    },
+    /// A response has ended.
+    Response {
+        /// When its first byte was seen.
+        first_byte: UnixNanos,
+        /// When its last byte was seen.
+        time: UnixNanos,
+        /// What it says.
+        head: ResponseHead<'a>,
+        /// Bytes of its body, transfer coding taken off.
+        body_bytes: u64,
+        /// How it ended.
+        end: End,
+    },
+    /// An interim HTTP response (1xx but 101), which answers nothing yet.
+    Interim {
+        /// Its status code.
+        status: u16,
+    },
+    /// Bytes where a message should begin were refused; the parser has lost its place in this direction.
+    Refused {
+        /// Which way they travelled.
+        direction: Direction,
+        /// Why they were refused, and where.
+        error: ParseError,
+    },
+    /// From here on neither direction is of this protocol (an upgrade, a tunnel, Redis `MONITOR`).
+    Left,
+    /// Bytes that belong to no message: refused, skipped while looking for the next one, or after an upgrade.
+    Unparsed {
+        /// Which way they travelled.
+        direction: Direction,
+        /// How many.
+        bytes: u64,
+    },
+}
+
+/// What a request asks.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum RequestHead<'a> {
+    /// An HTTP/1 request.
+    Http1(http1::Request<'a>),
+    /// A Redis command.
+    Redis(redis::Command<'a>),
+}
+
+impl RequestHead<'_> {
+    /// How many answers it will get.
+    #[must_use]
+    pub const fn expect(&self) -> Expect {
+        match self {
+            Self::Http1(_) => Expect::One,
+            Self::Redis(command) => command.expect(),
+        }
+    }
+}
+
+/// What a response says.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum ResponseHead<'a> {
+    /// An HTTP/1 response.
+    Http1(http1::Response),
+    /// A Redis reply.
+    Redis(redis::Reply<'a>),
+}
+
+/// How many answers a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Expect {
+    /// One response.
+    One,
+    /// None: complete as it is.
+    Nothing,
+    /// This many confirmations, or one error (Redis `SUBSCRIBE` and its kin).
+    Confirmations(u32),
+}
+
+/// How a message ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// Where its framing says.
+    Complete,
+    /// Before that: the peer closed.
+    Truncated,
+    /// Its framing became unreadable; the parser has lost its place in this direction.
+    Broken(ParseError),
+}
+
+/// Why bytes were refused, and at which byte of their direction. Small and `Copy`; holds no payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{kind} at byte {offset} {direction}")]
+pub struct ParseError {
+    /// Bytes of the direction before the refused message (or before what broke its body).
+    pub offset: u64,
+    /// The direction.
+    pub direction: Direction,
+    /// What was wrong.
+    pub kind: ParseErrorKind,
+}
+
+/// What was wrong with refused bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// Not a request line or status line.
+    #[error("http start line not valid")]
+    StartLine,
+    /// An HTTP version other than 1.0 and 1.1.
+    #[error("http version not supported")]
+    Version,
+    /// A header line that is none.
+    #[error("http header not valid")]
+    Header,
+    /// A header folded over several lines (RFC 9112 §5.2).
+    #[error("http header folded over lines")]
+    ObsFold,
+    /// A `Content-Length` that is not a number.
+    #[error("content-length not valid")]
+    ContentLength,
+    /// Several `Content-Length` that differ.
+    #[error("content-length given twice with different values")]
+    ConflictingLength,
+    /// A request whose last transfer coding is not `chunked` (RFC 9112 §6.3).
+    #[error("transfer-encoding of a request does not end in chunked")]
+    TransferEncoding,
+    /// A chunk without a size, or data longer than it.
+    #[error("http chunk not valid")]
+    Chunk,
+    /// A byte that begins no RESP value, or not one allowed there.
+    #[error("resp type byte {0:#04x} not valid here")]
+    RespType(u8),
+    /// A RESP length or number that is none.
+    #[error("resp number not valid")]
+    RespNumber,
+    /// A RESP line or string that does not end in CR LF.
+    #[error("resp value does not end in cr lf")]
+    RespEnd,
+    /// A limit of [`Limits`](crate::Limits) was passed.
+    #[error("{what} exceeds limit {limit}")]
+    Limit {
+        /// Which, by its name in [`Limits`](crate::Limits).
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+    /// The peer closed inside a message.
+    #[error("connection closed inside a message")]
+    Truncated,
+    /// Bytes were lost where no length tells what they were.
+    #[error("bytes missing")]
+    Gap,
+    /// The first bytes belong to no protocol known here.
+    #[error("protocol not known")]
+    UnknownProtocol,
+}
+
+impl ParseError {
+    /// True where a limit was passed, false where the bytes are not valid.
+    #[must_use]
+    pub const fn is_limit(&self) -> bool {
+        matches!(self.kind, ParseErrorKind::Limit { .. })
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ToServer => "to the server",
+            Self::ToClient => "to the client",
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! The service that is observed, and what its spans are made with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use otlp_core::record::{KeyValue, Resource};
+use otlp_core::redact::Redactor;
+
+use crate::id::IdSource;
+use crate::join::JoinTable;
+use crate::limits::Limits;
+
+/// The service behind the connections, and what its spans are made with.
+///
+/// ```
+/// use std::sync::Arc;
+/// use otlp_core::record::KeyValue;
+/// use otlp_ebpf::{IdSource, Service};
+/// let cart = Service::new("cart", Arc::new(IdSource::seeded(7)))
+///     .resource_attribute(KeyValue::new("service.version", "1.4.2"));
+/// assert_eq!(cart.resource().service_name(), Some("cart"));
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Service {
+    name: Arc<str>,
+    resource: Arc<Resource>,
+    pub(crate) ids: Arc<IdSource>,
+    pub(crate) join: Option<Arc<JoinTable>>,
+    pub(crate) redactor: Redactor,
+    pub(crate) limits: Limits,
+}
+
+impl Service {
+    /// A service of this name, whose spans get their identifiers from `ids`.
+    #[must_use]
+    pub fn new(name: &str, ids: Arc<IdSource>) -> Self {
+        Self {
+            name: name.into(),
+            resource: Arc::new(Resource::service(name)),
+            ids,
+            join: None,
+            redactor: Redactor::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Adds an attribute to the resource.
+    #[must_use]
+    pub fn resource_attribute(mut self, attribute: KeyValue) -> Self {
+        Arc::make_mut(&mut self.resource).attributes.push(attribute);
+        self
+    }
+
+    /// Shares a table in which requests find the request that caused them; default none.
+    #[must_use]
+    pub fn join(mut self, table: Arc<JoinTable>) -> Self {
+        self.join = Some(table);
+        self
+    }
+
+    /// Sets what is masked in URL queries; default [`Redactor::default`].
+    #[must_use]
+    pub fn redactor(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
+    }
+
+    /// Sets the bounds of each connection; default [`Limits::DEFAULT`].
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The resource of its spans.
+    #[must_use]
+    pub const fn resource(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
