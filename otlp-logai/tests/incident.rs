@@ -1,6 +1,6 @@
 //! Findings on the logs of a shop that breaks, and on those of one that does not.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+#![expect(clippy::indexing_slicing, reason = "helpers of tests may panic")]
 #![expect(clippy::cast_possible_truncation, reason = "the generator takes what bits it needs")]
 
 mod shop;

@@ -1,7 +1,5 @@
 //! Bounds, determinism and hostile lines.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
 use otlp_core::UnixNanos;
 use otlp_logai::grade::{grouping_accuracy, parsing_accuracy};
 use otlp_logai::{Limits, Line, LineRedactor, LogAnalyzer, TemplateMiner, Window};
