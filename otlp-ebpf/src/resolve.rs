@@ -6,6 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Tells which service the client of a connection is.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use std::sync::Arc;
+/// use otlp_ebpf::resolve::CallerResolver;
+/// let by_port = |client: SocketAddr, _| (client.port() == 4000).then(|| Arc::<str>::from("order"));
+/// let found = by_port.resolve(([127, 0, 0, 1], 4000).into(), ([127, 0, 0, 1], 80).into());
+/// assert_eq!(found.as_deref(), Some("order"));
+/// ```
 pub trait CallerResolver: Send + Sync {
     /// The service that opened the connection from `client` to `server`; `None` where it is not known.
     ///

@@ -129,6 +129,24 @@ impl Response {
 ///
 /// Holds at most [`Limits::head_bytes`] for each direction and a byte for each request in flight (of which
 /// the newest 65,536 are known).
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_ebpf::Limits;
+/// use otlp_ebpf::parse::http1::Http1;
+/// use otlp_ebpf::parse::{Chunk, Direction, Event, Parser, ResponseHead};
+///
+/// let mut parser = Http1::new(Limits::default());
+/// let mut answers = Vec::new();
+/// let bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nred\r\n0\r\n\r\n";
+/// let chunk = Chunk::new(Direction::ToClient, UnixNanos::ZERO, bytes);
+/// parser.feed(chunk, &mut |event| {
+///     if let Event::Response { head: ResponseHead::Http1(head), body_bytes, .. } = event {
+///         answers.push((head.status(), body_bytes));
+///     }
+/// });
+/// assert_eq!(answers, [(200, 3)]);
+/// ```
 #[derive(Debug)]
 pub struct Http1 {
     limits: Limits,

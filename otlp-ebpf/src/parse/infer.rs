@@ -142,16 +142,9 @@ impl Inferring {
     fn give_up(&mut self, direction: Direction, on: &mut dyn FnMut(Event<'_>)) {
         let error = ParseError { offset: 0, direction, kind: ParseErrorKind::UnknownProtocol };
         on(Event::Refused { direction, error });
-        self.pass(Direction::ToServer, self.first.len(), on);
+        pass(Direction::ToServer, self.first.len(), on);
         self.first = Vec::new();
         self.told = Told::Unknown;
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as what a parser does")]
-    fn pass(&self, direction: Direction, bytes: usize, on: &mut dyn FnMut(Event<'_>)) {
-        if bytes > 0 {
-            on(Event::Unparsed { direction, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) });
-        }
     }
 }
 
@@ -166,7 +159,7 @@ impl Parser for Inferring {
         }
         match &mut self.told {
             Told::Is(parser) => parser.feed(chunk, on),
-            Told::Unknown => self.pass(chunk.direction, chunk.bytes.len(), on),
+            Told::Unknown => pass(chunk.direction, chunk.bytes.len(), on),
             Told::NotYet => {}
         }
     }
@@ -190,6 +183,12 @@ impl Parser for Inferring {
     fn held_bytes(&self) -> usize {
         let parser = if let Told::Is(parser) = &self.told { parser.held_bytes() } else { 0 };
         self.first.capacity() + parser
+    }
+}
+
+fn pass(direction: Direction, bytes: usize, on: &mut dyn FnMut(Event<'_>)) {
+    if bytes > 0 {
+        on(Event::Unparsed { direction, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) });
     }
 }
 

@@ -141,6 +141,26 @@ const CONFIRMATIONS: [&str; 6] =
 /// Reads one Redis connection.
 ///
 /// Holds some hundred bytes and, where replies nest, 24 bytes a level.
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_ebpf::Limits;
+/// use otlp_ebpf::parse::redis::Redis;
+/// use otlp_ebpf::parse::{Chunk, Direction, Event, Parser, RequestHead, ResponseHead};
+///
+/// let mut parser = Redis::new(Limits::default());
+/// let mut told = Vec::new();
+/// let seen = [(Direction::ToServer, "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n"), (Direction::ToClient, "-ERR not an integer\r\n")];
+/// for (direction, bytes) in seen {
+///     let chunk = Chunk::new(direction, UnixNanos::ZERO, bytes.as_bytes());
+///     parser.feed(chunk, &mut |event| match event {
+///         Event::Request { head: RequestHead::Redis(command), .. } => told.extend(command.name().map(str::to_owned)),
+///         Event::Response { head: ResponseHead::Redis(reply), .. } => told.extend(reply.error_prefix().map(str::to_owned)),
+///         _ => {}
+///     });
+/// }
+/// assert_eq!(told, ["INCR", "ERR"]);
+/// ```
 #[derive(Debug)]
 pub struct Redis {
     requests: Requests,

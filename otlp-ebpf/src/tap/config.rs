@@ -36,6 +36,23 @@ impl TapProtocol {
 }
 
 /// How a tap is set up; checked by [`Tap::start`](super::Tap::start).
+///
+/// ```
+/// use std::sync::Arc;
+/// use otlp_ebpf::join::JoinTable;
+/// use otlp_ebpf::parse::infer::Protocol;
+/// use otlp_ebpf::resolve::process::ProcessTable;
+/// use otlp_ebpf::tap::{TapConfig, TapProtocol};
+/// use otlp_ebpf::{IdSource, Service};
+/// let (ids, table) = (Arc::new(IdSource::seeded(7)), Arc::new(JoinTable::default()));
+/// let processes = Arc::new(ProcessTable::default());
+/// processes.insert(4242, "order");
+/// let cache = Service::new("cache", ids).join(table);
+/// let config = TapConfig::new("127.0.0.1:0".parse()?, "127.0.0.1:6379".parse()?, cache)
+///     .protocol(TapProtocol::Is(Protocol::Redis))
+///     .callers(processes);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TapConfig {
