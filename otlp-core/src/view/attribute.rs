@@ -53,13 +53,15 @@ impl<'a> View<'a> for KeyValueView<'a> {
     #[inline]
     fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         let (mut key, mut key_index, mut value) = ("", 0, None);
-        let mut fields = message.fields();
-        while let Some(number) = fields.next()? {
-            match number {
-                1 => key = context.str(&mut fields)?,
-                2 => value = Some(message.merge(value, 2, &mut fields)?),
-                3 => key_index = context.int32(&mut fields)?,
-                _ => fields.skip()?,
+        let mut pieces = message.pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                match number {
+                    1 => key = context.str(&mut fields)?,
+                    2 => value = Some(message.merge(value, 2, &mut fields)?),
+                    3 => key_index = context.int32(&mut fields)?,
+                    _ => fields.skip()?,
+                }
             }
         }
         let value = AnyValueView::read_part(value, context)?;
@@ -145,29 +147,31 @@ impl<'a> View<'a> for AnyValueView<'a> {
         // The list or map met last, with its field number: a second piece of the same joins it, and
         // any other member of the oneof clears it.
         let mut nested: Option<(u8, Message<'a>)> = None;
-        let mut fields = message.fields();
-        while let Some(number) = fields.next()? {
-            value = match number {
-                1 => Self::String(context.str(&mut fields)?),
-                2 => Self::Bool(context.bool(&mut fields)?),
-                3 => Self::Int(fields.varint()?.cast_signed()),
-                4 => Self::Double(context.double(&mut fields)?),
-                5 => {
-                    nested = Some((5, message.merge(same(nested, 5), 5, &mut fields)?));
-                    continue;
-                }
-                6 => {
-                    nested = Some((6, message.merge(same(nested, 6), 6, &mut fields)?));
-                    continue;
-                }
-                7 => Self::Bytes(context.bytes(&mut fields)?.bytes()),
-                8 => Self::StringIndex(context.int32(&mut fields)?),
-                _ => {
-                    fields.skip()?;
-                    continue;
-                }
-            };
-            nested = None;
+        let mut pieces = message.pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                value = match number {
+                    1 => Self::String(context.str(&mut fields)?),
+                    2 => Self::Bool(context.bool(&mut fields)?),
+                    3 => Self::Int(fields.varint()?.cast_signed()),
+                    4 => Self::Double(context.double(&mut fields)?),
+                    5 => {
+                        nested = Some((5, message.merge(same(nested, 5), 5, &mut fields)?));
+                        continue;
+                    }
+                    6 => {
+                        nested = Some((6, message.merge(same(nested, 6), 6, &mut fields)?));
+                        continue;
+                    }
+                    7 => Self::Bytes(context.bytes(&mut fields)?.bytes()),
+                    8 => Self::StringIndex(context.int32(&mut fields)?),
+                    _ => {
+                        fields.skip()?;
+                        continue;
+                    }
+                };
+                nested = None;
+            }
         }
         match nested {
             None => Ok(value),
@@ -234,13 +238,15 @@ macro_rules! nested {
             #[inline]
             fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
                 let mut items = List::default();
-                let mut fields = message.fields();
+                let mut pieces = message.pieces();
+                while let Some(mut fields) = pieces.next()? {
                 while let Some(number) = fields.next()? {
                     if number == 1 {
                         items.push(&mut fields, ("max_elements", context.limits().elements()))?;
                     } else {
                         fields.skip()?;
                     }
+                }
                 }
                 Ok(Self { message, context, items })
             }

@@ -136,7 +136,7 @@ impl<'a> Context<'a> {
     #[inline(always)]
     pub(crate) fn str<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b str, DecodeError> {
         let region = self.bytes(fields)?;
-        text(region.bytes()).ok_or_else(|| bad_text(region, fields))
+        text(region.bytes()).ok_or_else(|| bad_text(region, fields.number()))
     }
 
     #[inline(always)]
@@ -158,8 +158,8 @@ fn id<const N: usize>(fields: &mut Fields<'_>) -> Result<[u8; N], DecodeError> {
 }
 
 #[cold]
-fn bad_text(region: Region<'_>, fields: &Fields<'_>) -> DecodeError {
-    DecodeError::new(region.offset(), DecodeErrorKind::Utf8(fields.number()))
+fn bad_text(region: Region<'_>, number: u32) -> DecodeError {
+    DecodeError::new(region.offset(), DecodeErrorKind::Utf8(number))
 }
 
 #[cold]

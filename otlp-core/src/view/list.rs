@@ -4,7 +4,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
 use super::context::{Context, at_most};
-use super::message::{Fields, Message, narrow};
+use super::message::{Fields, Message, Pieces, narrow};
 use super::table::Element;
 use crate::error::DecodeError;
 use crate::wire::{Reader, Region};
@@ -20,15 +20,20 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// Counts one element, which is passed over.
+    /// Counts the elements that stand here, and passes over them.
     #[inline(always)]
     pub(crate) fn push(
         &mut self,
         fields: &mut Fields<'_>,
         bound: (&'static str, usize),
     ) -> Result<(), DecodeError> {
-        fields.delimited()?;
-        self.extend(fields, 1, bound)
+        loop {
+            fields.delimited()?;
+            self.extend(fields, 1, bound)?;
+            if !fields.next_alike() {
+                return Ok(());
+            }
+        }
     }
 
     /// Counts the numbers of one occurrence of a repeated scalar field, packed or not.
@@ -76,6 +81,7 @@ impl List {
 #[derive(Debug, Clone)]
 pub(crate) struct Elements<'a, V> {
     fields: Fields<'a>,
+    pieces: Pieces<'a>,
     number: u32,
     left: usize,
     context: Context<'a>,
@@ -85,8 +91,9 @@ pub(crate) struct Elements<'a, V> {
 impl<'a, V> Elements<'a, V> {
     #[inline]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32, context: Context<'a>) -> Self {
-        let fields = message.fields_from(list.first);
-        Self { fields, number, left: list.len(), context, view: PhantomData }
+        let pieces = message.pieces_from(list.first);
+        let fields = Fields::new(Region::new(&[]));
+        Self { fields, pieces, number, left: list.len(), context, view: PhantomData }
     }
 }
 
@@ -99,15 +106,16 @@ impl<'a, V: Element<'a>> Iterator for Elements<'a, V> {
             return None;
         }
         // The pass that counted has walked the same fields, so neither end nor error comes early.
-        while let Ok(Some(number)) = self.fields.next() {
-            if number == self.number {
-                self.left -= 1;
-                return Some(V::read(&mut self.fields, self.context));
+        loop {
+            match self.fields.next().ok()? {
+                Some(number) if number == self.number => {
+                    self.left -= 1;
+                    return Some(V::read(&mut self.fields, self.context));
+                }
+                Some(_) => self.fields.skip().ok()?,
+                None => self.fields = self.pieces.next().ok()??,
             }
-            self.fields.skip().ok()?;
         }
-        self.left = 0;
-        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -187,6 +195,7 @@ impl Number for Varint {
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers<'a, N> {
     fields: Fields<'a>,
+    pieces: Pieces<'a>,
     run: Reader<'a>,
     number: u32,
     left: usize,
@@ -196,9 +205,10 @@ pub(crate) struct Numbers<'a, N> {
 impl<'a, N> Numbers<'a, N> {
     #[inline]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32) -> Self {
-        let fields = message.fields_from(list.first);
-        let run = Reader::new(Region::default());
-        Self { fields, run, number, left: list.len(), layout: PhantomData }
+        let pieces = message.pieces_from(list.first);
+        let fields = Fields::new(Region::new(&[]));
+        let run = Reader::new(Region::new(&[]));
+        Self { fields, pieces, run, number, left: list.len(), layout: PhantomData }
     }
 }
 
@@ -213,12 +223,11 @@ impl<N: Number> Iterator for Numbers<'_, N> {
         self.left -= 1;
         // The counting pass has read every number already: nothing here can fail.
         while self.run.is_empty() {
-            if self.fields.next().ok()?? != self.number {
-                self.fields.skip().ok()?;
-            } else if self.fields.is_delimited() {
-                self.run = Reader::new(self.fields.delimited().ok()?);
-            } else {
-                return N::single(&mut self.fields).ok();
+            match self.fields.next().ok()? {
+                None => self.fields = self.pieces.next().ok()??,
+                Some(number) if number != self.number => self.fields.skip().ok()?,
+                Some(_) if !self.fields.is_delimited() => return N::single(&mut self.fields).ok(),
+                Some(_) => self.run = Reader::new(self.fields.delimited().ok()?),
             }
         }
         N::packed(&mut self.run).ok()

@@ -26,19 +26,19 @@ impl<'a> Message<'a> {
         Self { outer: region, from: 0, path: [0; 2] }
     }
 
-    /// Its fields in the order of the wire.
-    #[inline]
-    pub(crate) fn fields(&self) -> Fields<'a> {
-        if self.is_whole() { Fields::new(Reader::new(self.outer), None) } else { self.split_fields() }
+    /// Its pieces in the order of the wire: itself where it is whole.
+    #[inline(always)]
+    pub(crate) fn pieces(&self) -> Pieces<'a> {
+        if self.is_whole() { Pieces { whole: Some(self.outer), split: None } } else { self.split_pieces() }
     }
 
-    /// Its fields from the one at `offset` on; all of them where it is in pieces.
-    #[inline]
-    pub(crate) fn fields_from(&self, offset: u32) -> Fields<'a> {
+    /// As [`pieces`](Self::pieces), from the field at `offset` on where it is whole.
+    #[inline(always)]
+    pub(crate) fn pieces_from(&self, offset: u32) -> Pieces<'a> {
         if self.is_whole() {
-            Fields::new(Reader::new(self.outer.tail(offset as usize)), None)
+            Pieces { whole: Some(self.outer.tail(offset as usize)), split: None }
         } else {
-            self.split_fields()
+            self.split_pieces()
         }
     }
 
@@ -80,14 +80,14 @@ impl<'a> Message<'a> {
     }
 
     #[cold]
-    fn split_fields(&self) -> Fields<'a> {
+    fn split_pieces(&self) -> Pieces<'a> {
         let split = Split {
             outer: Reader::new(self.outer),
-            middle: EMPTY,
+            middle: Reader::new(Region::new(&[])),
             from: self.from as usize,
             path: self.path.map(u32::from),
         };
-        Fields::new(EMPTY, Some(split))
+        Pieces { whole: None, split: Some(split) }
     }
 }
 
@@ -98,9 +98,27 @@ pub(crate) const fn narrow(offset: usize) -> u32 {
     offset as u32
 }
 
-const EMPTY: Reader<'static> = Reader::new(Region::new(&[]));
+/// The pieces of a [`Message`], one after the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Pieces<'a> {
+    whole: Option<Region<'a>>,
+    split: Option<Split<'a>>,
+}
 
-/// The fields of a [`Message`], piece after piece.
+impl<'a> Pieces<'a> {
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Result<Option<Fields<'a>>, DecodeError> {
+        if let Some(whole) = self.whole.take() {
+            return Ok(Some(Fields::new(whole)));
+        }
+        match &mut self.split {
+            None => Ok(None),
+            Some(split) => Ok(split.next_piece()?.map(Fields::new)),
+        }
+    }
+}
+
+/// The fields of one piece of a message.
 ///
 /// After [`next`](Self::next) exactly one of the methods that read a value, or [`skip`](Self::skip),
 /// has to be called.
@@ -110,7 +128,6 @@ pub(crate) struct Fields<'a> {
     /// Tag of the present field, and where it stands.
     tag: u32,
     offset: usize,
-    split: Option<Split<'a>>,
 }
 
 /// Wire types, as in the low bits of a tag.
@@ -120,38 +137,29 @@ const BYTES: u32 = 2;
 const FIXED32: u32 = 5;
 
 impl<'a> Fields<'a> {
-    #[inline]
-    const fn new(reader: Reader<'a>, split: Option<Split<'a>>) -> Self {
-        Self { reader, tag: 0, offset: 0, split }
+    #[inline(always)]
+    pub(crate) const fn new(piece: Region<'a>) -> Self {
+        Self { reader: Reader::new(piece), tag: 0, offset: 0 }
     }
 
     /// The number of the next field, or `None` at the end.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<u32>, DecodeError> {
         self.offset = self.reader.offset();
-        match self.reader.next_tag()? {
-            Some(tag) => {
-                self.tag = tag;
-                Ok(Some(tag >> 3))
-            }
-            None if self.split.is_none() => Ok(None),
-            None => self.next_of_pieces(),
-        }
+        let tag = self.reader.next_tag()?;
+        self.tag = tag.unwrap_or_default();
+        Ok(tag.map(|tag| tag >> 3))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn next_of_pieces(&mut self) -> Result<Option<u32>, DecodeError> {
-        let Some(split) = &mut self.split else { return Ok(None) };
-        while let Some(piece) = split.next_piece()? {
-            self.reader = Reader::new(piece);
-            self.offset = piece.offset();
-            if let Some(tag) = self.reader.next_tag()? {
-                self.tag = tag;
-                return Ok(Some(tag >> 3));
-            }
+    /// Goes on to the next field where it has the same tag as the present one, as in a list.
+    #[inline(always)]
+    pub(crate) fn next_alike(&mut self) -> bool {
+        let offset = self.reader.offset();
+        let alike = self.reader.pass_tag(self.tag);
+        if alike {
+            self.offset = offset;
         }
-        Ok(None)
+        alike
     }
 
     /// Offset of the present field's tag.
@@ -197,7 +205,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Passes over a field of a number that is not known.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
         match self.tag & 7 {
             VARINT => self.reader.varint().map(drop),
@@ -210,20 +218,19 @@ impl<'a> Fields<'a> {
 
     #[inline(always)]
     fn expect(&self, wire_type: u32) -> Result<(), DecodeError> {
-        if self.tag & 7 == wire_type { Ok(()) } else { Err(self.unexpected()) }
+        if self.tag & 7 == wire_type { Ok(()) } else { Err(unexpected(self.tag, self.offset)) }
     }
+}
 
-    #[cold]
-    #[inline(never)]
-    fn unexpected(&self) -> DecodeError {
-        match self.tag & 7 {
-            met @ (VARINT | FIXED64 | BYTES | FIXED32) => {
-                let met = u8::try_from(met).unwrap_or(u8::MAX);
-                let kind = DecodeErrorKind::UnexpectedWireType { field: self.number(), met };
-                DecodeError::new(self.offset, kind)
-            }
-            _ => bad_tag(self.tag.into(), self.offset),
+#[cold]
+#[inline(never)]
+fn unexpected(tag: u32, offset: usize) -> DecodeError {
+    match tag & 7 {
+        met @ (VARINT | FIXED64 | BYTES | FIXED32) => {
+            let met = u8::try_from(met).unwrap_or(u8::MAX);
+            DecodeError::new(offset, DecodeErrorKind::UnexpectedWireType { field: tag >> 3, met })
         }
+        _ => bad_tag(tag.into(), offset),
     }
 }
 
@@ -238,6 +245,7 @@ struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
+    #[cold]
     fn next_piece(&mut self) -> Result<Option<Region<'a>>, DecodeError> {
         let [first, second] = self.path;
         if second == 0 {

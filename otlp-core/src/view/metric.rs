@@ -90,18 +90,20 @@ impl<'a> View<'a> for MetricView<'a> {
         let mut metadata = List::default();
         // The kind of data met last: a second piece of the same joins it, another kind clears it.
         let mut data: Option<(u8, Message<'a>)> = None;
-        let mut fields = message.fields();
-        while let Some(number) = fields.next()? {
-            match number {
-                1 => name = context.str(&mut fields)?,
-                2 => description = context.str(&mut fields)?,
-                3 => unit = context.str(&mut fields)?,
-                5 | 7 | 9 | 10 | 11 => {
-                    let number = u8::try_from(number).unwrap_or_default();
-                    data = Some((number, message.merge(same(data, number), number, &mut fields)?));
+        let mut pieces = message.pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                match number {
+                    1 => name = context.str(&mut fields)?,
+                    2 => description = context.str(&mut fields)?,
+                    3 => unit = context.str(&mut fields)?,
+                    5 | 7 | 9 | 10 | 11 => {
+                        let number = u8::try_from(number).unwrap_or_default();
+                        data = Some((number, message.merge(same(data, number), number, &mut fields)?));
+                    }
+                    12 => metadata.push(&mut fields, ("max_attributes", context.limits().attributes()))?,
+                    _ => fields.skip()?,
                 }
-                12 => metadata.push(&mut fields, ("max_attributes", context.limits().attributes()))?,
-                _ => fields.skip()?,
             }
         }
         let data = data.map(|(number, data)| MetricDataView::read(number, data, context)).transpose()?;

@@ -34,13 +34,15 @@ impl<'a> ExportResponseView<'a> {
     pub fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let context = Context::new(limits, body.len())?;
         let whole = Message::whole(Region::new(body));
-        let mut fields = whole.fields();
         let mut partial = None;
-        while let Some(number) = fields.next()? {
-            if number == 1 {
-                partial = Some(whole.merge(partial, 1, &mut fields)?);
-            } else {
-                fields.skip()?;
+        let mut pieces = whole.pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                if number == 1 {
+                    partial = Some(whole.merge(partial, 1, &mut fields)?);
+                } else {
+                    fields.skip()?;
+                }
             }
         }
         partial.map_or(Ok(Self::default()), |message| Self::parse_partial(message, context))
@@ -48,12 +50,14 @@ impl<'a> ExportResponseView<'a> {
 
     fn parse_partial(message: Message<'a>, context: Context<'_>) -> Result<Self, DecodeError> {
         let mut view = Self::default();
-        let mut fields = message.fields();
-        while let Some(number) = fields.next()? {
-            match number {
-                1 => view.rejected = count(&mut fields)?,
-                2 => view.message = context.str(&mut fields)?,
-                _ => fields.skip()?,
+        let mut pieces = message.pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                match number {
+                    1 => view.rejected = count(&mut fields)?,
+                    2 => view.message = context.str(&mut fields)?,
+                    _ => fields.skip()?,
+                }
             }
         }
         Ok(view)
@@ -102,12 +106,14 @@ impl<'a> RpcStatusView<'a> {
     pub fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let context = Context::new(limits, body.len())?;
         let mut view = Self::default();
-        let mut fields = Message::whole(Region::new(body)).fields();
-        while let Some(number) = fields.next()? {
-            match number {
-                1 => view.code = context.int32(&mut fields)?,
-                2 => view.message = context.str(&mut fields)?,
-                _ => fields.skip()?,
+        let mut pieces = Message::whole(Region::new(body)).pieces();
+        while let Some(mut fields) = pieces.next()? {
+            while let Some(number) = fields.next()? {
+                match number {
+                    1 => view.code = context.int32(&mut fields)?,
+                    2 => view.message = context.str(&mut fields)?,
+                    _ => fields.skip()?,
+                }
             }
         }
         Ok(view)

@@ -188,7 +188,8 @@ macro_rules! view {
                 $($(let mut $list = $crate::view::list::List::default();)+)?
                 $($(let mut $numbers = $crate::view::list::List::default();)+)?
                 $($(let mut $part = None;)+)?
-                let mut fields = message.fields();
+                let mut pieces = message.pieces();
+                while let Some(mut fields) = pieces.next()? {
                 while let Some(number) = fields.next()? {
                     match number {
                         $($($($snum => $scalar = context.$read(&mut fields)?,)+)+)?
@@ -203,6 +204,7 @@ macro_rules! view {
                         $($($pnum => $part = Some(message.merge($part, $pnum, &mut fields)?),)+)?
                         _ => fields.skip()?,
                     }
+                }
                 }
                 Ok(Self {
                     wire: message,

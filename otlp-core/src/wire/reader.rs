@@ -189,43 +189,40 @@ impl<'a> Reader<'a> {
     /// Where the bytes end or the varint does not fit 64 bits.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
-        // Tags, most lengths and most numbers take one byte.
-        if let Some((&byte, rest)) = self.rest.split_first()
-            && byte < 0x80
-        {
-            self.rest = rest;
-            return Ok(byte.into());
-        }
-        self.long_varint()
+        // Tags, most lengths and most numbers take one byte or two.
+        let (value, rest) = match *self.rest {
+            [low, ref rest @ ..] if low < 0x80 => (low.into(), rest),
+            [low, high, ref rest @ ..] if high < 0x80 => (u64::from(low & 0x7f) | u64::from(high) << 7, rest),
+            _ => long_varint(self.rest, self.end)?,
+        };
+        self.rest = rest;
+        Ok(value)
     }
 
     /// The next tag as it stands on the wire, its field number within range; `None` at the end.
     #[inline(always)]
     pub(crate) fn next_tag(&mut self) -> Result<Option<u32>, DecodeError> {
-        let Some((&byte, rest)) = self.rest.split_first() else { return Ok(None) };
-        // Field numbers 1 to 15.
-        if (1 << 3..0x80).contains(&byte) {
-            self.rest = rest;
-            return Ok(Some(byte.into()));
+        if self.rest.is_empty() {
+            return Ok(None);
         }
-        self.long_tag().map(Some)
-    }
-
-    #[inline(never)]
-    fn long_tag(&mut self) -> Result<u32, DecodeError> {
         let offset = self.offset();
-        let raw = self.long_varint()?;
+        let raw = self.varint()?;
         match u32::try_from(raw) {
-            Ok(tag) if tag >= 1 << 3 => Ok(tag),
+            Ok(tag) if tag >= 1 << 3 => Ok(Some(tag)),
             _ => Err(bad_tag(raw, offset)),
         }
     }
 
-    #[inline(never)]
-    fn long_varint(&mut self) -> Result<u64, DecodeError> {
-        let (value, len) = varint::read(self.rest).map_err(|kind| DecodeError::new(self.offset(), kind))?;
-        self.rest = self.rest.get(len..).unwrap_or_default();
-        Ok(value)
+    /// Passes over `tag` where it comes next and takes one byte.
+    #[inline(always)]
+    pub(crate) fn pass_tag(&mut self, tag: u32) -> bool {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 && u32::from(*byte) == tag => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A bare eight-byte number, as in a packed list.
@@ -271,6 +268,16 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         Ok(*head)
     }
+}
+
+/// Reads from the front of `rest`, which ends at offset `end`.
+///
+/// By value, as the other functions off the beaten path are: a reader whose address is never taken
+/// stays in registers.
+#[inline(never)]
+fn long_varint(rest: &[u8], end: usize) -> Result<(u64, &[u8]), DecodeError> {
+    let (value, len) = varint::read(rest).map_err(|kind| DecodeError::new(end - rest.len(), kind))?;
+    Ok((value, rest.get(len..).unwrap_or_default()))
 }
 
 #[cold]
