@@ -85,7 +85,7 @@ pub(super) fn spans(kind: Kind) -> Vec<SpanData> {
 
 fn span(kind: Kind, index: u64, instrumentation_scope: InstrumentationScope, dice: &mut Dice) -> SpanData {
     let start_time = UNIX_EPOCH + Duration::from_nanos(1_760_000_000_000_000_000 + index * 1_000_003);
-    let parent = if index % 8 == 0 { SpanId::INVALID } else { SpanId::from(dice.number()) };
+    let parent = if index.is_multiple_of(8) { SpanId::INVALID } else { SpanId::from(dice.number()) };
     let mut events = SpanEvents::default();
     if dice.below(6) == 0 {
         let attributes = vec![KeyValue::new("exception.type", "Timeout"), KeyValue::new("retry", 1)];
@@ -98,7 +98,7 @@ fn span(kind: Kind, index: u64, instrumentation_scope: InstrumentationScope, dic
     SpanData {
         span_context: context(dice),
         parent_span_id: parent,
-        parent_span_is_remote: index % 16 == 0,
+        parent_span_is_remote: index.is_multiple_of(16),
         span_kind: dice.pick2(SpanKind::Server, SpanKind::Client),
         name: name(kind, dice),
         start_time,

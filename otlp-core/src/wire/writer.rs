@@ -246,7 +246,8 @@ mod tests {
             writer.raw(b"tail");
             writer.bytes(3, &all[..len]);
             let mut expected = vec![0x1a];
-            expected.extend(if len < 128 { vec![len as u8] } else { vec![len as u8 | 0x80, 1] });
+            let low = u8::try_from(len & 0x7f).unwrap();
+            expected.extend(if len < 128 { vec![low] } else { vec![low | 0x80, 1] });
             expected.extend(&all[..len]);
             expected.extend(b"tail");
             assert_eq!(writer.as_slice(), expected);
