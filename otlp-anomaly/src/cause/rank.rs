@@ -190,6 +190,8 @@ const HALF_SURE_SLOWNESS: f64 = 0.05;
 const HALF_SURE_ERRORS: f64 = 0.01;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
+/// Parts of a score below this share of it, and requests in flight below this number, are not worth a word.
+const LEAST_SHOWN: f64 = 0.05;
 /// What a change near the onset adds to the score, flat and as a share.
 const CHANGE_BONUS: (f64, f64) = (0.05, 0.5);
 
@@ -379,7 +381,7 @@ impl Scale {
         let sum: f64 = parts.iter().map(|part| part.1).sum();
         let change = if is_changed { CHANGE_BONUS.0 + CHANGE_BONUS.1 * sum } else { 0.0 };
         let all = parts.into_iter().chain([(Source::Change, change)]);
-        let worth = all.filter(|part| part.1 > 1e-6);
+        let worth = all.filter(|part| part.1 > LEAST_SHOWN * sum);
         worth.map(|(source, weight)| Contribution { source, weight }).collect()
     }
 }
@@ -405,7 +407,7 @@ impl Witness<'_> {
             evidence.extend(failed.map(|shown| span(shown, "fails although nothing below it does")));
         }
         self.calls(&mut evidence);
-        if self.blame.waiting > 0.0 {
+        if self.blame.waiting >= LEAST_SHOWN {
             let text =
                 format!("callers have {:.1} more requests in flight waiting for it", self.blame.waiting);
             evidence.push(Evidence::Note(text));
