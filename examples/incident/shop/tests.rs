@@ -247,7 +247,9 @@ fn profiles_show_the_work_of_the_guilty_only_while_it_is_broken() {
 fn samples_with(path: &Path, function: &str) -> u64 {
     let name = path.file_name().unwrap().to_str().unwrap();
     let (service, _) = name.split_once('-').unwrap();
-    let text = std::fs::read_to_string(path).unwrap();
+    let profile =
+        otlp_profiles::Profile::parse_pprof(&std::fs::read(path).unwrap(), &Default::default()).unwrap();
+    let text = profile.to_folded();
     let lines = text.lines().map(|line| line.rsplit_once(' ').unwrap());
     let lines = lines.inspect(|(stack, _)| assert!(stack.starts_with(&format!("{service};")), "{stack}"));
     lines.filter(|(stack, _)| stack.contains(function)).map(|(_, count)| count.parse::<u64>().unwrap()).sum()
