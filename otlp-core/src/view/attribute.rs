@@ -3,18 +3,20 @@
 use super::context::Context;
 use super::heap::HeapBudget;
 use super::list::{Elements, List};
-use super::message::Message;
+use super::message::{Message, narrow};
 use super::table::{Own, Part, View};
 use crate::error::DecodeError;
 use crate::record::{AnyValue, KeyValue};
+use crate::wire::{Reader, Region};
 
 /// A borrowed attribute.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyValueView<'a> {
     key: &'a str,
     key_index: i32,
-    value: AnyValueView<'a>,
-    offset: usize,
+    offset: u32,
+    value: Parts<'a>,
+    context: Context<'a>,
 }
 
 impl<'a> KeyValueView<'a> {
@@ -36,7 +38,7 @@ impl<'a> KeyValueView<'a> {
     #[must_use]
     #[inline]
     pub const fn value(&self) -> AnyValueView<'a> {
-        self.value
+        self.value.to_view(self.context)
     }
 
     /// Copies it out, taking what it needs from `heap`.
@@ -44,14 +46,29 @@ impl<'a> KeyValueView<'a> {
     /// # Errors
     /// Where a nested value is malformed or passes a limit, `max_heap_bytes` among them.
     pub fn to_record_within(&self, heap: &mut HeapBudget) -> Result<KeyValue, DecodeError> {
-        heap.offset = self.offset;
-        Ok(KeyValue { key: heap.text(self.key)?, value: self.value.to_record_within(heap)? })
+        heap.offset = self.offset as usize;
+        Ok(KeyValue { key: heap.text(self.key)?, value: self.value().to_record_within(heap)? })
     }
 }
 
 impl<'a> View<'a> for KeyValueView<'a> {
-    #[inline]
+    #[inline(always)]
     fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+        // Nearly every attribute is one key and one value; what is not, or is wrong, goes the long way.
+        if let Some((key, value)) = message.as_whole().and_then(key_and_value)
+            && let Some(key) = context.text(key)
+        {
+            let context = context.deeper(value.offset())?;
+            let value = Parts::read(Message::whole(value), context)?;
+            return Ok(Self { key, key_index: 0, offset: narrow(message.begin()), value, context });
+        }
+        Self::read_fields(message, context)
+    }
+}
+
+impl<'a> KeyValueView<'a> {
+    #[inline(never)]
+    fn read_fields(message: Message<'a>, mut context: Context<'a>) -> Result<Self, DecodeError> {
         let (mut key, mut key_index, mut value) = ("", 0, None);
         let mut pieces = message.pieces();
         while let Some(mut fields) = pieces.next()? {
@@ -64,8 +81,32 @@ impl<'a> View<'a> for KeyValueView<'a> {
                 }
             }
         }
-        let value = AnyValueView::read_part(value, context)?;
-        Ok(Self { key, key_index, value, offset: message.begin() })
+        let value = match value {
+            None => Parts::default(),
+            Some(value) => {
+                context = context.deeper(value.begin())?;
+                Parts::read_fields(value, context)?
+            }
+        };
+        Ok(Self { key, key_index, offset: narrow(message.begin()), value, context })
+    }
+}
+
+/// The two fields of an attribute that has just these, in either order.
+#[inline(always)]
+fn key_and_value(pair: Region<'_>) -> Option<(Region<'_>, Region<'_>)> {
+    const KEY: u32 = 1 << 3 | 2;
+    const VALUE: u32 = 2 << 3 | 2;
+    let mut reader = Reader::new(pair);
+    let first_tag = reader.next_tag().ok()??;
+    let first = reader.delimited().ok()?;
+    let second_tag = reader.next_tag().ok()??;
+    let second = reader.delimited().ok()?;
+    match (first_tag, second_tag) {
+        _ if !reader.is_empty() => None,
+        (KEY, VALUE) => Some((first, second)),
+        (VALUE, KEY) => Some((second, first)),
+        _ => None,
     }
 }
 
@@ -143,42 +184,148 @@ impl<'a> View<'a> for AnyValueView<'a> {
     #[inline]
     fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         let context = context.deeper(message.begin())?;
-        let mut value = Self::Empty;
-        // The list or map met last, with its field number: a second piece of the same joins it, and
-        // any other member of the oneof clears it.
-        let mut nested: Option<(u8, Message<'a>)> = None;
+        Ok(Parts::read(message, context)?.to_view(context))
+    }
+}
+
+/// A value taken apart.
+///
+/// The enum has to be told apart again whenever it is moved, byte by byte from its tag on, which costs
+/// more than reading the value did; the fields of a plain structure stay in registers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts<'a> {
+    kind: Kind,
+    /// The bits of a number, or the first and the count of a list.
+    bits: u64,
+    text: &'a str,
+    /// A list, a map, or bytes.
+    nested: Message<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    #[default]
+    Empty,
+    String,
+    Bool,
+    Int,
+    Double,
+    Array,
+    KvList,
+    Bytes,
+    StringIndex,
+}
+
+impl<'a> Parts<'a> {
+    #[inline(always)]
+    fn read(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+        // Nearly every value is one scalar; what is not, or is wrong, goes the long way.
+        match message.as_whole().and_then(|value| Self::scalar(value, context)) {
+            Some(parts) => Ok(parts),
+            None => Self::read_fields(message, context),
+        }
+    }
+
+    /// The value of a message that has just one field, a scalar.
+    #[inline(always)]
+    fn scalar(value: Region<'a>, context: Context<'a>) -> Option<Self> {
+        let mut reader = Reader::new(value);
+        let parts = match reader.next_tag().ok()?? {
+            0x0a => Self::text(context.text(reader.delimited().ok()?)?),
+            0x10 => Self::number(Kind::Bool, u64::from(reader.varint().ok()? != 0)),
+            0x18 => Self::number(Kind::Int, reader.varint().ok()?),
+            0x21 => Self::number(Kind::Double, reader.fixed64().ok()?),
+            _ => return None,
+        };
+        reader.is_empty().then_some(parts)
+    }
+
+    #[inline(never)]
+    fn read_fields(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
+        let mut met = Self::default();
         let mut pieces = message.pieces();
         while let Some(mut fields) = pieces.next()? {
             while let Some(number) = fields.next()? {
-                value = match number {
-                    1 => Self::String(context.str(&mut fields)?),
-                    2 => Self::Bool(context.bool(&mut fields)?),
-                    3 => Self::Int(fields.varint()?.cast_signed()),
-                    4 => Self::Double(context.double(&mut fields)?),
-                    5 => {
-                        nested = Some((5, message.merge(same(nested, 5), 5, &mut fields)?));
-                        continue;
-                    }
-                    6 => {
-                        nested = Some((6, message.merge(same(nested, 6), 6, &mut fields)?));
-                        continue;
-                    }
-                    7 => Self::Bytes(context.bytes(&mut fields)?.bytes()),
-                    8 => Self::StringIndex(context.int32(&mut fields)?),
+                met = match number {
+                    1 => Self::text(context.str(&mut fields)?),
+                    2 => Self::number(Kind::Bool, context.bool(&mut fields)?.into()),
+                    3 => Self::number(Kind::Int, fields.varint()?),
+                    4 => Self::number(Kind::Double, fields.fixed64()?),
+                    // A second piece of the same list or map joins the first, unless another member of
+                    // the oneof came between.
+                    5 => Self::nested(Kind::Array, message.merge(met.same(Kind::Array), 5, &mut fields)?),
+                    6 => Self::nested(Kind::KvList, message.merge(met.same(Kind::KvList), 6, &mut fields)?),
+                    7 => Self::nested(Kind::Bytes, Message::whole(context.bytes(&mut fields)?)),
+                    8 => Self::number(Kind::StringIndex, context.uint32(&mut fields)?.into()),
                     _ => {
                         fields.skip()?;
                         continue;
                     }
                 };
-                nested = None;
             }
         }
-        match nested {
-            None => Ok(value),
-            Some((5, message)) => ArrayView::read_message(message, context).map(Self::Array),
-            Some((_, message)) => KvListView::read_message(message, context).map(Self::KvList),
+        if matches!(met.kind, Kind::Array | Kind::KvList) {
+            met.bits = count(met.nested, context)?.to_bits();
+        }
+        Ok(met)
+    }
+
+    #[inline(always)]
+    const fn text(text: &'a str) -> Self {
+        Self { kind: Kind::String, bits: 0, text, nested: Message::whole(Region::new(&[])) }
+    }
+
+    #[inline(always)]
+    const fn number(kind: Kind, bits: u64) -> Self {
+        Self { kind, bits, text: "", nested: Message::whole(Region::new(&[])) }
+    }
+
+    const fn nested(kind: Kind, nested: Message<'a>) -> Self {
+        Self { kind, bits: 0, text: "", nested }
+    }
+
+    fn same(&self, kind: Kind) -> Option<Message<'a>> {
+        (self.kind == kind).then_some(self.nested)
+    }
+
+    #[inline(always)]
+    const fn to_view(self, context: Context<'a>) -> AnyValueView<'a> {
+        let Self { bits, nested: message, .. } = self;
+        let items = List::from_bits(bits);
+        match self.kind {
+            Kind::Empty => AnyValueView::Empty,
+            Kind::String => AnyValueView::String(self.text),
+            Kind::Bool => AnyValueView::Bool(bits != 0),
+            Kind::Int => AnyValueView::Int(bits.cast_signed()),
+            Kind::Double => AnyValueView::Double(f64::from_bits(bits)),
+            Kind::Array => AnyValueView::Array(ArrayView { message, context, items }),
+            Kind::KvList => AnyValueView::KvList(KvListView { message, context, items }),
+            Kind::Bytes => AnyValueView::Bytes(message.as_bytes()),
+            Kind::StringIndex => AnyValueView::StringIndex(low(bits)),
         }
     }
+}
+
+/// The number that was put in the low half.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+const fn low(bits: u64) -> i32 {
+    (bits as u32).cast_signed()
+}
+
+/// Counts the elements of a list or the entries of a map.
+fn count<'a>(message: Message<'a>, context: Context<'a>) -> Result<List, DecodeError> {
+    let mut items = List::default();
+    let mut pieces = message.pieces();
+    while let Some(mut fields) = pieces.next()? {
+        while let Some(number) = fields.next()? {
+            if number == 1 {
+                items.push(&mut fields, ("max_elements", context.limits().elements()))?;
+            } else {
+                fields.skip()?;
+            }
+        }
+    }
+    Ok(items)
 }
 
 /// What was met of the member `number` of a oneof since another one cleared it.
@@ -231,24 +378,6 @@ macro_rules! nested {
                 &self,
             ) -> impl ExactSizeIterator<Item = Result<$item, DecodeError>> + Clone + use<'a> {
                 Elements::<'a, $item>::new(&self.message, self.items, 1, self.context)
-            }
-        }
-
-        impl<'a> View<'a> for $view<'a> {
-            #[inline]
-            fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
-                let mut items = List::default();
-                let mut pieces = message.pieces();
-                while let Some(mut fields) = pieces.next()? {
-                while let Some(number) = fields.next()? {
-                    if number == 1 {
-                        items.push(&mut fields, ("max_elements", context.limits().elements()))?;
-                    } else {
-                        fields.skip()?;
-                    }
-                }
-                }
-                Ok(Self { message, context, items })
             }
         }
     };

@@ -139,6 +139,12 @@ impl<'a> Context<'a> {
         text(region.bytes()).ok_or_else(|| bad_text(region, fields.number()))
     }
 
+    /// The text of a region, or `None` where it is too long or not UTF-8.
+    #[inline(always)]
+    pub(crate) fn text<'b>(&self, region: Region<'b>) -> Option<&'b str> {
+        if region.bytes().len() <= self.limits.string_bytes() { text(region.bytes()) } else { None }
+    }
+
     #[inline(always)]
     pub(crate) fn bytes<'b>(&self, fields: &mut Fields<'b>) -> Result<Region<'b>, DecodeError> {
         let region = fields.delimited()?;

@@ -61,6 +61,17 @@ impl List {
         self.len as usize
     }
 
+    /// Both numbers in one, for where a list takes the place of another number.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.first as u64) << 32 | self.len as u64
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { len: bits as u32, first: (bits >> 32) as u32 }
+    }
+
     #[inline]
     fn extend(
         &mut self,

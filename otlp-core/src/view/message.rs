@@ -59,7 +59,19 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// The message's bytes, where they are in one piece.
+    #[inline(always)]
+    pub(crate) const fn as_whole(&self) -> Option<Region<'a>> {
+        if self.is_whole() { Some(self.outer) } else { None }
+    }
+
+    /// The bytes of a value that is no message and so is never in pieces.
     #[inline]
+    pub(crate) const fn as_bytes(&self) -> &'a [u8] {
+        self.outer.bytes()
+    }
+
+    #[inline(always)]
     const fn is_whole(&self) -> bool {
         let [first, _] = self.path;
         first == 0

@@ -18,7 +18,7 @@ pub(crate) trait Element<'a>: Sized {
 }
 
 impl<'a, V: View<'a>> Element<'a> for V {
-    #[inline]
+    #[inline(always)]
     fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         V::read_message(Message::whole(fields.delimited()?), context)
     }
