@@ -1,42 +1,7 @@
-//! Any bytes, both ways, cut anywhere: never a panic, memory bounded, the account exact, and the cuts make no
-//! difference. Input: pieces of up to 127 bytes, each behind a byte of direction (bit 7) and length.
+//! Any bytes as HTTP/1, both ways, cut anywhere; see `otlp_fuzz::stream`.
 #![no_main]
 
-use std::sync::Arc;
-
 use libfuzzer_sys::fuzz_target;
-use otlp_core::UnixNanos;
 use otlp_ebpf::parse::infer::Protocol;
-use otlp_ebpf::parse::{Chunk, Direction};
-use otlp_ebpf::{Account, Connection, Ending, Ends, IdSource, Limits, Service};
 
-/// What one connection may hold: two heads and their bookkeeping.
-const MAX_HELD: usize = 256 << 10;
-
-fuzz_target!(|data: &[u8]| {
-    let whole = follow(data, usize::MAX);
-    let cut = follow(data, 1);
-    assert_eq!(whole, cut, "cuts make a difference");
-});
-
-fn follow(mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
-    let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
-    let parser = Protocol::Http1.parser(&Limits::default());
-    let mut connection = Connection::new(service, parser, Ends::default());
-    let mut names = Vec::new();
-    let time = UnixNanos::from_secs(1);
-    while let Some((&head, rest)) = data.split_first() {
-        let direction = if head & 0x80 == 0 { Direction::ToServer } else { Direction::ToClient };
-        let (bytes, rest) = rest.split_at(usize::from(head & 0x7f).min(rest.len()));
-        data = rest;
-        for bytes in bytes.chunks(piece) {
-            connection.feed(Chunk::new(direction, time, bytes), &mut |span| names.push(span.name));
-        }
-        assert!(connection.account().is_balanced(), "{:?}", connection.account());
-        assert!(connection.held_bytes() <= MAX_HELD, "holds {} bytes", connection.held_bytes());
-    }
-    connection.finish(time, Ending::Closed, &mut |span| names.push(span.name));
-    let account = connection.account();
-    assert!(account.is_balanced() && account.in_progress == 0, "{account:?}");
-    (account, names)
-}
+fuzz_target!(|data: &[u8]| otlp_fuzz::stream(Protocol::Http1, data));
