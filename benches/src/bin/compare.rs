@@ -8,11 +8,11 @@ use otlp_benches::measure::Effort;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core";
+const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core, all";
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Some((area, effort)) if area == "core" => otlp_benches::core::run(&effort),
+        Some((area, effort)) if area == "core" || area == "all" => otlp_benches::core::run(&effort),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(64)
