@@ -170,7 +170,7 @@ impl WatchConfig {
         let mut models = Vec::new();
         for (metric, config) in self.metrics {
             let detector = config.detector.clone().budget(self.budget).build()?;
-            models.push(Watched { metric, config, detector });
+            models.push(Watched { metric, config, detector, usual_error: UsualError::default() });
         }
         let stats = WatchStats::default();
         Ok(Watch { max_subjects: self.max_subjects, models, subjects: HashMap::new(), stats })
@@ -281,6 +281,7 @@ struct Watched {
     metric: Metric,
     config: MetricConfig,
     detector: Detector,
+    usual_error: UsualError,
 }
 
 impl Watch {
@@ -341,7 +342,13 @@ impl Watched {
             point.min_rise = scale.to(expected + least) - level;
             point.min_fall = level - scale.to((expected - least).max(0.0));
         }
+        let own = point.standard_error;
+        let requests = to_f64(row.requests);
+        point.standard_error = self.usual_error.bound(own, requests);
         let verdict = self.detector.observe(point);
+        if matches!(verdict.state, State::Warmup | State::Usual) {
+            self.usual_error.learn(own, requests);
+        }
         self.signal(row, scale.back(point.value), scale, verdict)
     }
 
@@ -365,6 +372,42 @@ impl Watched {
             }
             State::Warmup | State::Usual | State::Alarmed | State::Invalid => None,
         }
+    }
+}
+
+/// The standard error that windows usually have, freed of how many requests they held.
+///
+/// A window is judged by the spread it would have if nothing were wrong. A fault that slows some requests and not
+/// others pulls the order statistics apart; by its own spread such a window would excuse itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct UsualError {
+    /// Mean of the squared standard error times the requests.
+    squared: f64,
+    windows: u32,
+}
+
+/// Windows from which on the usual error bounds that of a window.
+const USUAL_FROM: u32 = 5;
+/// Windows over which it is averaged.
+const USUAL_MEMORY: u32 = 64;
+/// How far above the usual a squared error may lie, and how far one window may move the mean.
+const USUAL_SLACK: f64 = 2.0;
+
+impl UsualError {
+    /// The standard error to judge a window of so many requests by; never above its own.
+    fn bound(self, own: f64, requests: f64) -> f64 {
+        if self.windows < USUAL_FROM || requests < 1.0 {
+            return own;
+        }
+        own.min((USUAL_SLACK * self.squared / requests).sqrt())
+    }
+
+    fn learn(&mut self, own: f64, requests: f64) {
+        let met = own * own * requests;
+        let known = self.windows >= USUAL_FROM;
+        let met = if known { met.min(2.0 * USUAL_SLACK * self.squared) } else { met };
+        self.windows = self.windows.saturating_add(1).min(USUAL_MEMORY);
+        self.squared += (met - self.squared) / f64::from(self.windows);
     }
 }
 
@@ -439,4 +482,67 @@ fn quantile(row: &FeatureRow, q: f64) -> Option<(f64, f64)> {
     let (low, high) = (log(middle - step)?, log(middle + step)?);
     let of_sketch = row.latency.relative_error();
     Some((log(middle)?, ((high - low) / 2.0).max(of_sketch)))
+}
+
+#[cfg(test)]
+mod tests {
+    use otlp_core::UnixNanos;
+    use otlp_core::aggregate::Sketch;
+
+    use super::*;
+
+    /// Windows of a hundred requests, of which `of_twenty` in twenty take `slow` from second 20 on.
+    fn alarms(of_twenty: u64, slow: Duration) -> Vec<Alarm> {
+        let mut watch = WatchConfig::new().build().unwrap();
+        let mut signals = Vec::new();
+        for second in 0..40_u64 {
+            let mut latency = Sketch::default();
+            for request in 0..100_u64 {
+                let wobble = (second * 31 + request * 17) % 40;
+                let is_slow = second >= 20 && request % 20 < of_twenty;
+                let base = if is_slow { slow } else { Duration::from_micros(800) };
+                latency.add((base + Duration::from_micros(10 * wobble)).as_secs_f64());
+            }
+            let row = FeatureRow {
+                subject: Subject::Service("payment".into()),
+                start: UnixNanos::from_secs(second),
+                window: Duration::from_secs(1),
+                requests: 100,
+                errors: 0,
+                latency,
+                mean_self_time_secs: None,
+                requests_of_all: 100,
+                is_partial: false,
+            };
+            watch.observe(&row, &mut signals);
+        }
+        let raised = |signal| if let Signal::Raised(alarm) = signal { Some(alarm) } else { None };
+        signals.into_iter().filter_map(raised).collect()
+    }
+
+    #[test]
+    fn a_fault_that_slows_half_of_the_requests_does_not_excuse_itself_by_its_spread() {
+        let raised = alarms(11, Duration::from_millis(12));
+        let first = raised.first().map(|alarm| (alarm.metric, alarm.raised <= UnixNanos::from_secs(24)));
+        assert_eq!(first, Some((Metric::LatencyP50, true)), "{raised:?}");
+    }
+
+    #[test]
+    fn nothing_slow_and_no_alarm() {
+        assert_eq!(alarms(0, Duration::ZERO), []);
+        assert_eq!(alarms(11, Duration::from_micros(900)), [], "slower by less than matters");
+    }
+
+    #[test]
+    fn the_usual_error_follows_the_count_of_requests_and_one_odd_window_does_not_move_it_far() {
+        let mut usual = UsualError::default();
+        assert_eq!(usual.bound(9.0, 100.0).to_bits(), 9.0_f64.to_bits(), "nothing is known yet");
+        (0..20).for_each(|_| usual.learn(0.1, 100.0));
+        let slack = USUAL_SLACK.sqrt();
+        assert!((usual.bound(9.0, 100.0) - 0.1 * slack).abs() < 1e-9);
+        assert!((usual.bound(9.0, 25.0) - 0.2 * slack).abs() < 1e-9, "fewer requests, a wider error");
+        assert!((usual.bound(0.05, 100.0) - 0.05).abs() < 1e-12, "never above its own");
+        usual.learn(1e6, 100.0);
+        assert!(usual.bound(9.0, 100.0) < 0.1 * slack * 1.1);
+    }
 }

@@ -6,7 +6,7 @@ use super::super::db::ACCOUNTS;
 use super::super::random::Random;
 
 /// Charges that the rule looks at.
-const WINDOW: usize = 1_800;
+const WINDOW: usize = 2_200;
 
 /// What the rule needs of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
