@@ -124,6 +124,9 @@ impl Own for KeyValueView<'_> {
 /// [`Limits::depth`](crate::Limits::depth).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
+// With a tag of one byte the content would begin at the second, and every move of a value would read
+// back across the borders of what was just written, which the processor has to wait for.
+#[repr(u64)]
 pub enum AnyValueView<'a> {
     /// No value, which OTLP allows.
     #[default]

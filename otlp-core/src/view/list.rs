@@ -27,11 +27,13 @@ impl List {
         fields: &mut Fields<'_>,
         bound: (&'static str, usize),
     ) -> Result<(), DecodeError> {
+        let first = fields.offset();
+        let mut count = 0;
         loop {
             fields.delimited()?;
-            self.extend(fields, 1, bound)?;
+            count += 1;
             if !fields.next_alike() {
-                return Ok(());
+                return self.extend(first, count, bound);
             }
         }
     }
@@ -45,7 +47,7 @@ impl List {
     ) -> Result<(), DecodeError> {
         if !fields.is_delimited() {
             N::single(fields)?;
-            return self.extend(fields, 1, bound);
+            return self.extend(fields.offset(), 1, bound);
         }
         let mut run = Reader::new(fields.delimited()?);
         let mut count = 0;
@@ -53,7 +55,7 @@ impl List {
             N::packed(&mut run)?;
             count += 1;
         }
-        self.extend(fields, count, bound)
+        self.extend(fields.offset(), count, bound)
     }
 
     #[inline]
@@ -72,19 +74,19 @@ impl List {
         Self { len: bits as u32, first: (bits >> 32) as u32 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn extend(
         &mut self,
-        fields: &Fields<'_>,
+        offset: usize,
         more: u32,
         (what, bound): (&'static str, usize),
     ) -> Result<(), DecodeError> {
         if self.len == 0 {
-            self.first = narrow(fields.offset());
+            self.first = narrow(offset);
         }
         // Each element takes a byte at least, of fewer than 2^31.
         self.len += more;
-        at_most(what, self.len(), bound, fields.offset())
+        at_most(what, self.len(), bound, offset)
     }
 }
 

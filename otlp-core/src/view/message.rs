@@ -45,7 +45,7 @@ impl<'a> Message<'a> {
     /// Takes in one more occurrence of the singular sub-message `number` of this message.
     ///
     /// `slot` holds what was met since the last clearing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn merge(
         &self,
         slot: Option<Self>,
@@ -166,12 +166,8 @@ impl<'a> Fields<'a> {
     /// Goes on to the next field where it has the same tag as the present one, as in a list.
     #[inline(always)]
     pub(crate) fn next_alike(&mut self) -> bool {
-        let offset = self.reader.offset();
-        let alike = self.reader.pass_tag(self.tag);
-        if alike {
-            self.offset = offset;
-        }
-        alike
+        self.offset = self.reader.offset();
+        self.reader.pass_tag(self.tag)
     }
 
     /// Offset of the present field's tag.
