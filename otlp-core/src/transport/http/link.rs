@@ -48,6 +48,9 @@ pub(super) async fn exchange(
     max_response_bytes: usize,
 ) -> (Outcome, Option<Link>) {
     if let Some(mut link) = link {
+        // Lets the runtime look at its sockets first: a close that has arrived is then seen before, not after,
+        // the request is written to a connection that nobody reads any more.
+        tokio::task::yield_now().await;
         match link.send(request).await {
             Sent::Answer(answer) => return link.read(answer, max_response_bytes).await,
             Sent::Unsent(again) => request = again,
