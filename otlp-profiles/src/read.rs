@@ -1,8 +1,6 @@
 //! Readers: folded stacks and pprof.
 
 mod folded;
-#[cfg(feature = "gzip")]
-mod gzip;
 mod pprof;
 mod raw;
 

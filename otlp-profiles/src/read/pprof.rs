@@ -57,7 +57,7 @@ fn decompress<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>> {
         return Ok(Cow::Borrowed(bytes));
     }
     #[cfg(feature = "gzip")]
-    return super::gzip::inflate(bytes, limits.input_bytes()).map(Cow::Owned);
+    return otlp_core::compress::gunzip(bytes, limits.input_bytes()).map(Cow::Owned);
     #[cfg(not(feature = "gzip"))]
     {
         let _ = limits;

@@ -41,15 +41,8 @@ impl Profile {
     /// # Ok::<(), otlp_profiles::Error>(())
     /// ```
     #[cfg(feature = "gzip")]
-    pub fn to_pprof_gzip(&self) -> crate::Result<Vec<u8>> {
-        use std::io::Write as _;
-
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        let failed = |error: std::io::Error| {
-            crate::Error::new(crate::ErrorKind::Io, "gzip: compressor failed").with_source(error)
-        };
-        encoder.write_all(&self.to_pprof()).map_err(failed)?;
-        encoder.finish().map_err(failed)
+    pub fn to_pprof_gzip(&self) -> crate::Result<Bytes> {
+        otlp_core::compress::GzipEncoder::default().encode(&self.to_pprof())
     }
 }
 
