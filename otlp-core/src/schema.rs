@@ -11,7 +11,7 @@ mod profile;
 mod response;
 mod trace;
 
-pub(crate) use common::{ANY_VALUE, KEY_VALUE};
+
 pub(crate) use log::LOGS_REQUEST;
 pub(crate) use metric::METRICS_REQUEST;
 pub(crate) use profile::PROFILES_REQUEST;

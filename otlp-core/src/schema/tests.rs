@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::common::ANY_VALUE;
 use super::*;
 
 const FIELDS: &str = include_str!("../../tests/data/fields.tsv");
