@@ -77,9 +77,11 @@ impl Body {
             Self::Request(Signal::Traces) => &schema::TRACES_REQUEST,
             Self::Request(Signal::Metrics) => &schema::METRICS_REQUEST,
             Self::Request(Signal::Logs) => &schema::LOGS_REQUEST,
+            Self::Request(Signal::Profiles) => &schema::PROFILES_REQUEST,
             Self::Response(Signal::Traces) => &schema::TRACES_RESPONSE,
             Self::Response(Signal::Metrics) => &schema::METRICS_RESPONSE,
             Self::Response(Signal::Logs) => &schema::LOGS_RESPONSE,
+            Self::Response(Signal::Profiles) => &schema::PROFILES_RESPONSE,
             Self::Status => &schema::RPC_STATUS,
         }
     }

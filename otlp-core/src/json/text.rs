@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn every_byte_anywhere_is_escaped_or_stands_for_itself() {
-        for len in 0..40 {
+        for len in 0..20 {
             for at in 0..len {
-                for byte in 0..0x80_u8 {
+                for byte in (0..0x30_u8).chain([b'\\', 0x7f]) {
                     let mut text = vec![b'a'; len];
                     text[at] = byte;
                     let expected = serde_json::to_string(std::str::from_utf8(&text).unwrap()).unwrap();
