@@ -93,7 +93,7 @@ impl<R: BufRead> JsonLines<R> {
             let offset = self.offset;
             let Some(len) = self.next_line()? else { return Ok(None) };
             let text = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-            if len == text.len() && text.iter().all(u8::is_ascii_whitespace) {
+            if len == self.line.len() && text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let result = match too_long(len, &self.limits) {

@@ -82,7 +82,7 @@ impl Decoder<'_, '_, '_> {
         result
     }
 
-    #[inline(always)]
+    #[inline]
     fn members(&mut self, schema: &'static Message) -> Result<(), DecodeError> {
         if !self.scan.take(b'{') {
             return Err(self.scan.unexpected("an object"));
@@ -116,7 +116,7 @@ impl Decoder<'_, '_, '_> {
 
     /// Reads a member's name; gives the index of the field, none for an unknown one. Fields mostly come in
     /// the order of the schema, so the one behind the last is looked at first.
-    #[inline(always)]
+    #[inline]
     fn name(&mut self, schema: &'static Message, next: usize) -> Result<Option<usize>, DecodeError> {
         if self.scan.peek() != Some(b'"') {
             return Err(self.scan.unexpected("a name"));
@@ -141,14 +141,13 @@ impl Decoder<'_, '_, '_> {
         self.scan.string(&mut self.out, "a name")?;
         let name = self.out.written(position);
         let found = schema.fields.iter().position(|field| {
-            field.key.name() == name
-                || self.reading == Reading::Lenient && field.name.as_bytes() == name
+            field.key.name() == name || self.reading == Reading::Lenient && field.name.as_bytes() == name
         });
         self.out.back_to(position);
         Ok(found)
     }
 
-    #[inline(always)]
+    #[inline]
     fn member(&mut self, field: &'static Field) -> Result<(), DecodeError> {
         if field.is_list() {
             return self.list(field);
@@ -169,7 +168,7 @@ impl Decoder<'_, '_, '_> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn nested(&mut self, field: &Field, child: &'static Message) -> Result<(), DecodeError> {
         self.tag(field);
         let room = match child.shape {
@@ -207,7 +206,7 @@ impl Decoder<'_, '_, '_> {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     fn elements(
         &mut self,
         field: &Field,
@@ -231,7 +230,7 @@ impl Decoder<'_, '_, '_> {
     }
 
     /// A text; nothing is written where it is empty and that is the default.
-    #[inline(always)]
+    #[inline]
     fn string(&mut self, field: &Field) -> Result<(), DecodeError> {
         let before = self.out.position();
         self.text(field)?;
@@ -242,7 +241,7 @@ impl Decoder<'_, '_, '_> {
     }
 
     /// A text, written even where it is empty.
-    #[inline(always)]
+    #[inline]
     fn text(&mut self, field: &Field) -> Result<(), DecodeError> {
         self.tag(field);
         let (offset, open) = (self.scan.offset(), self.open(1));
@@ -255,7 +254,7 @@ impl Decoder<'_, '_, '_> {
     }
 
     /// An identifier in hexadecimal.
-    #[inline(always)]
+    #[inline]
     fn id(&mut self, field: &Field, len: u8) -> Result<(), DecodeError> {
         let digits = 2 * usize::from(len);
         let quoted = self.scan.rest().split_at_checked(digits + 2);
@@ -314,7 +313,7 @@ impl Decoder<'_, '_, '_> {
     }
 
     /// Reads a number of any kind to the bits that the wire has for it.
-    #[inline(always)]
+    #[inline]
     fn number(&mut self, kind: Kind, field: &Field) -> Result<u64, DecodeError> {
         match kind {
             Kind::Double => self.double(field),
@@ -346,7 +345,7 @@ impl Decoder<'_, '_, '_> {
     }
 
     /// Reads a whole number, in quotes or not.
-    #[inline(always)]
+    #[inline]
     fn integer(&mut self, kind: Kind, field: &Field) -> Result<u64, DecodeError> {
         let offset = self.scan.offset();
         let quoted = self.scan.take(b'"');

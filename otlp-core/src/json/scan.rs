@@ -85,7 +85,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Takes `byte`, with white space on both sides.
-    #[inline(always)]
+    #[inline]
     pub(super) fn mark(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
         self.space();
         if !self.take(byte) {
@@ -96,7 +96,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// After a member or an element: true where another one follows, false where `close` did.
-    #[inline(always)]
+    #[inline]
     pub(super) fn another(&mut self, close: u8, expected: &'static str) -> Result<bool, DecodeError> {
         self.space();
         match self.peek() {
@@ -147,7 +147,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Reads the string whose opening quote comes next to `out`, escapes resolved. UTF-8 is checked.
-    #[inline(always)]
+    #[inline]
     pub(super) fn string(&mut self, out: &mut Out<'_>, expected: &'static str) -> Result<(), DecodeError> {
         if !self.take(b'"') {
             return Err(self.unexpected(expected));
@@ -170,7 +170,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Copies characters up to the next quote, backslash or control character; gives all of their bits.
-    #[inline(always)]
+    #[inline]
     fn run(&mut self, out: &mut Out<'_>) -> u64 {
         let mut high = 0;
         while let Some(chunk) = self.rest().first_chunk::<8>() {
@@ -233,9 +233,9 @@ impl<'t> Scanner<'t> {
     fn code_unit(&self, at: usize) -> Option<u32> {
         let escape = self.text.get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |code, digit| {
-            Some(code << 4 | u32::from(super::binary::hex_value(*digit)?))
-        })
+        digits
+            .iter()
+            .try_fold(0, |code, digit| Some(code << 4 | u32::from(super::binary::hex_value(*digit)?)))
     }
 
     #[cold]

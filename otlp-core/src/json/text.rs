@@ -21,60 +21,75 @@ const fn equal(word: u64, byte: u8) -> u64 {
     difference.wrapping_sub(ONES) & !difference
 }
 
+/// What a look at every byte of a text says.
+#[derive(Debug, Clone, Copy)]
+struct Marks {
+    /// Not zero where something has to be escaped.
+    special: u64,
+    /// Not zero where something is not ASCII.
+    high: u64,
+}
+
+impl Marks {
+    const NONE: Self = Self { special: 0, high: 0 };
+
+    #[inline(always)]
+    const fn and(self, word: u64) -> Self {
+        Self { special: self.special | special(word), high: self.high | word & HIGH }
+    }
+}
+
 /// Writes `text` as it stands in a JSON string, without the quotes. False where it is not UTF-8; what
 /// was written then says nothing.
 #[inline(always)]
 pub(super) fn write(out: &mut Out<'_>, text: &[u8]) -> bool {
-    let room = out.room(text.len());
-    if copy_plain(room, text) {
-        out.advance(text.len());
-        return true;
+    // Nearly all texts stand for themselves, so they are copied while they are looked at.
+    let marks = copy(out.room(text.len()), text);
+    if marks.high != 0 && crate::wire::text(text).is_none() {
+        return false;
     }
-    write_checked(out, text)
+    if marks.special == 0 {
+        out.advance(text.len());
+    } else {
+        write_escaped(out, text);
+    }
+    true
 }
 
 #[inline(never)]
-fn write_checked(out: &mut Out<'_>, text: &[u8]) -> bool {
-    if crate::wire::text(text).is_none() {
-        return false;
-    }
+fn write_escaped(out: &mut Out<'_>, text: &[u8]) {
     let mut rest = text;
     loop {
         let (run, after) = rest.split_at(run(rest));
         out.slice(run);
-        let Some((byte, after)) = after.split_first() else { return true };
+        let Some((byte, after)) = after.split_first() else { return };
         escape(out, *byte);
         rest = after;
     }
 }
 
-/// Copies `from` to `to`, which is as long; false where there is anything but ASCII that stands for itself.
+/// Copies `from` to `to`, which is as long.
 #[inline(always)]
-fn copy_plain(to: &mut [u8], from: &[u8]) -> bool {
+fn copy(to: &mut [u8], from: &[u8]) -> Marks {
     match from.len() {
-        0 => true,
+        0 => Marks::NONE,
         1..4 => {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            from.iter().all(|byte| !byte.is_ascii_control() && byte.is_ascii() && !matches!(byte, b'"' | b'\\'))
+            // Filled up with blanks, which stand for themselves.
+            let blanks = 0x2020_2020_2020_2020;
+            Marks::NONE.and(from.iter().fold(blanks, |word, byte| word << 8 | u64::from(*byte)))
         }
-        4..8 => {
-            let ends = copy_end::<4>(to, from);
-            let word = ends.map_or(HIGH, |[a, b]| {
-                u64::from(u32::from_le_bytes(a)) | u64::from(u32::from_le_bytes(b)) << 32
-            });
-            (special(word) | word & HIGH) == 0
-        }
+        4..8 => copy_end::<4>(to, from).map_or(Marks::NONE, |[a, b]| {
+            Marks::NONE.and(u64::from(u32::from_le_bytes(a)) | u64::from(u32::from_le_bytes(b)) << 32)
+        }),
         _ => {
-            let last = copy_end::<8>(to, from).map_or(HIGH, |[_, last]| u64::from_le_bytes(last));
+            let last = copy_end::<8>(to, from).map_or(0, |[_, last]| u64::from_le_bytes(last));
             let (to, _) = to.as_chunks_mut::<8>();
             let (from, _) = from.as_chunks::<8>();
-            let mut marks = special(last) | last & HIGH;
-            for (to, from) in to.iter_mut().zip(from) {
+            to.iter_mut().zip(from).fold(Marks::NONE.and(last), |marks, (to, from)| {
                 *to = *from;
-                let word = u64::from_le_bytes(*from);
-                marks |= special(word) | word & HIGH;
-            }
-            marks == 0
+                marks.and(u64::from_le_bytes(*from))
+            })
         }
     }
 }

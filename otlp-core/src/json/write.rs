@@ -73,7 +73,11 @@ struct Found {
 
 impl<'a> Encoder<'_, 'a, '_> {
     /// Writes the message that `region` holds.
-    pub(super) fn message(&mut self, schema: &'static Message, region: Region<'a>) -> Result<(), DecodeError> {
+    pub(super) fn message(
+        &mut self,
+        schema: &'static Message,
+        region: Region<'a>,
+    ) -> Result<(), DecodeError> {
         if schema.shape == Shape::Value {
             return self.value(schema, region);
         }
@@ -87,7 +91,7 @@ impl<'a> Encoder<'_, 'a, '_> {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     fn deeper(
         &mut self,
         offset: usize,
@@ -103,7 +107,7 @@ impl<'a> Encoder<'_, 'a, '_> {
     }
 
     /// Writes a value that is just one scalar; false where it is not, or where something is wrong with it.
-    #[inline(always)]
+    #[inline]
     fn scalar(&mut self, region: Region<'a>) -> bool {
         let start = self.out.position();
         let written = self.try_scalar(region).is_some();
@@ -113,7 +117,7 @@ impl<'a> Encoder<'_, 'a, '_> {
         written
     }
 
-    #[inline(always)]
+    #[inline]
     fn try_scalar(&mut self, region: Region<'a>) -> Option<()> {
         let mut reader = Reader::new(region);
         match reader.next_tag().ok()?? {
@@ -153,7 +157,7 @@ impl<'a> Encoder<'_, 'a, '_> {
 
     /// Writes a key and a value where there is nothing else and the value is a scalar, which is what most
     /// of a request consists of; false where it is not so, or where something is wrong.
-    #[inline(always)]
+    #[inline]
     fn pair(&mut self, region: Region<'a>) -> bool {
         const KEY: u32 = 1 << 3 | 2;
         const VALUE: u32 = 2 << 3 | 2;
@@ -215,7 +219,7 @@ impl<'a> Encoder<'_, 'a, '_> {
     }
 
     /// Notes where the values of one piece of a message lie.
-    #[inline(always)]
+    #[inline]
     fn find(
         &self,
         schema: &'static Message,
@@ -324,8 +328,13 @@ impl<'a> Encoder<'_, 'a, '_> {
     }
 
     /// Writes a field: its name and what its slot says.
-    #[inline(always)]
-    fn member(&mut self, field: &'static Field, source: &Source<'a, '_>, slot: u64) -> Result<(), DecodeError> {
+    #[inline]
+    fn member(
+        &mut self,
+        field: &'static Field,
+        source: &Source<'a, '_>,
+        slot: u64,
+    ) -> Result<(), DecodeError> {
         if field.is_list() {
             return self.list(field, source, slot);
         }
@@ -357,7 +366,7 @@ impl<'a> Encoder<'_, 'a, '_> {
     }
 
     /// Writes a text, an identifier or other bytes, in quotes.
-    #[inline(always)]
+    #[inline]
     fn bytes(&mut self, field: &Field, value: Region<'a>) -> Result<(), DecodeError> {
         let bytes = value.bytes();
         if bytes.len() > self.limits.string_bytes() {
@@ -443,7 +452,7 @@ impl<'a> Encoder<'_, 'a, '_> {
     }
 
     /// Writes what of a repeated field lies in `region`, until as many occurrences as `left` says were met.
-    #[inline(always)]
+    #[inline]
     fn elements(
         &mut self,
         field: &'static Field,
@@ -469,7 +478,7 @@ impl<'a> Encoder<'_, 'a, '_> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     fn element(
         &mut self,
         field: &'static Field,
@@ -558,12 +567,7 @@ fn count(reader: &mut Reader<'_>, tag: u32) -> Result<u32, DecodeError> {
 
 /// Passes over a field that the schema does not have, or not with this wire type, which is refused.
 #[cold]
-fn skip(
-    schema: &Message,
-    tag: u32,
-    reader: &mut Reader<'_>,
-    offset: usize,
-) -> Result<(), DecodeError> {
+fn skip(schema: &Message, tag: u32, reader: &mut Reader<'_>, offset: usize) -> Result<(), DecodeError> {
     let (field, met) = (tag >> 3, (tag & 7) as u8);
     if schema.by_number(field).is_some() && matches!(met, 0 | 1 | 2 | 5) {
         return Err(DecodeError::new(offset, DecodeErrorKind::UnexpectedWireType { field, met }));

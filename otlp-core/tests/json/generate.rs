@@ -165,8 +165,9 @@ pub(crate) fn encode(nodes: &[Node], layout: Layout, dice: &mut Dice) -> Vec<u8>
     if layout == Layout::Repeated && !nodes.is_empty() && dice.one_in(2) {
         let mut copy = nodes[dice.below(nodes.len())].clone();
         match &mut copy.content {
-            Content::Varint(value) | Content::Fixed64(value) => *value ^= 1,
-            Content::Fixed32(value) => *value ^= 1,
+            Content::Varint(value) => *value ^= 1,
+            // Not the lowest bit, in which one NaN differs from another.
+            Content::Fixed64(value) if *value != 0 => *value ^= 1 << 63,
             _ => {}
         }
         nodes.push(copy);

@@ -27,7 +27,7 @@ proptest! {
                 let ours = through_json(signal, &wire);
                 // prost puts a oneof where its lowest number would be, so the order is not compared.
                 prop_assert_eq!(ours.len(), expected.len());
-                prop_assert_eq!(prost(signal, &ours), Some(expected), "{} {:?}", signal, layout);
+                prop_assert!(prost(signal, &ours) == Some(expected), "{signal} {layout:?}");
             }
         }
     }
