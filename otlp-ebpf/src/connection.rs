@@ -152,7 +152,7 @@ impl Stitch {
         match event {
             Event::Request { exchange, time, head } => self.request(exchange, (time, now), &head, out),
             Event::RequestEnd { exchange, body_bytes, end, .. } => {
-                self.request_end(exchange, body_bytes, end)
+                self.request_end(exchange, body_bytes, end);
             }
             Event::Response { exchange, time, head, body_bytes, end, .. } => {
                 self.response((exchange, time), &head, (body_bytes, end), out);
