@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use otlp_core::UnixNanos;
-use otlp_ebpf::parse::infer::Protocol;
+use otlp_ebpf::parse::infer::{Builtin, Protocol};
 use otlp_ebpf::parse::{Chunk, Direction};
 use otlp_ebpf::{Account, Connection, Ending, Ends, IdSource, Limits, Service};
 
@@ -12,13 +12,13 @@ const MAX_HELD: usize = 256 << 10;
 
 /// Follows a connection whole and byte by byte: never a panic, memory bounded, the account exact, and the cuts make
 /// no difference. Input: pieces of up to 127 bytes, each behind a byte of direction (bit 7) and length.
-pub fn stream(protocol: Protocol, data: &[u8]) {
+pub fn stream(protocol: Builtin, data: &[u8]) {
     let whole = follow(protocol, data, usize::MAX);
     let cut = follow(protocol, data, 1);
     assert_eq!(whole, cut, "cuts make a difference");
 }
 
-fn follow(protocol: Protocol, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
+fn follow(protocol: Builtin, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
     let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
     let parser = protocol.parser(&Limits::default());
     let mut connection = Connection::new(service, parser, Ends::default());

@@ -20,12 +20,12 @@ use crate::span::{Draft, Ends};
 /// ```
 /// use std::sync::Arc;
 /// use otlp_core::UnixNanos;
-/// use otlp_ebpf::parse::infer::Protocol;
+/// use otlp_ebpf::parse::infer::{Builtin, Protocol};
 /// use otlp_ebpf::parse::{Chunk, Direction};
 /// use otlp_ebpf::{Connection, Ends, IdSource, Limits, Service};
 ///
 /// let cache = Arc::new(Service::new("cache", Arc::new(IdSource::seeded(1))));
-/// let parser = Protocol::Redis.parser(&Limits::default());
+/// let parser = Builtin::Redis.parser(&Limits::default());
 /// let mut connection = Connection::new(cache, parser, Ends::default());
 /// let mut spans = Vec::new();
 /// let seen = [(Direction::ToServer, 10, "*2\r\n$3\r\nGET\r\n$5\r\n"), (Direction::ToServer, 11, "apple\r\n"),
