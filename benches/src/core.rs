@@ -1,6 +1,9 @@
-//! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces.
+//! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces here, the other signals below.
 
+mod log;
+mod metric;
 mod payload;
+mod signal;
 mod walk;
 
 use std::cell::RefCell;
@@ -235,7 +238,10 @@ fn records(body: &[u8]) -> Result<TracesRequest, DecodeError> {
 #[must_use]
 pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
-    report(kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort)))
+    let traces = kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort));
+    // Chained lazily, so that rows are printed as they come.
+    let signals: [fn(&Effort) -> Rows; 2] = [log::rows, metric::rows];
+    report(traces.chain(signals.into_iter().flat_map(|rows| rows(effort))))
 }
 
 type Rows = Vec<Result<Row, Box<dyn std::error::Error>>>;

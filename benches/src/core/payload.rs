@@ -1,4 +1,10 @@
-//! What is encoded and decoded: a batch of spans as a service sends it.
+//! What is encoded and decoded: a batch of spans as a service sends it; logs, metrics and profiles beside it.
+
+pub(super) mod log;
+pub(super) mod metric;
+pub(super) mod order;
+mod piece;
+pub(super) mod profile;
 
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
@@ -165,7 +171,12 @@ struct Schema(Children);
 
 const LEAF: Schema = Schema(|_| None);
 const ARRAY: Schema = Schema(|number| (number == 1).then_some(VALUE));
-const VALUE: Schema = Schema(|number| (number == 5).then_some(ARRAY));
+const MAP: Schema = Schema(|number| (number == 1).then_some(PAIR));
+const VALUE: Schema = Schema(|number| match number {
+    5 => Some(ARRAY),
+    6 => Some(MAP),
+    _ => None,
+});
 const PAIR: Schema = Schema(|number| (number == 2).then_some(VALUE));
 const RESOURCE: Schema = Schema(|number| (number == 1).then_some(PAIR));
 const SCOPE: Schema = Schema(|number| (number == 3).then_some(PAIR));

@@ -8,15 +8,15 @@ use otlp_core::{DecodeError, Limits};
 
 /// A checksum of what was visited: cheap, and different where a field is missed or misread.
 #[derive(Default)]
-struct Seen(u64);
+pub(super) struct Seen(pub(super) u64);
 
 impl Seen {
-    fn number(&mut self, number: u64) {
+    pub(super) fn number(&mut self, number: u64) {
         self.0 = self.0.wrapping_add(number).rotate_left(5);
     }
 
     /// Length, first and last byte: as much for either side.
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let ends = bytes.first().zip(bytes.last());
         self.number(bytes.len() as u64 + ends.map_or(0, |(a, b)| u64::from(*a) << 8 | u64::from(*b)));
     }
@@ -73,7 +73,7 @@ fn span(seen: &mut Seen, span: &SpanView<'_>) -> Result<(), DecodeError> {
 }
 
 #[expect(single_use_lifetimes, reason = "the elided form is not stable in argument position")]
-fn pairs<'a>(
+pub(super) fn pairs<'a>(
     seen: &mut Seen,
     pairs: impl Iterator<Item = Result<KeyValueView<'a>, DecodeError>>,
 ) -> Result<(), DecodeError> {
@@ -85,7 +85,7 @@ fn pairs<'a>(
     Ok(())
 }
 
-fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
+pub(super) fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
     match value {
         AnyValueView::String(text) => seen.bytes(text.as_bytes()),
         AnyValueView::Bool(value) => seen.number(u64::from(*value)),
@@ -153,7 +153,7 @@ fn prost_span(seen: &mut Seen, span: &opentelemetry_proto::tonic::trace::v1::Spa
     seen.number(span.flags.into());
 }
 
-fn prost_pairs(seen: &mut Seen, pairs: &[KeyValue]) {
+pub(super) fn prost_pairs(seen: &mut Seen, pairs: &[KeyValue]) {
     for pair in pairs {
         seen.bytes(pair.key.as_bytes());
         if let Some(value) = &pair.value {
@@ -162,7 +162,7 @@ fn prost_pairs(seen: &mut Seen, pairs: &[KeyValue]) {
     }
 }
 
-fn prost_value(seen: &mut Seen, value: &AnyValue) {
+pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
     match &value.value {
         Some(Value::StringValue(text)) => seen.bytes(text.as_bytes()),
         Some(Value::BoolValue(value)) => seen.number(u64::from(*value)),
