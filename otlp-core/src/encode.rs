@@ -7,6 +7,8 @@
 mod attribute;
 mod log;
 mod metric;
+mod process;
+mod profile;
 mod request;
 mod response;
 mod span;

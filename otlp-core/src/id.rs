@@ -1,4 +1,4 @@
-//! Trace and span identifiers (W3C Trace Context §3.2.2).
+//! Identifiers of traces and spans (W3C Trace Context §3.2.2) and of profiles.
 
 use std::fmt;
 use std::str::FromStr;
@@ -74,6 +74,7 @@ macro_rules! id {
 
 id!(TraceId, 16, "trace");
 id!(SpanId, 8, "span");
+id!(ProfileId, 16, "profile");
 
 fn refused(what: &str, text: &str) -> Error {
     let message = format!("{what} id: expected hexadecimal digits, met {} bytes of other text", text.len());

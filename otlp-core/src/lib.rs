@@ -27,6 +27,6 @@ pub mod view;
 pub mod wire;
 
 pub use error::{DecodeError, Error, ErrorKind, Result};
-pub use id::{SpanId, TraceId};
+pub use id::{ProfileId, SpanId, TraceId};
 pub use limits::Limits;
 pub use time::{Clock, UnixNanos};

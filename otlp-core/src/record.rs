@@ -6,6 +6,9 @@
 mod attribute;
 mod log;
 mod metric;
+mod process;
+mod profile;
+mod reference;
 mod request;
 mod resource;
 mod response;
@@ -17,9 +20,14 @@ pub use metric::{
     Buckets, Exemplar, ExponentialHistogram, ExponentialHistogramPoint, Gauge, Histogram, HistogramPoint,
     Metric, MetricData, NumberPoint, NumberValue, Quantile, Sum, Summary, SummaryPoint, Temporality,
 };
+pub use process::ProcessContext;
+pub use profile::{
+    Function, KeyValueAndUnit, Line, Location, Mapping, Profile, ProfileLink, ProfilesDictionary, Sample,
+    Stack, ValueType,
+};
 pub use request::{
-    LogsRequest, MetricsRequest, ResourceLogs, ResourceMetrics, ResourceSpans, ScopeLogs, ScopeMetrics,
-    ScopeSpans, TracesRequest,
+    LogsRequest, MetricsRequest, ProfilesRequest, ResourceLogs, ResourceMetrics, ResourceProfiles,
+    ResourceSpans, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, TracesRequest,
 };
 pub use resource::{EntityRef, Resource, Scope};
 pub use response::{ExportResponse, RpcStatus};

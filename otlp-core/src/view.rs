@@ -40,6 +40,8 @@ mod log;
 mod message;
 mod metric;
 mod point;
+mod process;
+mod profile;
 mod request;
 mod resource;
 mod response;
@@ -57,9 +59,14 @@ pub use point::{
     BucketsView, ExemplarView, ExponentialHistogramPointView, HistogramPointView, NumberPointView,
     QuantileView, SummaryPointView,
 };
+pub use process::ProcessContextView;
+pub use profile::{
+    DictionaryIndex, FrameView, FunctionView, KeyValueAndUnitView, LineView, LocationView, MappingView,
+    ProfileLinkView, ProfileView, ProfilesDictionaryView, SampleView, StackView, ValueTypeView,
+};
 pub use request::{
-    LogsView, MetricsView, ResourceLogsView, ResourceMetricsView, ResourceSpansView, ScopeLogsView,
-    ScopeMetricsView, ScopeSpansView, TracesView,
+    LogsView, MetricsView, ProfilesView, ResourceLogsView, ResourceMetricsView, ResourceProfilesView,
+    ResourceSpansView, ScopeLogsView, ScopeMetricsView, ScopeProfilesView, ScopeSpansView, TracesView,
 };
 pub use resource::{EntityRefView, ResourceView};
 pub use response::{ExportResponseView, RpcStatusView};

@@ -196,7 +196,7 @@ fn one_trace_cannot_take_all_the_room() {
         nested = AnyValue::Array(vec![nested]);
     }
     let mut huge = span(2, 1, 0, (0, 1));
-    huge.attributes.push(KeyValue { key: "nested".into(), value: AnyValue::Empty });
+    huge.attributes.push(KeyValue::new("nested", AnyValue::Empty));
     let mut small = AssemblerConfig::new().max_bytes(4_000).build().unwrap();
     huge.attributes.push(KeyValue::new("text", "x".repeat(5_000)));
     assert!(matches!(small.accept("a", huge, secs(1)), Err(Refused::TooLarge { limit: 4_000, .. })));

@@ -416,7 +416,11 @@ fn attribute_bytes(attributes: &[KeyValue]) -> usize {
                 bytes += list(attributes);
                 left.extend(attributes.iter().map(|attribute| &attribute.value));
             }
-            AnyValue::Empty | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_) => {}
+            AnyValue::Empty
+            | AnyValue::Bool(_)
+            | AnyValue::Int(_)
+            | AnyValue::Double(_)
+            | AnyValue::StringIndex(_) => {}
         }
     }
     bytes

@@ -7,6 +7,7 @@ use crate::wire::Writer;
 impl Encode for KeyValue {
     #[inline]
     fn encode(&self, writer: &mut Writer) {
+        number(writer, 3, self.key_index.into());
         nested(writer, 2, &self.value, matches!(self.value, AnyValue::Empty));
         text(writer, 1, &self.key);
     }
@@ -26,6 +27,7 @@ impl Encode for AnyValue {
             Self::Array(values) => writer.message(5, |inner| super::list(inner, 1, values)),
             Self::KvList(entries) => writer.message(6, |inner| super::list(inner, 1, entries)),
             Self::Bytes(value) => writer.bytes(7, value),
+            Self::StringIndex(index) => writer.int(8, (*index).into()),
         }
     }
 }

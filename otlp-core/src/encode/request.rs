@@ -2,15 +2,16 @@
 
 use super::{Encode, list, nested, text};
 use crate::record::{
-    LogsRequest, MetricsRequest, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope, ScopeLogs,
-    ScopeMetrics, ScopeSpans, TracesRequest,
+    LogsRequest, MetricsRequest, ProfilesRequest, Resource, ResourceLogs, ResourceMetrics, ResourceProfiles,
+    ResourceSpans, Scope, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, TracesRequest,
 };
 use crate::wire::Writer;
 
 macro_rules! grouped {
-    ($request:ident, $by_resource:ident, $by_scope:ident, $records:ident) => {
+    ($request:ident, $by_resource:ident, $by_scope:ident, $records:ident $(, $shared:ident = $number:literal)?) => {
         impl Encode for $request {
             fn encode(&self, writer: &mut Writer) {
+                $(nested(writer, $number, &self.$shared, self.$shared.is_empty());)?
                 list(writer, 1, &self.resources);
             }
         }
@@ -36,8 +37,9 @@ macro_rules! grouped {
 grouped!(TracesRequest, ResourceSpans, ScopeSpans, spans);
 grouped!(LogsRequest, ResourceLogs, ScopeLogs, records);
 grouped!(MetricsRequest, ResourceMetrics, ScopeMetrics, metrics);
+grouped!(ProfilesRequest, ResourceProfiles, ScopeProfiles, profiles, dictionary = 2);
 
-const fn is_empty_resource(resource: &Resource) -> bool {
+pub(super) const fn is_empty_resource(resource: &Resource) -> bool {
     resource.attributes.is_empty()
         && resource.dropped_attributes_count == 0
         && resource.entity_refs.is_empty()

@@ -8,6 +8,7 @@ use std::fmt;
 /// use otlp_core::protocol::Signal;
 /// assert_eq!(Signal::Traces.http_path(), "/v1/traces");
 /// assert_eq!(Signal::from_http_path("/v1/logs"), Some(Signal::Logs));
+/// assert_eq!(Signal::Profiles.http_path(), "/v1development/profiles");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -18,19 +19,22 @@ pub enum Signal {
     Metrics,
     /// Log records.
     Logs,
+    /// Profiles, which are in development: their layout may change with a release of OTLP.
+    Profiles,
 }
 
 impl Signal {
     /// Every signal, in the order of declaration.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+    pub const ALL: [Self; 4] = [Self::Traces, Self::Metrics, Self::Logs, Self::Profiles];
 
-    /// The path that OTLP/HTTP gives this signal, `/v1/..`.
+    /// The path that OTLP/HTTP gives this signal: `/v1/..`, `/v1development/..` for profiles.
     #[must_use]
     pub const fn http_path(self) -> &'static str {
         match self {
             Self::Traces => "/v1/traces",
             Self::Metrics => "/v1/metrics",
             Self::Logs => "/v1/logs",
+            Self::Profiles => "/v1development/profiles",
         }
     }
 
@@ -47,6 +51,7 @@ impl fmt::Display for Signal {
             Self::Traces => "traces",
             Self::Metrics => "metrics",
             Self::Logs => "logs",
+            Self::Profiles => "profiles",
         })
     }
 }

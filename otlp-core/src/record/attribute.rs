@@ -21,6 +21,9 @@ pub enum AnyValue {
     KvList(Vec<KeyValue>),
     /// Raw bytes.
     Bytes(Vec<u8>),
+    /// Index of a text in the dictionary of a profiles request. The other signals have no dictionary: there it
+    /// says nothing, and is kept as it came.
+    StringIndex(i32),
 }
 
 impl AnyValue {
@@ -86,6 +89,9 @@ pub struct KeyValue {
     pub key: String,
     /// The value.
     pub value: AnyValue,
+    /// Index of the name in the dictionary of a profiles request; 0 for a name of its own. The other signals have
+    /// no dictionary: there it says nothing, and is kept as it came.
+    pub key_index: i32,
 }
 
 impl KeyValue {
@@ -97,7 +103,7 @@ impl KeyValue {
     /// assert_eq!(port.value.as_int(), Some(8080));
     /// ```
     pub fn new(key: impl Into<String>, value: impl Into<AnyValue>) -> Self {
-        Self { key: key.into(), value: value.into() }
+        Self { key: key.into(), value: value.into(), key_index: 0 }
     }
 
     /// The value of the first attribute named `key`. O(attributes).

@@ -2,16 +2,19 @@
 
 use super::log::LogRecord;
 use super::metric::Metric;
+use super::profile::{Profile, ProfilesDictionary};
 use super::resource::{Resource, Scope};
 use super::span::Span;
 
 macro_rules! grouped {
-    ($request:ident, $by_resource:ident, $by_scope:ident, $record:ident, $records:ident, $what:literal) => {
+    ($request:ident, $by_resource:ident, $by_scope:ident, $record:ident, $records:ident, $what:literal
+     $(, $(#[$doc:meta])* $shared:ident: $ty:ty)?) => {
         #[doc = concat!("A request that exports ", $what, ".")]
         #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $request {
             /// Groups, one a resource.
             pub resources: Vec<$by_resource>,
+            $($(#[$doc])* pub $shared: $ty,)?
         }
 
         impl $request {
@@ -49,3 +52,8 @@ macro_rules! grouped {
 grouped!(TracesRequest, ResourceSpans, ScopeSpans, Span, spans, "spans");
 grouped!(LogsRequest, ResourceLogs, ScopeLogs, LogRecord, records, "log records");
 grouped!(MetricsRequest, ResourceMetrics, ScopeMetrics, Metric, metrics, "metrics");
+grouped!(
+    ProfilesRequest, ResourceProfiles, ScopeProfiles, Profile, profiles, "profiles",
+    /// What all of them refer to.
+    dictionary: ProfilesDictionary
+);

@@ -1,6 +1,6 @@
 //! What a receiver answers.
 
-/// The answer to an export request; the three signals share its layout.
+/// The answer to an export request; the signals share its layout.
 ///
 /// `rejected` zero with an empty message is full success, which is an empty body on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

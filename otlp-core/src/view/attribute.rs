@@ -28,10 +28,15 @@ impl<'a> KeyValueView<'a> {
     }
 
     /// Index of the name in the dictionary of a profiles request, 0 where there is none. The other
-    /// signals have no dictionary; there it says nothing, and the owned record leaves it out.
+    /// signals have no dictionary; there it says nothing.
     #[must_use]
     pub const fn key_index(&self) -> i32 {
         self.key_index
+    }
+
+    /// Offset at which it begins.
+    pub(super) const fn offset(&self) -> usize {
+        self.offset as usize
     }
 
     /// The value.
@@ -47,7 +52,8 @@ impl<'a> KeyValueView<'a> {
     /// Where a nested value is malformed or passes a limit, `max_heap_bytes` among them.
     pub fn to_record_within(&self, heap: &mut HeapBudget) -> Result<KeyValue, DecodeError> {
         heap.offset = self.offset as usize;
-        Ok(KeyValue { key: heap.text(self.key)?, value: self.value().to_record_within(heap)? })
+        let (key, key_index) = (heap.text(self.key)?, self.key_index);
+        Ok(KeyValue { key, value: self.value().to_record_within(heap)?, key_index })
     }
 }
 
@@ -146,7 +152,7 @@ pub enum AnyValueView<'a> {
     /// Raw bytes.
     Bytes(&'a [u8]),
     /// Index of a text in the dictionary of a profiles request. The other signals have no dictionary;
-    /// there the owned record takes it for empty, as the OTLP specification asks.
+    /// there it says nothing.
     StringIndex(i32),
 }
 
@@ -171,7 +177,8 @@ impl<'a> AnyValueView<'a> {
     /// Where a nested value is malformed or passes a limit, `max_heap_bytes` among them.
     pub fn to_record_within(&self, heap: &mut HeapBudget) -> Result<AnyValue, DecodeError> {
         Ok(match *self {
-            Self::Empty | Self::StringIndex(_) => AnyValue::Empty,
+            Self::Empty => AnyValue::Empty,
+            Self::StringIndex(index) => AnyValue::StringIndex(index),
             Self::String(text) => AnyValue::String(heap.text(text)?),
             Self::Bool(value) => AnyValue::Bool(value),
             Self::Int(value) => AnyValue::Int(value),

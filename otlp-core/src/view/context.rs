@@ -5,7 +5,7 @@ use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
 use crate::wire::{Region, text};
-use crate::{SpanId, TraceId, UnixNanos};
+use crate::{ProfileId, SpanId, TraceId, UnixNanos};
 
 /// Protobuf itself has no messages of 2 GiB and more.
 const MOST_BYTES: usize = i32::MAX as usize;
@@ -53,6 +53,16 @@ impl<'a> Context<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
     pub(crate) fn uint32(&self, fields: &mut Fields<'_>) -> Result<u32, DecodeError> {
         fields.varint().map(|raw| raw as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn uint64(&self, fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
+        fields.varint()
+    }
+
+    #[inline(always)]
+    pub(crate) fn int64(&self, fields: &mut Fields<'_>) -> Result<i64, DecodeError> {
+        fields.varint().map(u64::cast_signed)
     }
 
     #[inline(always)]
@@ -133,6 +143,12 @@ impl<'a> Context<'a> {
         id::<8>(fields).map(SpanId::new)
     }
 
+    /// Reads a profile's identifier: sixteen bytes, or none for "not set".
+    #[inline(always)]
+    pub(crate) fn profile_id(&self, fields: &mut Fields<'_>) -> Result<ProfileId, DecodeError> {
+        id::<16>(fields).map(ProfileId::new)
+    }
+
     #[inline(always)]
     pub(crate) fn str<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b str, DecodeError> {
         let region = self.bytes(fields)?;
@@ -143,6 +159,12 @@ impl<'a> Context<'a> {
     #[inline(always)]
     pub(crate) fn text<'b>(&self, region: Region<'b>) -> Option<&'b str> {
         if region.bytes().len() <= self.limits.string_bytes() { text(region.bytes()) } else { None }
+    }
+
+    /// The content of a `bytes` field.
+    #[inline(always)]
+    pub(crate) fn raw<'b>(&self, fields: &mut Fields<'b>) -> Result<&'b [u8], DecodeError> {
+        self.bytes(fields).map(|region| region.bytes())
     }
 
     #[inline(always)]
@@ -187,7 +209,7 @@ pub(crate) fn at_most(
 }
 
 #[cold]
-fn limit(what: &'static str, met: usize, bound: usize, offset: usize) -> DecodeError {
+pub(crate) fn limit(what: &'static str, met: usize, bound: usize, offset: usize) -> DecodeError {
     let kind = DecodeErrorKind::Limit { what, met: met as u64, limit: bound as u64 };
     DecodeError::new(offset, kind)
 }

@@ -204,6 +204,48 @@ impl Number for Varint {
     }
 }
 
+/// `int32`: the low 32 bits of the varint, as protobuf has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Int32;
+
+impl Number for Int32 {
+    type Value = i32;
+
+    #[inline]
+    fn packed(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
+        reader.varint().map(low)
+    }
+
+    #[inline]
+    fn single(fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
+        fields.varint().map(low)
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "protobuf asks for the low 32 bits")]
+const fn low(raw: u64) -> i32 {
+    (raw as u32).cast_signed()
+}
+
+/// `int64`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Int64;
+
+impl Number for Int64 {
+    type Value = i64;
+
+    #[inline]
+    fn packed(reader: &mut Reader<'_>) -> Result<i64, DecodeError> {
+        reader.varint().map(u64::cast_signed)
+    }
+
+    #[inline]
+    fn single(fields: &mut Fields<'_>) -> Result<i64, DecodeError> {
+        fields.varint().map(u64::cast_signed)
+    }
+}
+
 /// The numbers of a repeated scalar field, joined over all its occurrences.
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers<'a, N> {

@@ -42,6 +42,12 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The fields from `offset` on, where one is known to begin.
+    #[inline]
+    pub(crate) fn fields_at(&self, offset: u32) -> Fields<'a> {
+        Fields::new(self.outer.tail(offset as usize))
+    }
+
     /// Takes in one more occurrence of the singular sub-message `number` of this message.
     ///
     /// `slot` holds what was met since the last clearing.

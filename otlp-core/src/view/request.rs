@@ -5,6 +5,7 @@ use super::heap::{HEAP, HeapBudget};
 use super::log::LogRecordView;
 use super::message::Message;
 use super::metric::MetricView;
+use super::profile::{ProfileView, ProfilesDictionaryView};
 use super::resource::ResourceView;
 use super::scope::ScopeView;
 use super::span::SpanView;
@@ -16,7 +17,8 @@ use crate::wire::Region;
 
 macro_rules! grouped {
     ($request:ident of $request_record:ident, $by_resource:ident of $resource_record:ident,
-     $by_scope:ident of $scope_record:ident, $record:ident: $records:ident, $what:literal) => {
+     $by_scope:ident of $scope_record:ident, $record:ident: $records:ident, $what:literal
+     $(, $(#[$doc:meta])* $shared:ident: $shared_view:ident = $number:literal)?) => {
         view! {
             #[doc = concat!("A borrowed request that exports ", $what, ".")]
             $request of $request_record {
@@ -24,6 +26,10 @@ macro_rules! grouped {
                     /// Groups, one a resource.
                     resources: $by_resource<'a> = 1 within elements;
                 }
+                $(parts {
+                    $(#[$doc])*
+                    $shared: $shared_view<'a> = $number;
+                })?
             }
         }
 
@@ -84,11 +90,12 @@ macro_rules! grouped {
                 mut reject: impl FnMut(DecodeError),
             ) -> Result<record::$request_record, DecodeError> {
                 let mut heap = HeapBudget::new(self.context.limits());
+                $(let $shared = self.$shared.to_record_within(&mut heap)?;)?
                 let mut resources = heap.list(self.resources().len())?;
                 for group in self.resources() {
                     resources.push(group?.keep(&mut heap, &mut reject)?);
                 }
-                Ok(record::$request_record { resources })
+                Ok(record::$request_record { resources $(, $shared)? })
             }
         }
 
@@ -145,6 +152,12 @@ grouped!(
 grouped!(
     MetricsView of MetricsRequest, ResourceMetricsView of ResourceMetrics,
     ScopeMetricsView of ScopeMetrics, MetricView: metrics, "metrics"
+);
+grouped!(
+    ProfilesView of ProfilesRequest, ResourceProfilesView of ResourceProfiles,
+    ScopeProfilesView of ScopeProfiles, ProfileView: profiles, "profiles",
+    /// What all of them refer to; empty where the sender left it out.
+    dictionary: ProfilesDictionaryView = 2
 );
 
 /// True where the budget of the whole request is spent, so that no later record fits either.

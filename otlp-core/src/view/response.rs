@@ -7,7 +7,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::record::{ExportResponse, RpcStatus};
 use crate::wire::Region;
 
-/// A borrowed export response; the three signals share its layout.
+/// A borrowed export response; the signals share its layout.
 ///
 /// ```
 /// use otlp_core::Limits;

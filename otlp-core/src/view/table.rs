@@ -5,7 +5,7 @@ use super::heap::HeapBudget;
 use super::message::{Fields, Message};
 use crate::error::DecodeError;
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
-use crate::{SpanId, TraceId, UnixNanos};
+use crate::{ProfileId, SpanId, TraceId, UnixNanos};
 
 /// A message read by one pass over its own fields.
 pub(crate) trait View<'a>: Sized {
@@ -58,6 +58,14 @@ impl Own for &str {
     }
 }
 
+impl Own for &[u8] {
+    type Owned = Vec<u8>;
+
+    fn own(self, heap: &mut HeapBudget) -> Result<Vec<u8>, DecodeError> {
+        heap.bytes(self)
+    }
+}
+
 impl<V: Own> Own for Option<V> {
     type Owned = Option<V::Owned>;
 
@@ -79,7 +87,7 @@ macro_rules! own_as_is {
     };
 }
 
-own_as_is!(bool, u32, i32, u64, f64, UnixNanos, TraceId, SpanId);
+own_as_is!(bool, u32, i32, u64, i64, f64, UnixNanos, TraceId, SpanId, ProfileId);
 own_as_is!(SpanKind, StatusCode, SeverityNumber, Temporality, NumberValue);
 
 /// Makes a view from a table of its fields.

@@ -182,11 +182,11 @@ impl Target {
             let path = format!("{prefix}{}", signal.http_path());
             Uri::from_str(&path).map(|uri| (signal, uri)).map_err(|source| wrong("path").with_source(source))
         };
-        let [traces, metrics, logs] = Signal::ALL.map(path);
+        let [traces, metrics, logs, profiles] = Signal::ALL.map(path);
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let headers = headers(authority, extra, compression)?;
         let port = uri.port_u16().unwrap_or(4318);
-        Ok(Self { host: host.to_owned(), port, paths: [traces?, metrics?, logs?], headers })
+        Ok(Self { host: host.to_owned(), port, paths: [traces?, metrics?, logs?, profiles?], headers })
     }
 
     pub(super) fn uri(&self, signal: Signal) -> Uri {
@@ -240,6 +240,8 @@ mod tests {
             let target = target(endpoint).expect(endpoint);
             assert_eq!((target.host.as_str(), target.port), (host, port), "{endpoint}");
             assert_eq!(target.uri(Signal::Logs), path, "{endpoint}");
+            let profiles = path.replace("/v1/logs", "/v1development/profiles");
+            assert_eq!(target.uri(Signal::Profiles), profiles.as_str(), "{endpoint}");
         }
     }
 

@@ -177,9 +177,8 @@ impl Core {
     async fn process(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
         let (head, body) = request.into_parts();
         let Some(signal) = Signal::from_http_path(head.uri.path()) else {
-            return Err(
-                Refusal::new(StatusCode::NOT_FOUND, "path: expected /v1/traces, metrics or logs").into()
-            );
+            let expected = "path: expected /v1/traces, metrics or logs, or /v1development/profiles";
+            return Err(Refusal::new(StatusCode::NOT_FOUND, expected).into());
         };
         if head.method != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method: expected post").into());
