@@ -2,16 +2,17 @@
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use otlp_core::encode::Encode;
 use otlp_core::error::DecodeErrorKind;
-use otlp_core::view::{LogsView, MetricsView, TracesView};
+use otlp_core::view::{LogsView, MetricsView, ProfilesView, TracesView};
 use otlp_core::{DecodeError, Limits};
 use proptest::prelude::*;
 use prost::Message;
 
 use crate::dice::Dice;
-use crate::tree::{self, For, Node, Order, Type};
+use crate::tree::{self, Node, Order, Type};
 use crate::{generate, walk};
 
 /// What the tests need to know of a signal; messages are handed about as prost's bytes.
@@ -41,10 +42,11 @@ macro_rules! signal {
     };
 }
 
-pub(crate) const SIGNALS: [Signal; 3] = [
+pub(crate) const SIGNALS: [Signal; 4] = [
     signal!(Traces, traces, ExportTraceServiceRequest, TracesView),
     signal!(Logs, logs, ExportLogsServiceRequest, LogsView),
     signal!(Metrics, metrics, ExportMetricsServiceRequest, MetricsView),
+    signal!(Profiles, profiles, ExportProfilesServiceRequest, ProfilesView),
 ];
 
 impl Signal {
@@ -52,19 +54,19 @@ impl Signal {
         tree::parse(self.root, body).expect("prost writes valid messages")
     }
 
-    pub(crate) fn canonical(&self, body: &[u8], what: For) -> Vec<Node> {
-        tree::canonical(self.root, &self.tree(body), what)
+    pub(crate) fn canonical(&self, body: &[u8]) -> Vec<Node> {
+        tree::canonical(self.root, &self.tree(body))
     }
 
     /// What the views say of `body`, which must be valid.
     fn walked(&self, body: &[u8]) -> Vec<Node> {
-        self.canonical(&(self.walk)(body).expect("valid"), For::View)
+        self.canonical(&(self.walk)(body).expect("valid"))
     }
 
     /// Checks that the views and prost read `body`, which must be valid, alike.
     fn check(&self, body: &[u8]) {
         let expected = (self.prost)(body).expect("valid");
-        assert_eq!(self.walked(body), self.canonical(&expected, For::View));
+        assert_eq!(self.walked(body), self.canonical(&expected));
     }
 }
 
@@ -92,7 +94,7 @@ proptest! {
             }
             let changed = tree::write(&nodes);
             let Some(expected) = (signal.prost)(&changed) else { continue };
-            if signal.canonical(&expected, For::View) != signal.canonical(&body, For::View) {
+            if signal.canonical(&expected) != signal.canonical(&body) {
                 prop_assert_ne!(signal.walked(&changed), signal.walked(&body));
             }
         }
@@ -175,9 +177,9 @@ proptest! {
             let body = (signal.make)(&mut dice);
             let ours = (signal.rewrite)(&body).expect("valid");
             // Byte for byte, once prost's has ascending order and nothing that says nothing.
-            prop_assert_eq!(&ours, &tree::write(&signal.canonical(&body, For::Record)));
+            prop_assert_eq!(&ours, &tree::write(&signal.canonical(&body)));
             let back = (signal.prost)(&ours).expect("prost reads what we write");
-            prop_assert_eq!(signal.canonical(&back, For::Record), signal.canonical(&body, For::Record));
+            prop_assert_eq!(signal.canonical(&back), signal.canonical(&body));
         }
     }
 
@@ -222,7 +224,7 @@ fn agree(signal: &Signal, body: &[u8]) -> Result<(), TestCaseError> {
     match ((signal.prost)(body), (signal.walk)(body)) {
         (None, Err(_)) => {}
         (Some(expected), Ok(walked)) => {
-            prop_assert_eq!(signal.canonical(&walked, For::View), signal.canonical(&expected, For::View));
+            prop_assert_eq!(signal.canonical(&walked), signal.canonical(&expected));
         }
         (Some(_), Err(error)) => prop_assert!(
             matches!(error.kind, DecodeErrorKind::IdLength { .. } | DecodeErrorKind::WireType(3 | 4)),

@@ -9,5 +9,6 @@ mod generate;
 mod hostile;
 mod merging;
 mod receiving;
+mod reference;
 mod tree;
 mod walk;

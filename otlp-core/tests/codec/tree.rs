@@ -17,6 +17,17 @@ pub(crate) enum Type {
     ResourceLogs,
     ScopeLogs,
     LogRecord,
+    Profiles,
+    ResourceProfiles,
+    ScopeProfiles,
+    Profile,
+    Sample,
+    Dictionary,
+    Mapping,
+    Location,
+    ProfileLink,
+    KeyValueAndUnit,
+    Stack,
     Metrics,
     ResourceMetrics,
     ScopeMetrics,
@@ -54,18 +65,35 @@ impl Type {
             (Self::Traces, 1) => (Self::ResourceSpans, Often),
             (Self::Logs, 1) => (Self::ResourceLogs, Often),
             (Self::Metrics, 1) => (Self::ResourceMetrics, Often),
-            (Self::ResourceSpans | Self::ResourceLogs | Self::ResourceMetrics, 1) => (Self::Resource, Once),
+            (Self::Profiles, 1) => (Self::ResourceProfiles, Often),
+            (Self::Profiles, 2) => (Self::Dictionary, Once),
+            (
+                Self::ResourceSpans | Self::ResourceLogs | Self::ResourceMetrics | Self::ResourceProfiles,
+                1,
+            ) => (Self::Resource, Once),
+            (Self::ResourceProfiles, 2) => (Self::ScopeProfiles, Often),
+            (Self::ScopeProfiles, 2) => (Self::Profile, Often),
+            (Self::Profile, 1 | 5) => (Self::Leaf, Once),
+            (Self::Profile, 2) => (Self::Sample, Often),
+            (Self::Dictionary, 1) => (Self::Mapping, Often),
+            (Self::Dictionary, 2) => (Self::Location, Often),
+            (Self::Dictionary, 4) => (Self::ProfileLink, Often),
+            (Self::Dictionary, 6) => (Self::KeyValueAndUnit, Often),
+            (Self::Dictionary, 7) => (Self::Stack, Often),
+            (Self::Dictionary | Self::Location, 3) => (Self::Leaf, Often),
             (Self::ResourceSpans, 2) => (Self::ScopeSpans, Often),
             (Self::ResourceLogs, 2) => (Self::ScopeLogs, Often),
             (Self::ResourceMetrics, 2) => (Self::ScopeMetrics, Often),
-            (Self::ScopeSpans | Self::ScopeLogs | Self::ScopeMetrics, 1) => (Self::Scope, Once),
+            (Self::ScopeSpans | Self::ScopeLogs | Self::ScopeMetrics | Self::ScopeProfiles, 1) => {
+                (Self::Scope, Once)
+            }
             (Self::ScopeSpans, 2) => (Self::Span, Often),
             (Self::ScopeLogs, 2) => (Self::LogRecord, Often),
             (Self::ScopeMetrics, 2) => (Self::Metric, Often),
             (Self::Span, 11) => (Self::Event, Often),
             (Self::Span, 13) => (Self::Link, Often),
             (Self::Span, 15) => (Self::Leaf, Once),
-            (Self::LogRecord, 5) | (Self::KeyValue, 2) => (Self::AnyValue, Once),
+            (Self::LogRecord, 5) | (Self::KeyValue | Self::KeyValueAndUnit, 2) => (Self::AnyValue, Once),
             (Self::Metric, 5 | 7) => (Self::NumberData, Once),
             (Self::Metric, 9) => (Self::HistogramData, Once),
             (Self::Metric, 10) => (Self::ExponentialData, Once),
@@ -96,15 +124,17 @@ impl Type {
     /// True for a sub-message whose presence alone says nothing in OTLP.
     fn is_silent_when_empty(self, number: u32) -> bool {
         use Type::{
-            KeyValue, LogRecord, ResourceLogs, ResourceMetrics, ResourceSpans, ScopeLogs, ScopeMetrics,
-            ScopeSpans, Span,
+            KeyValue, KeyValueAndUnit, LogRecord, Profile, Profiles, ResourceLogs, ResourceMetrics,
+            ResourceProfiles, ResourceSpans, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, Span,
         };
         matches!(
             (self, number),
             (ResourceSpans | ResourceLogs | ResourceMetrics | ScopeSpans | ScopeLogs | ScopeMetrics, 1)
                 | (Span, 15)
                 | (LogRecord, 5)
-                | (KeyValue, 2)
+                | (ResourceProfiles | ScopeProfiles | Profile, 1)
+                | (KeyValue | KeyValueAndUnit | Profiles, 2)
+                | (Profile, 5)
         )
     }
 
@@ -115,6 +145,8 @@ impl Type {
                 | (Self::Link, 1 | 2)
                 | (Self::LogRecord, 9 | 10)
                 | (Self::Exemplar, 4 | 5)
+                | (Self::Profile, 7)
+                | (Self::ProfileLink, 1 | 2)
         )
     }
 
@@ -122,7 +154,13 @@ impl Type {
     fn packed(self, number: u32) -> Option<usize> {
         match (self, number) {
             (Self::HistogramPoint, 6 | 7) => Some(8),
-            (Self::Buckets, 2) => Some(0),
+            (Self::Sample, 5) => Some(8),
+            (Self::Buckets, 2)
+            | (Self::Sample, 2 | 4)
+            | (Self::Mapping, 5)
+            | (Self::Location, 4)
+            | (Self::Profile, 11)
+            | (Self::Stack, 1) => Some(0),
             _ => None,
         }
     }
@@ -216,31 +254,20 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(u8::try_from(value).unwrap());
 }
 
-/// Which difference counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum For {
-    /// All that a view shows.
-    View,
-    /// All that a record keeps: the dictionary indices, which mean nothing outside profiles, are left out.
-    Record,
-}
-
 /// Ascending order, without what says nothing: zero identifiers, empty sub-messages.
-pub(crate) fn canonical(kind: Type, nodes: &[Node], what: For) -> Vec<Node> {
+pub(crate) fn canonical(kind: Type, nodes: &[Node]) -> Vec<Node> {
     let mut out = Vec::new();
     for node in nodes {
         let mut node = node.clone();
         if let Content::Message(child, inner) = &mut node.content {
-            *inner = canonical(*child, inner, what);
+            *inner = canonical(*child, inner);
             if inner.is_empty() && kind.is_silent_when_empty(node.number) {
                 continue;
             }
         }
         let zero_id = kind.is_id(node.number)
             && matches!(&node.content, Content::Bytes(id) if id.iter().all(|byte| *byte == 0));
-        let index = matches!((kind, node.number), (Type::AnyValue, 8) | (Type::KeyValue, 3));
-        let left_out = zero_id || (index && what == For::Record);
-        if !left_out {
+        if !zero_id {
             out.push(node);
         }
     }
