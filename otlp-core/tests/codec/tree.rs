@@ -127,26 +127,27 @@ impl Type {
             KeyValue, KeyValueAndUnit, LogRecord, Profile, Profiles, ResourceLogs, ResourceMetrics,
             ResourceProfiles, ResourceSpans, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, Span,
         };
-        matches!(
-            (self, number),
-            (ResourceSpans | ResourceLogs | ResourceMetrics | ScopeSpans | ScopeLogs | ScopeMetrics, 1)
-                | (Span, 15)
-                | (LogRecord, 5)
-                | (ResourceProfiles | ScopeProfiles | Profile, 1)
-                | (KeyValue | KeyValueAndUnit | Profiles, 2)
-                | (Profile, 5)
-        )
+        match number {
+            1 => {
+                let by_resource = [ResourceSpans, ResourceLogs, ResourceMetrics, ResourceProfiles];
+                let by_scope = [ScopeSpans, ScopeLogs, ScopeMetrics, ScopeProfiles];
+                by_resource.contains(&self) || by_scope.contains(&self) || self == Profile
+            }
+            2 => [KeyValue, KeyValueAndUnit, Profiles].contains(&self),
+            5 => [LogRecord, Profile].contains(&self),
+            15 => self == Span,
+            _ => false,
+        }
     }
 
     fn is_id(self, number: u32) -> bool {
         matches!(
             (self, number),
             (Self::Span, 1 | 2 | 4)
-                | (Self::Link, 1 | 2)
+                | (Self::Link | Self::ProfileLink, 1 | 2)
                 | (Self::LogRecord, 9 | 10)
                 | (Self::Exemplar, 4 | 5)
                 | (Self::Profile, 7)
-                | (Self::ProfileLink, 1 | 2)
         )
     }
 

@@ -21,6 +21,11 @@ pub(crate) fn int64(number: i64) -> i64 {
     i64::MIN + number
 }
 
+/// An `int64` that counts, and so is never below zero.
+pub(crate) fn rejected(number: u64) -> u64 {
+    i64::MAX.cast_unsigned() - number
+}
+
 pub(crate) fn uint32(number: u32) -> u32 {
     u32::MAX - number
 }
@@ -58,8 +63,14 @@ fn span_id(number: u8) -> SpanId {
     SpanId::new([byte(number); 8])
 }
 
+/// For numbers and texts, where an element of another value would be wrong.
 fn twice<T: Clone>(value: T) -> Vec<T> {
     vec![value.clone(), value]
+}
+
+/// For messages: a list of two, without doubling all that lies within.
+fn and_empty<T: Default>(value: T) -> Vec<T> {
+    vec![value, T::default()]
 }
 
 /// Attributes whose values are every member of the oneof.
@@ -70,8 +81,8 @@ fn attributes() -> Vec<KeyValue> {
         AnyValue::Bool(true),
         AnyValue::Int(int64(3)),
         AnyValue::Double(double(4)),
-        AnyValue::Array(twice(AnyValue::Bool(true))),
-        AnyValue::KvList(twice(plain)),
+        AnyValue::Array(and_empty(AnyValue::Bool(true))),
+        AnyValue::KvList(and_empty(plain)),
         AnyValue::Bytes(vec![byte(7); 5]),
         AnyValue::StringIndex(int32(8)),
     ];
@@ -85,7 +96,7 @@ fn resource() -> Resource {
         id_keys: twice(string(3)),
         description_keys: twice(string(4)),
     };
-    Resource { attributes: attributes(), dropped_attributes_count: uint32(2), entity_refs: twice(entity) }
+    Resource { attributes: attributes(), dropped_attributes_count: uint32(2), entity_refs: and_empty(entity) }
 }
 
 fn scope() -> Scope {
@@ -123,15 +134,17 @@ pub(crate) fn traces() -> TracesRequest {
         end: nanos(8),
         attributes: attributes(),
         dropped_attributes_count: uint32(10),
-        events: twice(event),
+        events: and_empty(event),
         dropped_events_count: uint32(12),
-        links: twice(link),
+        links: and_empty(link),
         dropped_links_count: uint32(14),
         status: Status { message: string(2), code: StatusCode::from_wire(enumeration(3)) },
         flags: uint32(16),
     };
-    let scopes = twice(ScopeSpans { scope: scope(), spans: twice(span), schema_url: string(3) });
-    TracesRequest { resources: twice(ResourceSpans { resource: resource(), scopes, schema_url: string(3) }) }
+    let scopes = and_empty(ScopeSpans { scope: scope(), spans: and_empty(span), schema_url: string(3) });
+    TracesRequest {
+        resources: and_empty(ResourceSpans { resource: resource(), scopes, schema_url: string(3) }),
+    }
 }
 
 pub(crate) fn logs() -> LogsRequest {
@@ -148,8 +161,8 @@ pub(crate) fn logs() -> LogsRequest {
         observed_time: nanos(11),
         event_name: string(12),
     };
-    let scopes = twice(ScopeLogs { scope: scope(), records: twice(record), schema_url: string(3) });
-    LogsRequest { resources: twice(ResourceLogs { resource: resource(), scopes, schema_url: string(3) }) }
+    let scopes = and_empty(ScopeLogs { scope: scope(), records: and_empty(record), schema_url: string(3) });
+    LogsRequest { resources: and_empty(ResourceLogs { resource: resource(), scopes, schema_url: string(3) }) }
 }
 
 pub(crate) fn metrics() -> MetricsRequest {
@@ -157,12 +170,12 @@ pub(crate) fn metrics() -> MetricsRequest {
     let data = [
         MetricData::Gauge(Gauge { points: number_points() }),
         MetricData::Sum(Sum { points: number_points(), temporality, is_monotonic: true }),
-        MetricData::Histogram(Histogram { points: twice(histogram_point()), temporality }),
+        MetricData::Histogram(Histogram { points: and_empty(histogram_point()), temporality }),
         MetricData::ExponentialHistogram(ExponentialHistogram {
-            points: twice(exponential_point()),
+            points: and_empty(exponential_point()),
             temporality,
         }),
-        MetricData::Summary(Summary { points: twice(summary_point()) }),
+        MetricData::Summary(Summary { points: and_empty(summary_point()) }),
     ];
     let metric = |data| Metric {
         name: string(1),
@@ -172,9 +185,9 @@ pub(crate) fn metrics() -> MetricsRequest {
         metadata: attributes(),
     };
     let metrics = data.map(metric).to_vec();
-    let scopes = twice(ScopeMetrics { scope: scope(), metrics, schema_url: string(3) });
+    let scopes = and_empty(ScopeMetrics { scope: scope(), metrics, schema_url: string(3) });
     MetricsRequest {
-        resources: twice(ResourceMetrics { resource: resource(), scopes, schema_url: string(3) }),
+        resources: and_empty(ResourceMetrics { resource: resource(), scopes, schema_url: string(3) }),
     }
 }
 
@@ -243,7 +256,7 @@ fn summary_point() -> SummaryPoint {
         time: nanos(3),
         count: uint64(4),
         sum: double(5),
-        quantiles: twice(Quantile { quantile: double(1), value: double(2) }),
+        quantiles: and_empty(Quantile { quantile: double(1), value: double(2) }),
         attributes: attributes(),
         flags: uint32(8),
     }
@@ -260,7 +273,7 @@ pub(crate) fn profiles() -> ProfilesRequest {
     };
     let profile = Profile {
         sample_type: value_type,
-        samples: twice(sample),
+        samples: and_empty(sample),
         time: nanos(3),
         duration_nanos: uint64(4),
         period_type: value_type,
@@ -271,8 +284,9 @@ pub(crate) fn profiles() -> ProfilesRequest {
         original_payload: vec![byte(10); 5],
         attribute_indices: twice(int32(11)),
     };
-    let scopes = twice(ScopeProfiles { scope: scope(), profiles: twice(profile), schema_url: string(3) });
-    let resources = twice(ResourceProfiles { resource: resource(), scopes, schema_url: string(3) });
+    let scopes =
+        and_empty(ScopeProfiles { scope: scope(), profiles: and_empty(profile), schema_url: string(3) });
+    let resources = and_empty(ResourceProfiles { resource: resource(), scopes, schema_url: string(3) });
     ProfilesRequest { resources, dictionary: dictionary() }
 }
 
@@ -287,7 +301,7 @@ fn dictionary() -> ProfilesDictionary {
     let location = Location {
         mapping_index: int32(1),
         address: uint64(2),
-        lines: twice(Line { function_index: int32(1), line: int64(2), column: int64(3) }),
+        lines: and_empty(Line { function_index: int32(1), line: int64(2), column: int64(3) }),
         attribute_indices: twice(int32(4)),
     };
     let function = Function {
@@ -299,12 +313,12 @@ fn dictionary() -> ProfilesDictionary {
     let attribute =
         KeyValueAndUnit { key_index: int32(1), value: AnyValue::Bool(true), unit_index: int32(3) };
     ProfilesDictionary {
-        mappings: twice(mapping),
-        locations: twice(location),
-        functions: twice(function),
-        links: twice(ProfileLink { trace_id: trace_id(1), span_id: span_id(2) }),
+        mappings: and_empty(mapping),
+        locations: and_empty(location),
+        functions: and_empty(function),
+        links: and_empty(ProfileLink { trace_id: trace_id(1), span_id: span_id(2) }),
         strings: twice(string(5)),
-        attributes: twice(attribute),
-        stacks: twice(Stack { location_indices: twice(int32(1)) }),
+        attributes: and_empty(attribute),
+        stacks: and_empty(Stack { location_indices: twice(int32(1)) }),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use otlp_core::wire::{Reader, Region, Value, zigzag_decode};
 
-use crate::record::{byte, double, enumeration, int32, int64, string, uint32, uint64};
+use crate::record::{byte, double, enumeration, int32, int64, rejected, string, uint32, uint64};
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,58 +18,83 @@ pub(crate) struct Field {
 }
 
 /// Every field of every message, by message and number.
-#[derive(Debug, Clone)]
-pub(crate) struct Schema(pub(crate) BTreeMap<(String, u32), Field>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schema(BTreeMap<String, BTreeMap<u32, Field>>);
 
 /// A message and the number of one of its fields.
-pub(crate) type Place = (String, u32);
+pub(crate) type Place<'s> = (&'s str, u32);
 
 /// What was met on the wire.
 #[derive(Debug, Default)]
-pub(crate) struct Met {
-    pub(crate) fields: BTreeSet<Place>,
+pub(crate) struct Met<'s> {
+    pub(crate) fields: BTreeSet<Place<'s>>,
     /// Fields that some message had more than one element of.
-    pub(crate) several: BTreeSet<Place>,
+    pub(crate) several: BTreeSet<Place<'s>>,
 }
 
 impl Schema {
     pub(crate) fn frozen() -> Self {
-        let list = include_str!("../data/fields.tsv");
-        let fields = list.lines().filter(|line| !line.starts_with('#')).map(|line| {
-            let [message, number, name, _json, kind, type_name, label, _oneof] =
-                line.split('\t').collect::<Vec<_>>().try_into().expect("eight columns");
+        let mut schema = Self::default();
+        for line in include_str!("../data/fields.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let columns: [&str; 8] = line.split('\t').collect::<Vec<_>>().try_into().expect("eight columns");
+            let [message, number, name, _json, kind, type_name, label, _oneof] = columns;
             let number = number.parse().expect("a number");
             let [message, name, kind, type_name, label] =
                 [message, name, kind, type_name, label].map(str::to_owned);
-            ((message.clone(), number), Field { message, number, name, kind, type_name, label })
-        });
-        Self(fields.collect())
+            schema.insert(Field { message, number, name, kind, type_name, label });
+        }
+        schema
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    /// The fields of `message`, in the order of their numbers.
+    pub(crate) fn of(&self, message: &str) -> impl Iterator<Item = &Field> {
+        self.0.get(message).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn insert(&mut self, field: Field) {
+        self.0.entry(field.message.clone()).or_default().insert(field.number, field);
+    }
+
+    pub(crate) fn remove(&mut self, field: &Field) {
+        self.0.get_mut(&field.message).and_then(|fields| fields.remove(&field.number)).expect("on the list");
     }
 
     /// Reads a message by the list alone: every field has to be on it, and to hold the value that its number and type
     /// decide.
-    pub(crate) fn read(&self, message: &str, bytes: &[u8], met: &mut Met) -> Result<(), String> {
+    pub(crate) fn read<'s>(&'s self, message: &str, bytes: &[u8], met: &mut Met<'s>) -> Result<(), String> {
+        let fields = self.0.get(message).ok_or_else(|| format!("{message} is not on the list"))?;
         let mut reader = Reader::new(Region::new(bytes));
         let mut counts = BTreeMap::<u32, usize>::new();
         while let Some(wire) = reader.next_field().map_err(|error| format!("{message}: {error}"))? {
-            let place = (message.to_owned(), wire.number);
-            let field = self.0.get(&place).ok_or_else(|| format!("{place:?} is not on the list"))?;
-            let elements = self.read_field(field, wire.value, met)?;
-            *counts.entry(wire.number).or_default() += elements;
-            met.fields.insert(place);
+            let number = wire.number;
+            let field =
+                fields.get(&number).ok_or_else(|| format!("{message}: {number} is not on the list"))?;
+            *counts.entry(number).or_default() += self.read_field(field, wire.value, met)?;
         }
-        for (number, count) in counts.into_iter().filter(|(_, count)| *count > 1) {
-            met.several.insert((message.to_owned(), number));
-            let label = &self.0[&(message.to_owned(), number)].label;
-            if label != "repeated" {
-                return Err(format!("{message}: {count} of field {number}, which is {label}"));
+        for (number, count) in counts {
+            let field = &fields[&number];
+            met.fields.insert((&field.message, number));
+            if count > 1 {
+                met.several.insert((&field.message, number));
+                if field.label != "repeated" {
+                    return Err(format!("{message}: {count} of {}, which is {}", field.name, field.label));
+                }
             }
         }
         Ok(())
     }
 
     /// Checks one field, and counts its elements.
-    fn read_field(&self, field: &Field, value: Value<'_>, met: &mut Met) -> Result<usize, String> {
+    fn read_field<'s>(
+        &'s self,
+        field: &'s Field,
+        value: Value<'_>,
+        met: &mut Met<'s>,
+    ) -> Result<usize, String> {
         match value {
             Value::Bytes(region) if field.kind == "message" => {
                 self.read(&field.type_name, region.bytes(), met).map(|()| 1)
@@ -113,7 +138,9 @@ fn holds(field: &Field, value: Value<'_>) -> bool {
     let signed = i32::try_from(number).expect("small");
     match (field.kind.as_str(), value) {
         // A count of rejected records is never below zero.
-        ("int64", Value::Varint(value)) if field.name.starts_with("rejected_") => value == u64::from(number),
+        ("int64", Value::Varint(value)) if field.name.starts_with("rejected_") => {
+            value == rejected(number.into())
+        }
         ("int64", Value::Varint(value)) => value.cast_signed() == int64(signed.into()),
         ("int32", Value::Varint(value)) => value.cast_signed() == i64::from(int32(signed)),
         ("sint32", Value::Varint(value)) => zigzag_decode(value) == i64::from(int32(signed)),
