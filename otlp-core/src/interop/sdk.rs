@@ -5,6 +5,7 @@
 //! attributes of the resource follow the hash map they come from.
 
 mod attribute;
+mod group;
 mod span;
 
 pub use span::SpanEncoder;

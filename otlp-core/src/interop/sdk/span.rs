@@ -1,13 +1,11 @@
 //! Spans.
 
-use std::collections::HashMap;
-
-use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Event, Link, SpanId as SdkSpanId, SpanKind, Status, TraceState};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
 use super::attribute::{attributes, encode_resource, encode_scope, nanos, number, text};
+use super::group::Groups;
 use crate::wire::Writer;
 
 /// Encodes batches of the SDK's spans, keeping its scratch room from one batch to the next.
@@ -27,18 +25,8 @@ use crate::wire::Writer;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct SpanEncoder {
-    /// The first span of each group; the spans of a group share a scope.
-    firsts: Vec<usize>,
-    /// The group of each span.
-    group_of: Vec<usize>,
-    /// Where each group begins in `order`, and the end of the last.
-    starts: Vec<usize>,
-    /// Indices of the spans, group after group.
-    order: Vec<usize>,
+    groups: Groups,
 }
-
-/// Up to here a group is looked for by comparing scopes one by one; past it, by hash.
-const MOST_COMPARED: usize = 32;
 
 /// As many members as the W3C lets a `tracestate` have.
 const MOST_MEMBERS: usize = 32;
@@ -47,82 +35,20 @@ impl SpanEncoder {
     /// An encoder that allocates on first use.
     #[must_use]
     pub const fn new() -> Self {
-        Self { firsts: Vec::new(), group_of: Vec::new(), starts: Vec::new(), order: Vec::new() }
+        Self { groups: Groups::new() }
     }
 
     /// Puts an export request with these spans in front of what `writer` holds. O(encoded bytes).
     pub fn encode(&mut self, spans: &[SpanData], resource: &Resource, writer: &mut Writer) {
-        self.group(spans);
-        self.sort();
+        let scope = |index: usize| spans.get(index).map(|span| &span.instrumentation_scope);
+        self.groups.assign(spans.len(), scope);
         writer.message(1, |group| {
             text(group, 3, resource.schema_url().unwrap_or_default());
-            for bounds in self.starts.windows(2).rev() {
-                let &[start, end] = bounds else { continue };
-                scope_spans(group, spans, self.order.get(start..end).unwrap_or_default());
+            for members in self.groups.iter().rev() {
+                scope_spans(group, spans, members);
             }
             group.message(1, |inner| encode_resource(inner, resource));
         });
-    }
-
-    /// Finds the group of each span, and a first span for each group.
-    fn group(&mut self, spans: &[SpanData]) {
-        self.firsts.clear();
-        self.group_of.clear();
-        let mut by_scope: HashMap<&InstrumentationScope, usize> = HashMap::new();
-        let mut last = 0;
-        for (index, span) in spans.iter().enumerate() {
-            let scope = &span.instrumentation_scope;
-            let is_of =
-                |&first: &usize| spans.get(first).is_some_and(|first| first.instrumentation_scope == *scope);
-            let known = if self.firsts.get(last).is_some_and(is_of) {
-                Some(last)
-            } else if self.firsts.len() <= MOST_COMPARED {
-                self.firsts.iter().position(is_of)
-            } else {
-                if by_scope.is_empty() {
-                    let scopes = self.firsts.iter().filter_map(|&first| spans.get(first));
-                    by_scope.extend(scopes.map(|span| &span.instrumentation_scope).zip(0..));
-                }
-                by_scope.get(scope).copied()
-            };
-            last = known.unwrap_or_else(|| {
-                if !by_scope.is_empty() {
-                    by_scope.insert(scope, self.firsts.len());
-                }
-                self.firsts.push(index);
-                self.firsts.len() - 1
-            });
-            self.group_of.push(last);
-        }
-    }
-
-    /// Orders the spans by group, keeping the order within each (a counting sort).
-    fn sort(&mut self) {
-        self.starts.clear();
-        self.starts.resize(self.firsts.len() + 1, 0);
-        for &group in &self.group_of {
-            bump(&mut self.starts, group);
-        }
-        let mut end = 0;
-        for start in &mut self.starts {
-            end += *start;
-            *start = end;
-        }
-        self.order.clear();
-        self.order.resize(self.group_of.len(), 0);
-        for (index, &group) in self.group_of.iter().enumerate().rev() {
-            let Some(start) = self.starts.get_mut(group) else { continue };
-            *start -= 1;
-            if let Some(place) = self.order.get_mut(*start) {
-                *place = index;
-            }
-        }
-    }
-}
-
-fn bump(counts: &mut [usize], group: usize) {
-    if let Some(count) = counts.get_mut(group) {
-        *count += 1;
     }
 }
 
