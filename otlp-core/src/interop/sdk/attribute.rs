@@ -15,13 +15,17 @@ pub(super) fn encode_resource(writer: &mut Writer, resource: &Resource) {
 }
 
 pub(super) fn encode_scope(writer: &mut Writer, scope: &InstrumentationScope) {
-    // The iterator cannot be walked backwards; scopes with attributes are rare.
-    let attributes: Vec<&KeyValue> = scope.attributes().collect();
-    for each in attributes.into_iter().rev() {
-        attribute(writer, 3, each.key.as_str(), &each.value);
-    }
+    backwards(|| scope.attributes(), |each| attribute(writer, 3, each.key.as_str(), &each.value));
     text(writer, 2, scope.version().unwrap_or_default());
     text(writer, 1, scope.name());
+}
+
+/// Visits from last to first what the SDK lends only as an iterator going forward.
+///
+/// For lists that it keeps in a slice, whose iterators count and skip in one step.
+#[inline]
+pub(super) fn backwards<I: Iterator>(list: impl Fn() -> I, visit: impl FnMut(I::Item)) {
+    (0..list().count()).rev().filter_map(|index| list().nth(index)).for_each(visit);
 }
 
 #[inline]
