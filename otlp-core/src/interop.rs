@@ -2,3 +2,5 @@
 
 #[cfg(feature = "otel")]
 pub mod sdk;
+#[cfg(feature = "tracing")]
+pub mod tracing;
