@@ -54,6 +54,12 @@
 //! span, as OTLP has it), and a text so many bytes (what is longer is cut, as OpenTelemetry has it): see
 //! [`LayerLimits`].
 //!
+//! # No feedback
+//!
+//! What is recorded while a request is exported would have to be exported in turn. The target `otlp_core` is
+//! ignored, and others that are named ([`LayerConfig::ignore_target`]); nothing is recorded while the sink has
+//! a request, nor within [`silently`], for threads that export.
+//!
 //! # Not yet
 //!
 //! `tracestate` of a remote parent; the `log.*` fields of `tracing-log`; times that a span was busy or idle.
@@ -64,6 +70,7 @@ mod field;
 mod parent;
 mod queue;
 mod random;
+mod silence;
 mod span;
 
 use std::fmt;
@@ -86,6 +93,7 @@ use crate::wire::Writer;
 
 pub use config::{EventsAs, LayerConfig, LayerLimits};
 pub use parent::SpanExt;
+pub use silence::silently;
 
 /// A layer that turns spans and events into export requests. Made by [`LayerConfig::build`].
 ///
@@ -158,8 +166,14 @@ impl OtlpLayer {
         if let Some((sink, _)) = &self.0.config.sink
             && let Some(request) = self.take_request(signal)
         {
-            sink.accept(request);
+            // What the sink does is no cause for it to do more.
+            silently(|| sink.accept(request));
         }
+    }
+
+    /// True where nothing of this target is recorded, here and now.
+    fn ignores(&self, target: &str) -> bool {
+        self.0.config.ignores(target) || silence::is_silent()
     }
 
     /// The span that a new one or an event belongs to; the nearest that this layer knows.
@@ -178,7 +192,7 @@ where
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let config = &self.0.config;
         let metadata = attrs.metadata();
-        let Some(span) = ctx.span(id).filter(|_| !config.ignores(metadata.target())) else { return };
+        let Some(span) = ctx.span(id).filter(|_| !self.ignores(metadata.target())) else { return };
         let parent = match attrs.parent() {
             Some(parent) => ctx.span(parent),
             None if attrs.is_contextual() => ctx.lookup_current(),
@@ -225,7 +239,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let config = &self.0.config;
-        if config.ignores(event.metadata().target()) {
+        if self.ignores(event.metadata().target()) {
             return;
         }
         let span = self.known(ctx.event_span(event));

@@ -4,7 +4,7 @@ use tracing_core::{Event, Level, Metadata};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::config::LayerConfig;
-use super::field::{Fields, Role, Scratch, severity};
+use super::field::{Fields, Role, Scratch, severity, text};
 use super::span::{SpanContext, SpanState};
 use crate::UnixNanos;
 
@@ -31,7 +31,7 @@ impl EventRecord<'_> {
                 event.varint(4, fields.dropped.into());
             }
             event.raw(&fields.attributes);
-            event.str(2, name(fields, metadata));
+            text(event, 2, name(fields, metadata));
             event.fixed64(1, self.time.0);
         });
         // The lock comes last: no code of anybody else runs under it.
@@ -62,7 +62,9 @@ impl EventRecord<'_> {
             if let Some(context) = context {
                 log.bytes(10, context.span_id.as_bytes());
                 log.bytes(9, context.trace_id.as_bytes());
-                log.fixed32(8, context.flags.into());
+                if context.flags != 0 {
+                    log.fixed32(8, context.flags.into());
+                }
             }
             if fields.dropped != 0 {
                 log.varint(7, fields.dropped.into());

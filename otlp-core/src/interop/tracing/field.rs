@@ -9,7 +9,7 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::{Level, Metadata};
 
 use super::config::LayerConfig;
-use crate::record::{SpanKind, StatusCode};
+use crate::record::{SeverityNumber, SpanKind, StatusCode};
 use crate::semconv;
 use crate::wire::Writer;
 
@@ -326,9 +326,15 @@ fn status(text: &str) -> Option<StatusCode> {
     CODES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, code)| code)
 }
 
+/// A text, left out where it is empty.
+pub(super) fn text(writer: &mut Writer, field: u32, text: &str) {
+    if !text.is_empty() {
+        writer.str(field, text);
+    }
+}
+
 /// OTLP's severity of a level.
-pub(super) fn severity(level: Level) -> crate::record::SeverityNumber {
-    use crate::record::SeverityNumber;
+pub(super) const fn severity(level: Level) -> SeverityNumber {
     match level {
         Level::TRACE => SeverityNumber::TRACE,
         Level::DEBUG => SeverityNumber::DEBUG,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::config::{LayerConfig, LayerLimits};
-use super::field::{Fields, Role};
+use super::field::{Fields, Role, text};
 use crate::context::w3c::TraceParent;
 use crate::record::{SpanKind, StatusCode};
 use crate::wire::{Reader, Region, Value, Writer};
@@ -203,7 +203,7 @@ impl SpanState {
             span.fixed64(8, end.0.max(self.start.0));
             span.fixed64(7, self.start.0);
             span.int(6, self.kind.to_wire().into());
-            span.str(5, &self.name);
+            text(span, 5, &self.name);
             if self.parent_span_id.is_valid() {
                 span.bytes(4, self.parent_span_id.as_bytes());
             }
@@ -219,9 +219,7 @@ impl SpanState {
         }
         writer.message(15, |status| {
             status.int(3, self.status.to_wire().into());
-            if !self.description.is_empty() {
-                status.str(2, &self.description);
-            }
+            text(status, 2, &self.description);
         });
     }
 }
