@@ -23,16 +23,16 @@
 //!   [`DecodeError`](crate::DecodeError).
 //! - Numbers of enums that this version does not know are kept.
 //!
-//! What does not come back from prost, for it has no meaning in these signals: the difference between a
-//! sub-message that is absent and one that is empty (resource, scope, status, value, body), between an
-//! identifier that is absent and one of all zeros, and the indices into the dictionary of profiles
-//! (`key_strindex`, `string_value_strindex`). Prost itself drops unknown fields.
+//! What does not come back from prost, for OTLP gives it no meaning: the difference between a
+//! sub-message that is absent and one that is empty (resource, scope, status, value, body, dictionary), and
+//! between an identifier that is absent and one of all zeros. Prost itself drops unknown fields.
 //!
 //! The dependency brings in `opentelemetry_sdk`, whatever its features, but no `tonic` and no runtime.
 
 mod attribute;
 mod log;
 mod metric;
+mod profile;
 mod request;
 mod response;
 mod trace;

@@ -1,18 +1,17 @@
-//! Records to prost structs and back, over random messages of the three signals.
+//! Records to prost structs and back, over random messages of the four signals.
 
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::common::v1 as common;
 use opentelemetry_proto::tonic::trace::v1::{Span as ProstSpan, span::Link as ProstLink};
 use otlp_core::encode::Encode;
 use otlp_core::record::{
-    AnyValue, ExportResponse, KeyValue, LogsRequest, MetricsRequest, Span, SpanKind, StatusCode,
-    TracesRequest,
+    ExportResponse, LogsRequest, MetricsRequest, ProfilesRequest, Span, SpanKind, StatusCode, TracesRequest,
 };
-use otlp_core::view::{LogsView, MetricsView, TracesView};
+use otlp_core::view::{LogsView, MetricsView, ProfilesView, TracesView};
 use otlp_core::{Limits, UnixNanos};
 use proptest::prelude::*;
 use prost::Message;
@@ -42,7 +41,6 @@ macro_rules! identity {
             let from_view = $theirs::try_from(view).unwrap();
             prop_assert_eq!(format!("{from_view:?}"), format!("{theirs:?}"), "view -> prost");
 
-            // The generator knows indices into the dictionary of profiles, which come to nothing.
             let read = $record::try_from($theirs::decode(bytes.as_slice()).unwrap()).unwrap();
             prop_assert_eq!(format!("{read:?}"), format!("{record:?}"), "prost -> record is what views read");
             Ok(())
@@ -53,6 +51,7 @@ macro_rules! identity {
 identity!(traces, traces, ExportTraceServiceRequest, TracesRequest, TracesView);
 identity!(logs, logs, ExportLogsServiceRequest, LogsRequest, LogsView);
 identity!(metrics, metrics, ExportMetricsServiceRequest, MetricsRequest, MetricsView);
+identity!(profiles, profiles, ExportProfilesServiceRequest, ProfilesRequest, ProfilesView);
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -62,6 +61,7 @@ proptest! {
         traces(seed)?;
         logs(seed)?;
         metrics(seed)?;
+        profiles(seed)?;
     }
 }
 
@@ -92,13 +92,6 @@ fn what_has_no_meaning_is_evened_out() {
     let zeros = ProstSpan { trace_id: vec![0; 16], status: Some(Default::default()), ..ProstSpan::default() };
     let back = ProstSpan::from(Span::try_from(zeros).unwrap());
     assert_eq!(back, ProstSpan::default());
-    let index = common::any_value::Value::StringValueStrindex(4);
-    let pair = common::KeyValue {
-        key: "k".into(),
-        value: Some(common::AnyValue { value: Some(index) }),
-        key_strindex: 9,
-    };
-    assert_eq!(KeyValue::from(pair), KeyValue { key: "k".into(), value: AnyValue::Empty });
 }
 
 #[test]

@@ -21,6 +21,7 @@ impl From<AnyValue> for common::AnyValue {
                 Some(Value::KvlistValue(common::KeyValueList { values: all(values) }))
             }
             AnyValue::Bytes(bytes) => Some(Value::BytesValue(bytes)),
+            AnyValue::StringIndex(index) => Some(Value::StringValueStrindex(index)),
         };
         Self { value }
     }
@@ -31,7 +32,7 @@ impl From<common::AnyValue> for AnyValue {
     fn from(value: common::AnyValue) -> Self {
         use any_value::Value;
         match value.value {
-            None | Some(Value::StringValueStrindex(_)) => Self::Empty,
+            None => Self::Empty,
             Some(Value::StringValue(text)) => Self::String(text),
             Some(Value::BoolValue(value)) => Self::Bool(value),
             Some(Value::IntValue(value)) => Self::Int(value),
@@ -39,6 +40,7 @@ impl From<common::AnyValue> for AnyValue {
             Some(Value::ArrayValue(list)) => Self::Array(all(list.values)),
             Some(Value::KvlistValue(map)) => Self::KvList(all(map.values)),
             Some(Value::BytesValue(bytes)) => Self::Bytes(bytes),
+            Some(Value::StringValueStrindex(index)) => Self::StringIndex(index),
         }
     }
 }
@@ -49,14 +51,15 @@ pub(super) fn unless_empty(value: AnyValue) -> Option<common::AnyValue> {
 }
 
 impl From<KeyValue> for common::KeyValue {
-    fn from(KeyValue { key, value }: KeyValue) -> Self {
-        Self { key, value: unless_empty(value), key_strindex: 0 }
+    fn from(KeyValue { key, value, key_index }: KeyValue) -> Self {
+        Self { key, value: unless_empty(value), key_strindex: key_index }
     }
 }
 
 impl From<common::KeyValue> for KeyValue {
     fn from(pair: common::KeyValue) -> Self {
-        Self { key: pair.key, value: pair.value.map_or(AnyValue::Empty, Into::into) }
+        let common::KeyValue { key, value, key_strindex } = pair;
+        Self { key, value: value.map_or(AnyValue::Empty, Into::into), key_index: key_strindex }
     }
 }
 

@@ -2,27 +2,31 @@
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::profiles::v1development as profiles;
 use opentelemetry_proto::tonic::{logs::v1 as logs, metrics::v1 as metrics, trace::v1 as trace};
 
 use super::{all, try_all, unless_default};
 use crate::error::{DecodeError, Error, Result};
 use crate::record::{
-    LogsRequest, MetricsRequest, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope, ScopeLogs,
-    ScopeMetrics, ScopeSpans, TracesRequest,
+    LogsRequest, MetricsRequest, ProfilesRequest, Resource, ResourceLogs, ResourceMetrics, ResourceProfiles,
+    ResourceSpans, Scope, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, TracesRequest,
 };
-use crate::view::{LogRecordView, LogsView, MetricView, MetricsView, SpanView, TracesView};
+use crate::view::{
+    LogRecordView, LogsView, MetricView, MetricsView, ProfileView, ProfilesView, SpanView, TracesView,
+};
 
 macro_rules! grouped {
     (
-        $request:ident = $theirs:ident { $groups:ident },
+        $request:ident = $theirs:ident { $groups:ident $(, $shared:ident)? },
         $group:ident = $their_group:path { $scopes:ident },
         $scope:ident = $their_scope:path { $records:ident = $their_records:ident },
         $view:ident
     ) => {
         impl From<$request> for $theirs {
             fn from(request: $request) -> Self {
-                Self { $groups: all(request.resources) }
+                Self { $groups: all(request.resources) $(, $shared: unless_default(request.$shared))? }
             }
         }
 
@@ -30,7 +34,10 @@ macro_rules! grouped {
             type Error = Error;
 
             fn try_from(request: $theirs) -> Result<Self> {
-                Ok(Self { resources: try_all(request.$groups)? })
+                Ok(Self {
+                    resources: try_all(request.$groups)?,
+                    $($shared: request.$shared.map(TryInto::try_into).transpose()?.unwrap_or_default(),)?
+                })
             }
         }
 
@@ -100,6 +107,12 @@ grouped! {
     ScopeMetrics = metrics::ScopeMetrics { metrics = metrics },
     MetricsView
 }
+grouped! {
+    ProfilesRequest = ExportProfilesServiceRequest { resource_profiles, dictionary },
+    ResourceProfiles = profiles::ResourceProfiles { scope_profiles },
+    ScopeProfiles = profiles::ScopeProfiles { profiles = profiles },
+    ProfilesView
+}
 
 macro_rules! record_view {
     ($($view:ident => $theirs:path,)*) => {
@@ -117,4 +130,5 @@ record_view! {
     SpanView => trace::Span,
     LogRecordView => logs::LogRecord,
     MetricView => metrics::Metric,
+    ProfileView => profiles::Profile,
 }

@@ -4,6 +4,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, 
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::profiles::v1development::{
+    ExportProfilesPartialSuccess, ExportProfilesServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
@@ -43,4 +46,5 @@ response! {
     ExportTraceServiceResponse { ExportTracePartialSuccess { rejected_spans } }
     ExportLogsServiceResponse { ExportLogsPartialSuccess { rejected_log_records } }
     ExportMetricsServiceResponse { ExportMetricsPartialSuccess { rejected_data_points } }
+    ExportProfilesServiceResponse { ExportProfilesPartialSuccess { rejected_profiles } }
 }
