@@ -72,7 +72,8 @@ fn traced() {
             url.path = "/cart/4711",
             server.address = "checkout.shop.svc.cluster.local",
             server.port = 8443,
-            number,
+            // Signed: the peer makes a text of an unsigned number.
+            number = i64::from(number),
         );
         let _entered = root.enter();
         for statement in ["SELECT cart", "SELECT items", "UPDATE cart"] {
@@ -166,10 +167,11 @@ impl SpanProcessor for Finished {
 
 /// Names, kinds, attributes and events of both sides are the same, whatever their times and identifiers.
 fn check(ours: &[u8], theirs: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
-    if told(ours)? == told(theirs)? {
-        Ok(())
-    } else {
-        Err("tracing: the two layers tell different things".into())
+    let (ours, theirs) = (told(ours)?, told(theirs)?);
+    match ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs) {
+        Some((ours, theirs)) => Err(format!("tracing: ours tells {ours}, theirs {theirs}").into()),
+        None if ours.len() == theirs.len() => Ok(()),
+        None => Err(format!("tracing: ours tells {} spans, theirs {}", ours.len(), theirs.len()).into()),
     }
 }
 
