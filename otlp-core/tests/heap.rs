@@ -7,9 +7,10 @@ use std::cell::Cell;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use otlp_core::encode::Encode;
 use otlp_core::record::{
-    AnyValue, Event, KeyValue, Link, Resource, ResourceSpans, ScopeSpans, Span, TracesRequest,
+    AnyValue, Event, Function, KeyValue, Line, Link, Location, Profile, ProfilesDictionary, ProfilesRequest,
+    Resource, ResourceProfiles, ResourceSpans, Sample, ScopeProfiles, ScopeSpans, Span, Stack, TracesRequest,
 };
-use otlp_core::view::{AnyValueView, KeyValueView, TracesView};
+use otlp_core::view::{AnyValueView, KeyValueView, ProfilesView, TracesView};
 use otlp_core::wire::Writer;
 use otlp_core::{DecodeError, Limits};
 use prost::Message;
@@ -131,6 +132,62 @@ fn a_full_walk_allocates_nothing() {
     // The planted fault: the counter sees one small string.
     let (_, peak, calls) = measured(|| "one".to_owned());
     assert_eq!((peak, calls), (3, 1));
+}
+
+/// Two hundred samples of one stack of two frames.
+fn profiles() -> ProfilesRequest {
+    let mut dictionary = ProfilesDictionary::new();
+    dictionary.strings.push("main".into());
+    dictionary.functions.push(Function { name_index: 1, ..Function::default() });
+    let line = Line { function_index: 1, ..Line::default() };
+    dictionary.locations.push(Location { lines: vec![line; 2], ..Location::default() });
+    dictionary.stacks.push(Stack { location_indices: vec![1] });
+    let sample = Sample { stack_index: 1, values: vec![1, 2, 3], ..Sample::default() };
+    let profile = Profile { samples: vec![sample; 200], ..Profile::default() };
+    let scopes = vec![ScopeProfiles { profiles: vec![profile], ..ScopeProfiles::default() }];
+    let resources = vec![ResourceProfiles { scopes, ..ResourceProfiles::default() }];
+    ProfilesRequest { resources, dictionary }
+}
+
+/// Resolves the stack of every sample; gives how many frames there were.
+fn resolve(body: &[u8], limits: &Limits) -> Result<usize, DecodeError> {
+    let view = ProfilesView::parse(body, limits)?;
+    let index = view.dictionary().index()?;
+    let mut frames = 0;
+    for group in view.resources() {
+        for scope in group?.scopes() {
+            for profile in scope?.profiles() {
+                for sample in profile?.samples() {
+                    for frame in index.frames(sample?.stack_index())? {
+                        frames += usize::from(frame?.name() == "main");
+                    }
+                }
+            }
+        }
+    }
+    Ok(frames)
+}
+
+#[test]
+fn resolving_profiles_allocates_once_and_checking_them_never() {
+    let body = profiles().encode_to_bytes();
+    let limits = Limits::default();
+    let (frames, peak, calls) = measured(|| resolve(&body, &limits).unwrap());
+    // Eleven elements in the seven tables, four bytes each.
+    assert_eq!((frames, peak, calls), (400, 44, 1));
+    let (checked, _, calls) = measured(|| ProfilesView::parse(&body, &limits).unwrap().check());
+    assert_eq!((checked, calls), (Ok(()), 0));
+}
+
+#[test]
+fn records_of_profiles_take_exactly_what_the_budget_counts() {
+    let body = profiles().encode_to_bytes();
+    let read = |bound| ProfilesView::parse(&body, &Limits::default().max_heap_bytes(bound))?.to_record();
+    let (record, peak, _) =
+        measured(|| ProfilesView::parse(&body, &Limits::DEFAULT).unwrap().to_record().unwrap());
+    assert_eq!(record, profiles());
+    assert!(read(peak).is_ok_and(|met| met == record));
+    assert!(read(peak - 1).is_err_and(|error| error.is_limit()));
 }
 
 #[test]
