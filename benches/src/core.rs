@@ -4,6 +4,7 @@ mod log;
 mod metric;
 mod payload;
 mod profile;
+mod sdk;
 mod signal;
 mod walk;
 
@@ -241,7 +242,7 @@ pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
     let traces = kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort));
     // Chained lazily, so that rows are printed as they come.
-    let signals: [fn(&Effort) -> Rows; 3] = [log::rows, metric::rows, profile::rows];
+    let signals: [fn(&Effort) -> Rows; 4] = [log::rows, metric::rows, profile::rows, sdk::rows];
     report(traces.chain(signals.into_iter().flat_map(|rows| rows(effort))))
 }
 

@@ -38,5 +38,9 @@ keys! {
     DB_NAMESPACE = "db.namespace": "database within the server";
     DB_RESPONSE_STATUS_CODE = "db.response.status_code": "status or error code of the database";
     DB_OPERATION_BATCH_SIZE = "db.operation.batch.size": "commands in the batch";
+    CODE_FILE_PATH = "code.file.path": "source file";
+    CODE_LINE_NUMBER = "code.line.number": "line in the source file";
+    THREAD_ID = "thread.id": "number of the thread, as the program has it";
+    THREAD_NAME = "thread.name": "name of the thread";
     EXCEPTION_MESSAGE = "exception.message": "message of the exception";
 }

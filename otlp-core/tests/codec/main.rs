@@ -2,6 +2,8 @@
 //! prost reads back, in whatever order and pieces the fields lie.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
+#[cfg(feature = "prost")]
+mod conversion;
 mod dice;
 mod differential;
 mod encoding;
