@@ -48,6 +48,8 @@ mod response;
 mod scope;
 mod span;
 mod table;
+#[cfg(test)]
+mod work;
 
 pub use attribute::{AnyValueView, ArrayView, KeyValueView, KvListView};
 pub use heap::HeapBudget;

@@ -1,8 +1,6 @@
 //! What decoding takes from the heap, by a counting allocator.
-#![expect(unsafe_code, reason = "a global allocator cannot be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod measure;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use otlp_core::encode::Encode;
@@ -10,48 +8,12 @@ use otlp_core::record::{
     AnyValue, Event, Function, KeyValue, Line, Link, Location, Profile, ProfilesDictionary, ProfilesRequest,
     Resource, ResourceProfiles, ResourceSpans, Sample, ScopeProfiles, ScopeSpans, Span, Stack, TracesRequest,
 };
-use otlp_core::view::{AnyValueView, KeyValueView, ProfilesView, TracesView};
+use otlp_core::view::{ProfilesView, TracesView};
 use otlp_core::wire::Writer;
 use otlp_core::{DecodeError, Limits};
 use prost::Message;
 
-/// Counts what the present thread takes: tests run beside each other.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counters allocate nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get() + layout.size());
-        PEAK.set(PEAK.get().max(HELD.get()));
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().saturating_sub(layout.size()));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `work` gives, the most bytes it held at a time, and how often it asked for some.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    HELD.set(0);
-    PEAK.set(0);
-    CALLS.set(0);
-    let result = work();
-    (result, PEAK.get(), CALLS.get())
-}
+use measure::{measured, visit};
 
 fn request(spans: usize) -> TracesRequest {
     let list = AnyValue::Array(vec![AnyValue::from("x"), AnyValue::KvList(vec![KeyValue::new("k", 1.5)])]);
@@ -78,55 +40,10 @@ fn empty_spans() -> Vec<u8> {
     writer.as_slice().to_vec()
 }
 
-/// Visits every field of every span; gives a count of bytes seen.
-fn walk(body: &[u8], limits: &Limits) -> Result<usize, DecodeError> {
-    let mut seen = 0;
-    for group in TracesView::parse(body, limits)?.resources() {
-        let group = group?;
-        seen += pairs(group.resource().attributes())?;
-        for scope in group.scopes() {
-            for span in scope?.spans() {
-                let span = span?;
-                seen += span.name().len() + pairs(span.attributes())?;
-                for event in span.events() {
-                    let event = event?;
-                    seen += event.name().len() + pairs(event.attributes())?;
-                }
-                for link in span.links() {
-                    let link = link?;
-                    seen += link.trace_state().len() + pairs(link.attributes())?;
-                }
-            }
-        }
-    }
-    Ok(seen)
-}
-
-#[expect(single_use_lifetimes, reason = "the elided form is not stable in argument position")]
-fn pairs<'a>(
-    views: impl Iterator<Item = Result<KeyValueView<'a>, DecodeError>>,
-) -> Result<usize, DecodeError> {
-    let mut seen = 0;
-    for view in views {
-        let view = view?;
-        seen += view.key().len() + value(&view.value())?;
-    }
-    Ok(seen)
-}
-
-fn value(view: &AnyValueView<'_>) -> Result<usize, DecodeError> {
-    match view {
-        AnyValueView::String(text) => Ok(text.len()),
-        AnyValueView::Array(list) => list.values().try_fold(0, |seen, item| Ok(seen + value(&item?)?)),
-        AnyValueView::KvList(map) => pairs(map.entries()),
-        _ => Ok(8),
-    }
-}
-
 #[test]
 fn a_full_walk_allocates_nothing() {
     let body = request(50).encode_to_bytes();
-    let (seen, peak, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap());
+    let (seen, peak, calls) = measured(|| visit::traces(&body, &Limits::DEFAULT).unwrap());
     assert!(seen > 50 * 20);
     assert_eq!((peak, calls), (0, 0));
     // The planted fault: the counter sees one small string.
@@ -205,7 +122,7 @@ fn encoding_into_kept_room_allocates_nothing() {
 fn refusing_hostile_input_allocates_nothing() {
     let mut body = request(1).encode_to_bytes().to_vec();
     body.truncate(body.len() - 1);
-    let (error, _, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap_err());
+    let (error, _, calls) = measured(|| visit::traces(&body, &Limits::DEFAULT).unwrap_err());
     assert!(!error.is_limit());
     assert_eq!(calls, 0);
 }

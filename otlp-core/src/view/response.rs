@@ -1,6 +1,7 @@
 //! What a receiver answers: the export responses and `google.rpc.Status`.
 
-use super::context::Context;
+use super::context::{Context, at_most};
+use super::heap::HEAP;
 use super::message::{Fields, Message};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -55,7 +56,7 @@ impl<'a> ExportResponseView<'a> {
             while let Some(number) = fields.next()? {
                 match number {
                     1 => view.rejected = count(&mut fields)?,
-                    2 => view.message = context.str(&mut fields)?,
+                    2 => view.message = owned_text(context, &mut fields)?,
                     _ => fields.skip()?,
                 }
             }
@@ -111,7 +112,7 @@ impl<'a> RpcStatusView<'a> {
             while let Some(number) = fields.next()? {
                 match number {
                     1 => view.code = context.int32(&mut fields)?,
-                    2 => view.message = context.str(&mut fields)?,
+                    2 => view.message = owned_text(context, &mut fields)?,
                     _ => fields.skip()?,
                 }
             }
@@ -136,6 +137,13 @@ impl<'a> RpcStatusView<'a> {
     pub fn to_record(&self) -> RpcStatus {
         RpcStatus { code: self.code, message: self.message.to_owned() }
     }
+}
+
+/// A text, held to the heap as well: it is all that the record of an answer takes from there.
+fn owned_text<'a>(context: Context<'_>, fields: &mut Fields<'a>) -> Result<&'a str, DecodeError> {
+    let text = context.str(fields)?;
+    at_most(HEAP, text.len(), context.limits().heap_bytes(), fields.offset())?;
+    Ok(text)
 }
 
 /// An `int64` that counts something.

@@ -189,6 +189,8 @@ impl<'a> Reader<'a> {
     /// Where the bytes end or the varint does not fit 64 bits.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        #[cfg(test)]
+        super::steps::count();
         // Tags, most lengths and most numbers take one byte or two.
         let (value, rest) = match *self.rest {
             [low, ref rest @ ..] if low < 0x80 => (low.into(), rest),
