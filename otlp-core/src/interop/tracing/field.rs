@@ -134,6 +134,7 @@ impl<'a> Visitor<'a> {
             self.put(semconv::CODE_FILE_PATH, |value| value.str(1, file));
         }
         if let Some(module) = metadata.module_path() {
+            // Not of the conventions, which have the module in the function's name; `tracing` knows no function.
             self.put("code.module.name", |value| value.str(1, module));
         }
         if let Some(line) = metadata.line() {
