@@ -6,8 +6,9 @@ mod measure;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use otlp_core::view::{LogsView, MetricsView, TracesView};
+use otlp_core::view::{LogsView, MetricsView, ProfilesView, TracesView};
 use otlp_core::wire::Writer;
 use otlp_core::{DecodeError, Limits};
 use prost::Message;
@@ -36,6 +37,7 @@ macro_rules! signal {
 const TRACES: Signal = signal!(traces, TracesView, ExportTraceServiceRequest);
 const LOGS: Signal = signal!(logs, LogsView, ExportLogsServiceRequest);
 const METRICS: Signal = signal!(metrics, MetricsView, ExportMetricsServiceRequest);
+const PROFILES: Signal = signal!(profiles, ProfilesView, ExportProfilesServiceRequest);
 
 /// One element, and the field numbers from the request down to where it is repeated.
 struct Shape {
@@ -90,6 +92,20 @@ static SHAPES: &[Shape] = shapes! {
     METRICS "bounds" [1, 2, 2, 9, 1, 7], b"\0\0\0\0\0\0\0\0";
     METRICS "exponential counts" [1, 2, 2, 10, 1, 8, 2], b"\x01";
     METRICS "exponential counts, single" [1, 2, 2, 10, 1, 8], b"\x10\x01";
+    PROFILES "profiles" [1, 2], b"\x12\x00";
+    PROFILES "samples" [1, 2, 2], b"\x12\x00";
+    PROFILES "values of a sample" [1, 2, 2, 2, 4], b"\x01";
+    PROFILES "times of a sample" [1, 2, 2, 2, 5], b"\0\0\0\0\0\0\0\0";
+    PROFILES "payload" [1, 2, 2, 10], b"x";
+    PROFILES "mappings" [2], b"\x0a\x00";
+    PROFILES "locations" [2], b"\x12\x00";
+    PROFILES "lines" [2, 2], b"\x1a\x00";
+    PROFILES "functions" [2], b"\x1a\x00";
+    PROFILES "profile links" [2], b"\x22\x00";
+    PROFILES "strings" [2], b"\x2a\x00";
+    PROFILES "attributes with units" [2], b"\x32\x00";
+    PROFILES "stacks" [2], b"\x3a\x00";
+    PROFILES "locations of a stack" [2, 7, 1], b"\x01";
 };
 
 impl Shape {

@@ -2,7 +2,7 @@
 //!
 //! A step is one varint read: every tag and every length is one, so that no field is passed over for nothing.
 
-use crate::view::{ExportResponseView, LogsView, MetricsView, TracesView};
+use crate::view::{ExportResponseView, LogsView, MetricsView, ProfilesView, TracesView};
 use crate::wire::{Writer, steps};
 use crate::{DecodeError, Limits};
 
@@ -98,6 +98,15 @@ const LOGS: &[Shape] = &[
     ("maps in the body", |n| within(&[1, 2, 2, 5, 6], field(1, &field(2, &field(6, b""))).repeat(n))),
 ];
 
+const PROFILES: &[Shape] = &[
+    ("pieces of a dictionary", |n| within(&[2], field(5, b"")).repeat(n)),
+    ("tables interleaved", |n| {
+        within(&[2], (1..=7).flat_map(|table| field(table, b"")).collect::<Vec<_>>().repeat(n))
+    }),
+    ("samples of one stack", |n| within(&[1, 2, 2], field(2, b"\x08\x00\x22\x01\x01").repeat(n))),
+    ("types in pieces", |n| within(&[1, 2, 2], [field(1, b"\x08\x01"), field(5, b"")].concat().repeat(n))),
+];
+
 type Way = fn(&[u8], &Limits) -> Result<(), DecodeError>;
 
 /// Steps that `read` takes.
@@ -114,8 +123,9 @@ fn check((name, shape): &Shape, ways: &[Way]) {
         let [small, middle, large] = [600, 1200, 2400].map(|n| {
             let body = shape(n);
             let steps = steps_of(|limits| read(&body, limits));
+            // Each of a dictionary's seven tables is a walk of its own.
             assert!(
-                steps <= 6 * body.len() as u64,
+                steps <= 9 * body.len() as u64,
                 "{name}, way {way}: {steps} steps for {} bytes",
                 body.len()
             );
@@ -141,6 +151,10 @@ fn twice_the_bytes_cost_twice_the_steps() {
     TRACES.iter().for_each(|shape| check(shape, ways!(TracesView)));
     METRICS.iter().for_each(|shape| check(shape, ways!(MetricsView)));
     LOGS.iter().for_each(|shape| check(shape, ways!(LogsView)));
+    PROFILES.iter().for_each(|shape| check(shape, ways!(ProfilesView)));
+    PROFILES.iter().for_each(|shape| {
+        check(shape, &[|body, limits| ProfilesView::parse(body, limits)?.dictionary().index().map(drop)]);
+    });
     let answer: Shape = ("pieces of an answer", |n| field(1, b"\x08\x01\x12\x01x").repeat(n));
     check(&answer, &[|body, limits| ExportResponseView::parse(body, limits).map(drop)]);
 }

@@ -2,7 +2,8 @@
 
 use otlp_core::view::{
     AnyValueView, BucketsView, ExemplarView, KeyValueView, LogRecordView, LogsView, MetricDataView,
-    MetricView, MetricsView, NumberPointView, ResourceView, ScopeView, SpanView, TracesView,
+    MetricView, MetricsView, NumberPointView, ProfileView, ProfilesView, ResourceView, ScopeView, SpanView,
+    TracesView,
 };
 use otlp_core::{DecodeError, Limits};
 
@@ -33,6 +34,32 @@ pub(crate) fn metrics(body: &[u8], limits: &Limits) -> Seen {
         })?;
         Ok(resource(&group.resource())? + scopes)
     })
+}
+
+pub(crate) fn profiles(body: &[u8], limits: &Limits) -> Seen {
+    let view = ProfilesView::parse(body, limits)?;
+    let groups = sum(view.resources(), |group| {
+        let scopes = sum(group.scopes(), |scope| {
+            Ok(instrumentation(&scope.scope())? + sum(scope.profiles(), |view| profile(&view))?)
+        })?;
+        Ok(resource(&group.resource())? + scopes)
+    })?;
+    let tables = view.dictionary();
+    let mappings = sum(tables.mappings(), |mapping| Ok(mapping.attribute_indices().count()))?;
+    let locations = sum(tables.locations(), |location| {
+        Ok(location.attribute_indices().count() + sum(location.lines(), |_| Ok(8))?)
+    })?;
+    let names = sum(tables.functions(), |_| Ok(8))? + sum(tables.strings(), |text| Ok(text.len()))?;
+    let attributes = sum(tables.attributes(), |attribute| value(&attribute.value()))?;
+    let stacks = sum(tables.stacks(), |stack| Ok(stack.location_indices().count()))?;
+    Ok(groups + mappings + locations + names + attributes + stacks + sum(tables.links(), |_| Ok(8))?)
+}
+
+fn profile(view: &ProfileView<'_>) -> Seen {
+    let samples = sum(view.samples(), |sample| {
+        Ok(sample.attribute_indices().count() + sample.values().count() + sample.timestamps().count())
+    })?;
+    Ok(samples + view.attribute_indices().count() + view.original_payload().len())
 }
 
 fn sum<V>(views: impl Iterator<Item = Result<V, DecodeError>>, mut visit: impl FnMut(V) -> Seen) -> Seen {
