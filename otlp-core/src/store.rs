@@ -46,6 +46,7 @@
 //! | last write torn | cut off; it was not acknowledged |
 //! | rot in the middle | the damaged frames are stepped over and counted, those around them are kept |
 //! | rot in the frame of an end | its request is given out again |
+//! | medium unreadable in places | the queue does not open, or does without those, as [`Unreadable`] says |
 //! | disk full, write or sync failed | the commit fails as a whole, its requests stay with the caller; later ones go to a new segment |
 //!
 //! A sync that failed is never tried again on the same bytes: systems forget what they could not write and say
@@ -79,7 +80,7 @@ use crate::UnixNanos;
 use crate::protocol::export::Request;
 
 pub use account::{DropReason, Settlement};
-pub use config::{Overflow, StoreConfig, SyncPolicy};
+pub use config::{Overflow, StoreConfig, SyncPolicy, Unreadable};
 #[cfg(unix)]
 pub use directory::Directory;
 pub use disk::{Disk, MemoryDisk};

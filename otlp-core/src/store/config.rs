@@ -49,6 +49,17 @@ pub enum Overflow {
     DropOldest,
 }
 
+/// What happens where the disk fails to read a part of the log when the queue is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// The queue does not open, and nothing is touched: the failure may pass.
+    #[default]
+    Refuse,
+    /// What cannot be read is given up for good and counted as damaged, in blocks of 4 KiB.
+    Skip,
+}
+
 /// Bounds and policies of one [`DurableQueue`].
 ///
 /// ```
@@ -71,6 +82,7 @@ pub struct StoreConfig {
     pub(super) max_age: Duration,
     pub(super) sync: SyncPolicy,
     pub(super) overflow: Overflow,
+    pub(super) unreadable: Unreadable,
 }
 
 impl Default for StoreConfig {
@@ -84,6 +96,7 @@ impl Default for StoreConfig {
             max_age: Duration::from_secs(24 * 3600),
             sync: SyncPolicy::Always,
             overflow: Overflow::Refuse,
+            unreadable: Unreadable::Refuse,
         }
     }
 }
@@ -145,6 +158,13 @@ impl StoreConfig {
     #[must_use]
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// Sets what happens where a part of the log cannot be read; default [`Unreadable::Refuse`].
+    #[must_use]
+    pub const fn unreadable(mut self, policy: Unreadable) -> Self {
+        self.unreadable = policy;
         self
     }
 

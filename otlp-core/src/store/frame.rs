@@ -31,6 +31,9 @@ pub(super) const FRAME_BYTES: usize = 60;
 /// Neither text nor the start of any protobuf message, so that it is rare inside bodies.
 pub(super) const MARKER: [u8; 4] = [0xf7, b'Q', b'e', 0xfe];
 
+/// No number of a log gets this far, so that sums of them cannot overflow; one that does is not sound.
+pub(super) const MOST: u64 = 1 << 56;
+
 /// Where a frame is: its segment, and its first byte in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -113,6 +116,9 @@ impl Frame {
         let body_bytes = usize::try_from(fields.u32()?).ok()?;
         let (sequence, id, accepted) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let at = UnixNanos(fields.u64()?);
+        if [sequence, id, accepted].iter().any(|number| *number >= MOST) {
+            return None;
+        }
         let (first, second) = (fields.u32()?, fields.u32()?);
         let [kind, code, _, _] = *fields.chunk()?;
         let body_crc = fields.u32()?;

@@ -1,14 +1,15 @@
 //! The log on its disk: groups of frames are appended whole or not at all, segments begun and removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use bytes::Bytes;
 
 use super::account::{Account, Fate};
-use super::config::{StoreConfig, SyncPolicy};
+use super::config::{StoreConfig, SyncPolicy, Unreadable};
 use super::error::StoreError;
-use super::frame::{self, FRAME_BYTES, Frame, Op, Place, What};
-use super::recover::{Replay, Source, void_from};
+use super::frame::{self, FRAME_BYTES, Frame, MOST, Op, Place, What};
+use super::recover::{Replay, Source, first_sequence, void_from};
 use super::segment::{HEADER_BYTES, Header, VERSION};
 use super::{Disk, EntryId, StoreCounters};
 use crate::UnixNanos;
@@ -50,21 +51,26 @@ impl<D: Disk> Log<D> {
     /// Reads the log and cuts off what a write that was not completed left at its end.
     pub(super) fn open(mut disk: D, config: &StoreConfig) -> Result<(Self, Replay), StoreError> {
         let mut numbers = disk.segments().map_err(StoreError::io("list the segments"))?;
+        numbers.retain(|number| *number < MOST);
         numbers.sort_unstable();
         let mut headers = Vec::with_capacity(numbers.len());
-        for number in &numbers {
-            headers.push(read_header(&mut disk, *number)?);
+        let mut first_sequences = Vec::with_capacity(numbers.len());
+        for &number in &numbers {
+            let header = read_header(&mut disk, number, config.unreadable)?;
+            let whole = header.is_none().then(|| read_whole(&mut disk, number, config.unreadable));
+            let (bytes, _) = whole.transpose()?.unwrap_or_default();
+            first_sequences.push(first_sequence(number, header.as_ref(), &bytes));
+            headers.push(header);
         }
         let mut replay = Replay::default();
         let mut segments = BTreeMap::new();
-        let void = void_from(&headers);
+        let void = void_from(&first_sequences);
         for ((&number, header), void_from) in numbers.iter().zip(headers).zip(void) {
-            let (bytes, unreadable) = read_whole(&mut disk, number)?;
+            let (bytes, unreadable) = read_whole(&mut disk, number, config.unreadable)?;
             replay.report.unreadable_bytes += unreadable;
             let is_last = numbers.last() == Some(&number);
             let end = replay.read(Source { number, header, bytes: &bytes, void_from, is_last });
-            // What cannot be read now may be good all the same.
-            let torn = is_last && unreadable == 0 && end < bytes.len();
+            let torn = is_last && end < bytes.len();
             if let Some(size) = if torn { cut(&mut disk, number, end)? } else { Some(bytes.len() as u64) } {
                 segments.insert(number, size);
             }
@@ -80,14 +86,15 @@ impl<D: Disk> Log<D> {
             disk,
             policy: config.sync,
             segment_bytes: config.segment_bytes,
+            // The process before may have been killed ahead of its sync.
+            unsynced: segments.keys().copied().collect(),
+            names_unsynced: true,
             segments,
             strays: Vec::new(),
             last_number: numbers.last().copied().unwrap_or(0),
             head,
             buffer: Vec::new(),
-            unsynced: BTreeSet::new(),
             unsynced_since: None,
-            names_unsynced: false,
             counters: StoreCounters::default(),
         };
         Ok((log, replay))
@@ -292,7 +299,7 @@ impl<D: Disk> Log<D> {
         while !rest.is_empty() {
             let wrote = self.disk.write(active, offset, rest).map_err(StoreError::io("write a group"))?;
             let Some(left) = rest.get(wrote..).filter(|_| wrote > 0) else {
-                return Err(StoreError::io("write a group")(std::io::ErrorKind::WriteZero.into()));
+                return Err(StoreError::io("write a group")(io::ErrorKind::WriteZero.into()));
             };
             rest = left;
             offset += wrote as u64;
@@ -341,13 +348,17 @@ struct Mark {
     last_number: u64,
 }
 
-fn read_header<D: Disk>(disk: &mut D, segment: u64) -> Result<Option<Header>, StoreError> {
+fn read_header<D: Disk>(
+    disk: &mut D,
+    segment: u64,
+    unreadable: Unreadable,
+) -> Result<Option<Header>, StoreError> {
     let size = disk.size(segment).map_err(StoreError::io("look at a segment"))?;
     let mut bytes = [0; HEADER_BYTES];
     let there = usize::try_from(size).unwrap_or(usize::MAX).min(HEADER_BYTES);
     let Some(start) = bytes.get_mut(..there) else { return Ok(None) };
-    if disk.read(segment, 0, start).is_err() {
-        // As good as rotten: its frames may be read all the same.
+    if let Err(error) = disk.read(segment, 0, start) {
+        give_up(unreadable, error)?;
         return Ok(None);
     }
     let future = |met| StoreError::FutureVersion { segment, met, known: VERSION };
@@ -355,21 +366,32 @@ fn read_header<D: Disk>(disk: &mut D, segment: u64) -> Result<Option<Header>, St
 }
 
 /// All bytes of a segment, zeros where they cannot be read, and how many those are.
-fn read_whole<D: Disk>(disk: &mut D, segment: u64) -> Result<(Vec<u8>, u64), StoreError> {
+fn read_whole<D: Disk>(
+    disk: &mut D,
+    segment: u64,
+    unreadable: Unreadable,
+) -> Result<(Vec<u8>, u64), StoreError> {
     let size = disk.size(segment).map_err(StoreError::io("look at a segment"))?;
     let size = usize::try_from(size).map_err(|_| StoreError::Config("a segment larger than memory"))?;
     let mut bytes = vec![0; size];
-    if disk.read(segment, 0, &mut bytes).is_ok() {
-        return Ok((bytes, 0));
-    }
-    let mut unreadable = 0;
+    let Err(error) = disk.read(segment, 0, &mut bytes) else { return Ok((bytes, 0)) };
+    give_up(unreadable, error)?;
+    let mut lost = 0;
     for (block, index) in bytes.chunks_mut(BLOCK_BYTES).zip(0_u64..) {
         if disk.read(segment, index * BLOCK_BYTES as u64, block).is_err() {
             block.fill(0);
-            unreadable += block.len() as u64;
+            lost += block.len() as u64;
         }
     }
-    Ok((bytes, unreadable))
+    Ok((bytes, lost))
+}
+
+/// Whether to go on without what cannot be read.
+fn give_up(unreadable: Unreadable, error: io::Error) -> Result<(), StoreError> {
+    match unreadable {
+        Unreadable::Skip => Ok(()),
+        Unreadable::Refuse => Err(StoreError::io("read a segment")(error)),
+    }
 }
 
 /// Cuts the last segment to its sound bytes, for good; gives how many, `None` where it is gone.

@@ -31,7 +31,7 @@ pub struct Recovery {
     pub damaged_records: u64,
     /// Bytes before the end of the log that are no sound frames, and were stepped over.
     pub damaged_bytes: u64,
-    /// Bytes that could not be read, taken for damaged.
+    /// Bytes that could not be read, given up by [`Unreadable::Skip`](super::Unreadable::Skip).
     pub unreadable_bytes: u64,
     /// Bytes cut off the end of the log, as left by a write that was not completed.
     pub torn_bytes: u64,
@@ -138,15 +138,21 @@ impl Replay {
         self.next_sequence = self.next_sequence.max(sequence);
     }
 
+    /// An id is never given twice, although its push may be lost.
+    fn use_up(&mut self, id: EntryId) {
+        self.next_id = self.next_id.max(id.0.saturating_add(1));
+    }
+
     fn apply(&mut self, what: What, place: Place, body_bytes: usize) {
         match what {
             What::Push { id, at, signal, records } => {
-                self.next_id = self.next_id.max(id.0.saturating_add(1));
+                self.use_up(id);
                 let live = Live { place, body_bytes, at, signal, records };
                 self.live.entry(id).or_insert(live);
             }
             What::End { id: None, fate } => self.account.settle(fate),
             What::End { id: Some(id), fate } => {
+                self.use_up(id);
                 if self.live.remove(&id).is_some() || self.ended.insert(id) {
                     self.account.settle(fate);
                 }
@@ -155,19 +161,21 @@ impl Replay {
     }
 }
 
-/// For each segment the place in the log from which its frames are void: where the log was taken up again
-/// after a group that failed, part of which may be on the disk all the same.
-pub(super) fn void_from(headers: &[Option<Header>]) -> Vec<u64> {
+/// Where in the log a segment begins: by its header, else by its first sound frame.
+pub(super) fn first_sequence(number: u64, header: Option<&Header>, bytes: &[u8]) -> Option<u64> {
+    let by_frame = || Scan::new(number, bytes, false).next().map(|(_, frame)| frame.sequence);
+    header.map(|header| header.first_sequence).or_else(by_frame)
+}
+
+/// For each segment the place in the log from which its frames are void: where a later segment takes the log
+/// up again after a group that failed, part of which may be on the disk all the same.
+pub(super) fn void_from(first_sequences: &[Option<u64>]) -> Vec<u64> {
     let mut bound = u64::MAX;
-    let mut bounds: Vec<u64> = headers
-        .iter()
-        .rev()
-        .map(|header| {
-            let later = bound;
-            bound = header.map_or(bound, |header| bound.min(header.first_sequence));
-            later
-        })
-        .collect();
+    let mut bounds = Vec::with_capacity(first_sequences.len());
+    for first in first_sequences.iter().rev() {
+        bounds.push(bound);
+        bound = first.map_or(bound, |first| bound.min(first));
+    }
     bounds.reverse();
     bounds
 }

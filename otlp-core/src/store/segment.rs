@@ -15,7 +15,7 @@
 //! Numbers are little-endian. Bytes 0..12 mean the same in every version.
 
 use super::account::{Account, DropReason};
-use super::frame::{FRAME_BYTES, Fields, Frame, MARKER, Place};
+use super::frame::{FRAME_BYTES, Fields, Frame, MARKER, MOST, Place};
 
 /// Bytes of a segment's header.
 pub(super) const HEADER_BYTES: usize = 128;
@@ -74,7 +74,9 @@ impl Header {
             *count = fields.u64()?;
         }
         let account = Account { accepted, exported, rejected, dropped };
-        Some(Self { number, first_sequence, next_id, account })
+        let numbers = [first_sequence, next_id, accepted, exported, rejected];
+        let sound = numbers.iter().chain(&dropped).all(|number| *number < MOST);
+        sound.then_some(Self { number, first_sequence, next_id, account })
     }
 }
 

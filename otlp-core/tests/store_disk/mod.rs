@@ -13,10 +13,10 @@ use otlp_core::store::Disk;
 
 /// splitmix64: small, seedable, good enough to choose faults.
 #[derive(Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,26 +24,26 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
-    pub fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 }
 
 /// How often each call fails: once in so many, never for zero.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
-    pub read: usize,
-    pub write: usize,
-    pub short_write: usize,
-    pub sync: usize,
-    pub names: usize,
-    pub create: usize,
-    pub remove: usize,
-    pub truncate: usize,
+pub(crate) struct Faults {
+    pub(crate) read: usize,
+    pub(crate) write: usize,
+    pub(crate) short_write: usize,
+    pub(crate) sync: usize,
+    pub(crate) names: usize,
+    pub(crate) create: usize,
+    pub(crate) remove: usize,
+    pub(crate) truncate: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -68,17 +68,17 @@ struct State {
     random: Random,
     /// Syncs say yes and do nothing.
     lies: bool,
-    /// Syncs of names say yes and do nothing.
-    lies_about_names: bool,
+    /// Syncs of names say yes and keep what was removed.
+    lies_about_removals: bool,
     syncs: u64,
 }
 
 /// A handle to a simulated disk.
 #[derive(Debug, Clone)]
-pub struct SimDisk(Rc<RefCell<State>>);
+pub(crate) struct SimDisk(Rc<RefCell<State>>);
 
 impl SimDisk {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Rc::new(RefCell::new(State {
             files: BTreeMap::new(),
             removed: BTreeMap::new(),
@@ -86,52 +86,52 @@ impl SimDisk {
             faults: Faults::default(),
             random: Random(seed),
             lies: false,
-            lies_about_names: false,
+            lies_about_removals: false,
             syncs: 0,
         })))
     }
 
-    pub fn set_faults(&self, faults: Faults) {
+    pub(crate) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
     }
 
-    pub fn set_capacity(&self, bytes: usize) {
+    pub(crate) fn set_capacity(&self, bytes: usize) {
         self.state().capacity = bytes;
     }
 
     /// Plants a disk that acknowledges before anything is durable.
-    pub fn lie(&self) {
+    pub(crate) fn lie(&self) {
         self.state().lies = true;
     }
 
     /// Plants a disk that does not keep which names are gone.
-    pub fn lie_about_names(&self) {
-        self.state().lies_about_names = true;
+    pub(crate) fn lie_about_removals(&self) {
+        self.state().lies_about_removals = true;
     }
 
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.state().used()
     }
 
-    pub fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
-    pub fn numbers(&self) -> Vec<u64> {
+    pub(crate) fn numbers(&self) -> Vec<u64> {
         self.state().files.keys().copied().collect()
     }
 
-    pub fn contents(&self, segment: u64) -> Vec<u8> {
+    pub(crate) fn contents(&self, segment: u64) -> Vec<u8> {
         self.state().files[&segment].now.clone()
     }
 
-    pub fn set_contents(&self, segment: u64, bytes: Vec<u8>) {
+    pub(crate) fn set_contents(&self, segment: u64, bytes: Vec<u8>) {
         let file = File { durable: bytes.clone(), now: bytes, given_up: Vec::new(), named: true };
         self.state().files.insert(segment, file);
     }
 
     /// Flips one bit, on the medium and in memory; says whether there was one to flip.
-    pub fn rot(&self) -> bool {
+    pub(crate) fn rot(&self) -> bool {
         let mut guard = self.state();
         let State { files, random, .. } = &mut *guard;
         let mut filled: Vec<&mut File> = files.values_mut().filter(|file| !file.now.is_empty()).collect();
@@ -149,7 +149,7 @@ impl SimDisk {
     }
 
     /// The power fails: of everything not synced any part may be there, and whatever is there may be torn.
-    pub fn fail_power(&self) {
+    pub(crate) fn fail_power(&self) {
         let mut guard = self.state();
         let State { files, removed, random, .. } = &mut *guard;
         for (number, file) in std::mem::take(removed) {
@@ -318,10 +318,9 @@ impl Disk for SimDisk {
         let mut state = self.state();
         let fault = state.faults.names;
         state.fails(fault)?;
-        if state.lies_about_names {
-            return Ok(());
+        if !state.lies_about_removals {
+            state.removed.clear();
         }
-        state.removed.clear();
         state.files.values_mut().for_each(|file| file.named = true);
         Ok(())
     }
