@@ -289,9 +289,8 @@ impl Crashes {
         }
         assert!(ids.is_sorted() && there.len() == ids.len(), "each once, in order");
         let Told { settled, settling, .. } = &self.told;
-        let done = |number: &u64| {
-            settled.contains(number) || there.contains(number) || settling.contains(number)
-        };
+        let done =
+            |number: &u64| settled.contains(number) || there.contains(number) || settling.contains(number);
         match self.told.acknowledged.iter().find(|number| !done(number)) {
             Some(lost) => Err(format!("request {lost} was acknowledged and is lost")),
             None => Ok(()),

@@ -412,7 +412,10 @@ impl World {
 }
 
 fn dropped_by_itself(queue: &DurableQueue<SimDisk>) -> u64 {
-    [DropReason::QueueFull, DropReason::Expired, DropReason::Damaged].map(|reason| queue.dropped(reason)).iter().sum()
+    [DropReason::QueueFull, DropReason::Expired, DropReason::Damaged]
+        .map(|reason| queue.dropped(reason))
+        .iter()
+        .sum()
 }
 
 /// A body that tells its number, and which bytes belong to it.

@@ -71,10 +71,8 @@ fn with_byte_changed(texts: &[&str], at: usize) -> Outcome<SimDisk> {
 fn what_was_pushed_comes_out_in_order_and_byte_for_byte() -> Outcome {
     let disk = SimDisk::new(1);
     let mut queue = queue(&disk)?;
-    let ids: Vec<EntryId> = ["a", "", "c"]
-        .iter()
-        .map(|text| queue.push(NOW, request(text, 2)))
-        .collect::<Outcome<_>>()?;
+    let ids: Vec<EntryId> =
+        ["a", "", "c"].iter().map(|text| queue.push(NOW, request(text, 2))).collect::<Outcome<_>>()?;
     assert_eq!(ids, [EntryId(1), EntryId(2), EntryId(3)]);
     let lease = queue.next(NOW)?.expect("three wait");
     assert_eq!((lease.id, lease.enqueued), (ids[0], NOW));
@@ -299,7 +297,11 @@ fn every_byte_that_rots_costs_no_more_than_its_own_request() -> Outcome {
         assert!(queue.stats().is_balanced());
         // The last one cannot be told from a write that was torn.
         let counted = u64::from(hit.is_some_and(|hit| hit < 3));
-        assert_eq!((found.damaged_records, queue.dropped(DropReason::Damaged)), (counted, counted), "byte {at}");
+        assert_eq!(
+            (found.damaged_records, queue.dropped(DropReason::Damaged)),
+            (counted, counted),
+            "byte {at}"
+        );
         assert_eq!(found.lost_frames, counted, "byte {at}");
         assert_eq!(found.torn_bytes > 0, hit == Some(3), "byte {at}");
     }

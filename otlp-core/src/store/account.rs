@@ -20,8 +20,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of declaration, which is also that of the format on disk.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::TooLarge, Self::Expired, Self::Damaged, Self::GivenUp];
+    pub const ALL: [Self; 5] = [Self::QueueFull, Self::TooLarge, Self::Expired, Self::Damaged, Self::GivenUp];
 
     /// A word for tables and metrics.
     #[must_use]

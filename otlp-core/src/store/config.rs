@@ -5,13 +5,13 @@ use std::time::Duration;
 #[cfg(unix)]
 use std::path::Path;
 
+#[cfg(unix)]
+use super::Directory;
 use super::error::StoreError;
 use super::frame::FRAME_BYTES;
 use super::queue::DurableQueue;
 use super::segment::HEADER_BYTES;
 use super::{Disk, Recovery};
-#[cfg(unix)]
-use super::Directory;
 use crate::UnixNanos;
 use crate::error::Result;
 
@@ -175,7 +175,11 @@ impl StoreConfig {
     /// [`StoreError::Locked`] where another queue has it open, [`StoreError::FutureVersion`],
     /// [`StoreError::Config`], and failures of the disk.
     #[cfg(unix)]
-    pub fn open(self, path: impl AsRef<Path>, now: UnixNanos) -> Result<(DurableQueue, Recovery), StoreError> {
+    pub fn open(
+        self,
+        path: impl AsRef<Path>,
+        now: UnixNanos,
+    ) -> Result<(DurableQueue, Recovery), StoreError> {
         self.check()?;
         self.open_on(Directory::open(path.as_ref())?, now)
     }

@@ -44,9 +44,16 @@ pub(super) struct Place {
 /// What is written to the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Op<'a> {
-    Push { id: EntryId, at: UnixNanos, request: &'a Request },
+    Push {
+        id: EntryId,
+        at: UnixNanos,
+        request: &'a Request,
+    },
     /// Without an entry where the records never were in the log.
-    End { id: Option<EntryId>, fate: Fate },
+    End {
+        id: Option<EntryId>,
+        fate: Fate,
+    },
 }
 
 impl Op<'_> {
@@ -85,7 +92,9 @@ pub(super) fn write(op: &Op<'_>, place: Place, [sequence, accepted]: [u64; 2], o
             let id = id.map_or(0, |id| id.0);
             match *fate {
                 Fate::Answered { exported, rejected } => (&[], (id, 0, [exported, rejected], [ANSWER, 0])),
-                Fate::Dropped { reason, records } => (&[], (id, 0, [0, records], [DROP, reason_code(reason)])),
+                Fate::Dropped { reason, records } => {
+                    (&[], (id, 0, [0, records], [DROP, reason_code(reason)]))
+                }
             }
         }
     };
@@ -126,7 +135,9 @@ impl Frame {
         let what = match kind {
             PUSH => What::Push { id: entry?, at, signal: signal_from(code)?, records: first },
             ANSWER => What::End { id: entry, fate: Fate::Answered { exported: first, rejected: second } },
-            DROP => What::End { id: entry, fate: Fate::Dropped { reason: reason_from(code)?, records: second } },
+            DROP => {
+                What::End { id: entry, fate: Fate::Dropped { reason: reason_from(code)?, records: second } }
+            }
             _ => return None,
         };
         Some(Self { body_bytes, sequence, accepted, what, body_crc })

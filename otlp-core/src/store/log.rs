@@ -248,7 +248,8 @@ impl<D: Disk> Log<D> {
             }
             self.begin_segment()?;
         }
-        let place = Place { segment: self.head.active.unwrap_or(self.last_number), offset: self.active_end() };
+        let place =
+            Place { segment: self.head.active.unwrap_or(self.last_number), offset: self.active_end() };
         self.count(op);
         frame::write(op, place, [self.head.next_sequence, self.head.account.accepted], &mut self.buffer);
         self.head.next_sequence += 1;

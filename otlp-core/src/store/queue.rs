@@ -70,7 +70,11 @@ enum Part {
 }
 
 impl<D: Disk> DurableQueue<D> {
-    pub(super) fn recover(config: StoreConfig, disk: D, now: UnixNanos) -> Result<(Self, Recovery), StoreError> {
+    pub(super) fn recover(
+        config: StoreConfig,
+        disk: D,
+        now: UnixNanos,
+    ) -> Result<(Self, Recovery), StoreError> {
         let (log, replay) = Log::open(disk, &config)?;
         let mut queue = Self {
             config,
