@@ -6,6 +6,7 @@
 //! with a disk that says it has synced before it has.
 
 #![cfg(unix)]
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that is wrong should stop")]
 
 mod store_disk;
 

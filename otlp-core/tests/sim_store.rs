@@ -3,6 +3,8 @@
 //!
 //! Its twins run the same simulation with a fault planted (see [`Plant`]), which the observer must catch.
 
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that is wrong should stop")]
+
 mod store_disk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -407,7 +409,8 @@ impl World {
         require(self.told_dropped > 0 || lost.is_empty(), "nothing acknowledged is lost")?;
         let acknowledged = self.known.values().filter(|known| known.acknowledged);
         let acknowledged: u64 = acknowledged.map(|known| u64::from(known.records)).sum();
-        require(queue.stats().accepted >= acknowledged, "what was acknowledged was accepted")
+        // Without syncs the power may take the header that the account stands in.
+        require(!self.always || queue.stats().accepted >= acknowledged, "what was acknowledged was accepted")
     }
 }
 

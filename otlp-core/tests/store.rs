@@ -1,5 +1,7 @@
 //! The durable queue through its public surface, one promise a test.
 
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that is wrong should stop")]
+
 mod store_disk;
 
 use std::time::Duration;

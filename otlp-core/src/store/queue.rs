@@ -273,11 +273,23 @@ impl<D: Disk> DurableQueue<D> {
             }
             return Ok(());
         }
-        if tight {
-            self.write(now, Part::Ends)?;
-            return self.write(now, Part::Pushes);
+        if !tight {
+            return self.write(now, Part::All);
         }
-        self.write(now, Part::All)
+        self.write(now, Part::Ends)?;
+        if self.staged.pushes.is_empty() {
+            return Ok(());
+        }
+        self.free()?;
+        self.write(now, Part::Pushes)
+    }
+
+    /// Gives the room that the staged pushes were promised, now that the ends are written.
+    fn free(&mut self) -> Result<(), StoreError> {
+        if !self.log.is_settled() {
+            self.log.sync()?;
+        }
+        self.log.release(self.first_segment()).map(drop)
     }
 
     /// Writes one group and takes over what it did.

@@ -2,6 +2,7 @@
 //! may fail on command. Handles are clones of one disk, so that a queue can be dropped and opened again.
 
 #![allow(dead_code, reason = "each test that includes this uses its part of it")]
+#![allow(clippy::indexing_slicing, reason = "a test that is wrong should stop")]
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
