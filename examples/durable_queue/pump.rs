@@ -42,7 +42,8 @@ impl Pump {
     }
 
     pub(super) fn push(&mut self, request: Request) -> Outcome {
-        Ok(drop(self.queue.push(now(), request)?))
+        self.queue.push(now(), request)?;
+        Ok(())
     }
 
     /// Takes the answers that have come, and hands the client as much as it may have in flight.

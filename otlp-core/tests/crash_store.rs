@@ -224,8 +224,9 @@ impl Crashes {
             .expect("this test runs again");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let last = 5 + self.random.below(300);
-        for line in lines.by_ref().take(last) {
-            self.told.hear(cycle, &line.expect("text"))?;
+        let mut heard = Ok(());
+        for line in lines.by_ref().take(last).map_while(Result::ok) {
+            heard = heard.and_then(|()| self.told.hear(cycle, &line));
         }
         child.kill().expect("a child to kill");
         let status = child.wait().expect("a child that was killed");
@@ -234,8 +235,9 @@ impl Crashes {
         }
         // What was said before the end counts.
         for line in lines.map_while(Result::ok) {
-            self.told.hear(cycle, &line)?;
+            heard = heard.and_then(|()| self.told.hear(cycle, &line));
         }
+        heard?;
         // One more than is given out may have been given back, and be the next to be sent.
         if self.told.repeats > cycle * (IN_FLIGHT + 1) {
             return Err(format!("{} requests were sent again after {cycle} crashes", self.told.repeats));

@@ -170,9 +170,10 @@ impl World {
         let number = self.known.len() as u64;
         let length = if self.random.one_in(6) { self.random.below(2100) } else { self.random.below(200) };
         let request = Request {
-            signal: Signal::ALL[self.random.below(3)],
+            signal: Signal::ALL[self.random.below(Signal::ALL.len())],
             body: body(number, length),
-            records: u32::try_from(self.random.below(20)).expect("small"),
+            // At least one, so that each loss shows in the account.
+            records: 1 + u32::try_from(self.random.below(20)).expect("small"),
         };
         let records = request.records;
         let now = self.now;
@@ -425,7 +426,10 @@ fn dropped_by_itself(queue: &DurableQueue<SimDisk>) -> u64 {
 fn body(number: u64, length: usize) -> Bytes {
     let mut filler = Random(number);
     let mut bytes = number.to_le_bytes().to_vec();
-    bytes.extend((0..length).map(|_| filler.next().to_le_bytes()[0]));
+    while bytes.len() < 8 + length {
+        bytes.extend_from_slice(&filler.next().to_le_bytes());
+    }
+    bytes.truncate(8 + length);
     bytes.into()
 }
 

@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn codes_on_disk_stay_what_they_are() {
-        let signals = [Signal::Traces, Signal::Metrics, Signal::Logs].map(signal_code);
-        assert_eq!(signals, [1, 2, 3]);
+        let signals = [Signal::Traces, Signal::Metrics, Signal::Logs, Signal::Profiles].map(signal_code);
+        assert_eq!(signals, [1, 2, 3, 4]);
         assert_eq!(DropReason::ALL.map(reason_code), [1, 2, 3, 4, 5]);
         assert_eq!(reason_code(DropReason::Damaged), 4);
         assert_eq!((signal_from(0), reason_from(6)), (None, None));
