@@ -236,6 +236,13 @@ fn records(body: &[u8]) -> Result<TracesRequest, DecodeError> {
     TracesView::parse(body, &LIMITS)?.to_record()
 }
 
+/// The realistic request, for other areas to move.
+pub(crate) fn request() -> Vec<u8> {
+    let mut writer = Writer::new();
+    SpanEncoder::new().encode(&payload::spans(payload::Kind::Realistic), &payload::resource(), &mut writer);
+    writer.as_slice().to_vec()
+}
+
 /// Measures the area and prints its rows.
 #[must_use]
 pub fn run(effort: &Effort) -> ExitCode {

@@ -20,6 +20,8 @@ pub mod semconv;
 pub mod series;
 pub mod sink;
 pub mod stats;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod time;
 #[cfg(feature = "http")]
 pub mod transport;
