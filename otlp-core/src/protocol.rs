@@ -4,7 +4,11 @@
 //! an event, outputs are commands; a driver (`transport`) carries them out. The same code is simulated,
 //! fuzzed and model-checked as it ships.
 
+pub mod breaker;
 pub mod export;
+pub mod failover;
+pub mod memory;
+mod percent;
 pub mod retry;
 mod signal;
 pub mod status;

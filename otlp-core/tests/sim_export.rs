@@ -14,7 +14,7 @@ use otlp_core::protocol::export::{
     Verdict,
 };
 use otlp_core::protocol::retry::Backoff;
-use otlp_core::protocol::status::{Class, classify};
+use otlp_core::protocol::status::{Class, Code};
 use otlp_core::record::ExportResponse;
 use otlp_core::stats::Stats;
 
@@ -188,7 +188,7 @@ impl World {
             let records = u32::try_from(self.random.below(50)).expect("below 50");
             let body = vec![0; usize::try_from(self.random.below(220)).expect("below 220")];
             self.told.accepted += u64::from(records);
-            let request = Request { signal: Signal::Logs, body: Bytes::from(body), records };
+            let request = Request::new(Signal::Logs, Bytes::from(body), records);
             if let Ok(id) = self.exporter.enqueue(self.now(), request) {
                 self.known.insert(id, Known { records, ..Known::default() });
             }
@@ -277,7 +277,7 @@ impl World {
             _ => Some(Duration::from_secs(self.random.below(100))),
         };
         let index = usize::try_from(self.random.below(codes.len() as u64)).expect("few codes");
-        let code = codes.get(index).copied().expect("an index below the length");
+        let code = Code::Http(codes.get(index).copied().expect("an index below the length"));
         Outcome::Refused { code, retry_after, message: String::new() }
     }
 
@@ -320,7 +320,7 @@ impl World {
         let known = self.known.entry(request).or_default();
         match *outcome {
             Outcome::Partial(_) => known.partial = true,
-            Outcome::Refused { code, retry_after: Some(asked), .. } if classify(code) == Class::Retryable => {
+            Outcome::Refused { code, retry_after: Some(asked), .. } if code.class(Some(asked)) == Class::Retryable => {
                 known.not_before = self.time + nanos(asked);
                 self.held_until = self.held_until.max(self.time + nanos(asked.min(ELAPSED)));
             }

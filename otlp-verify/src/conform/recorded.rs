@@ -24,7 +24,7 @@ const RETRYABLE: [u16; 4] = [429, 502, 503, 504];
 ///
 /// let mut exporter = ExporterConfig::default().build()?;
 /// let now = UnixNanos::from_secs(1_700_000_000);
-/// exporter.enqueue(now, Request { signal: Signal::Traces, body: Bytes::from_static(b"..."), records: 3 })?;
+/// exporter.enqueue(now, Request::new(Signal::Traces, Bytes::from_static(b"..."), 3))?;
 /// if let Command::Send(outgoing) = exporter.poll(now, 0) {
 ///     exporter.on_outcome(now, 0, outgoing.attempt, Outcome::Accepted);
 /// }

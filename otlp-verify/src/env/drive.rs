@@ -6,6 +6,7 @@ use bytes::Bytes;
 use otlp_core::UnixNanos;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{Command, Exporter, Outcome, Request};
+use otlp_core::protocol::status::Code;
 use otlp_core::record::ExportResponse;
 
 use super::{Action, Env, Message, Reply, State, Wake};
@@ -76,8 +77,7 @@ impl Env {
             Action::Enqueue => {
                 state.handed_in =
                     state.handed_in.checked_add(1).filter(|count| *count <= self.world.requests)?;
-                let request =
-                    Request { signal: Signal::Traces, body: Bytes::from_static(b"."), records: RECORDS };
+                let request = Request::new(Signal::Traces, Bytes::from_static(b"."), RECORDS);
                 // Refused or not, it is in the account and in the trace.
                 let _ = state.exporter.enqueue(instant(state.now), request);
             }
@@ -125,7 +125,7 @@ impl Env {
 
     fn outcome(&self, reply: Reply) -> Outcome {
         let refused = |code, retry_after: Option<Duration>| Outcome::Refused {
-            code,
+            code: Code::Http(code),
             retry_after,
             message: String::new(),
         };

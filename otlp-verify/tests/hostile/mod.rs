@@ -91,7 +91,7 @@ impl Driver {
     fn enqueue(&mut self) {
         let len = usize::try_from(1 + self.random.below(170)).expect("small");
         let records = u32::try_from(self.random.below(20)).expect("small");
-        let request = Request { signal: Signal::Traces, body: Bytes::from(vec![0; len]), records };
+        let request = Request::new(Signal::Traces, Bytes::from(vec![0; len]), records);
         // Refused or not, it is on record.
         let _ = self.exporter.enqueue(self.now, request);
     }
