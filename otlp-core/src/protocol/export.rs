@@ -29,7 +29,6 @@ mod intake;
 mod ledger;
 mod measure;
 mod settle;
-mod timeline;
 mod trace;
 mod waiting;
 
@@ -38,11 +37,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use self::ledger::Ledger;
-use self::timeline::Timeline;
 use self::trace::Trace;
 use self::waiting::Waiting;
 use super::Signal;
 use super::failover::{DestinationStatus, Failover, Ticket};
+use super::timeline::Timeline;
 use crate::UnixNanos;
 use crate::stats::Stats;
 

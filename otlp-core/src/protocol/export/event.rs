@@ -243,29 +243,29 @@ impl fmt::Display for DropReason {
 
 impl std::error::Error for DropReason {}
 
-/// Why a request was not taken.
+/// Why a request, or whatever was handed in, was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "complete: lost and counted, or given back")]
-pub enum NotTaken {
+pub enum NotTaken<T = Request> {
     /// It was dropped, and counted for this reason.
     Dropped(DropReason),
     /// There is no room now and the policy is to wait: here it is again.
-    Full(Request),
+    Full(T),
 }
 
-impl fmt::Display for NotTaken {
+impl<T> fmt::Display for NotTaken<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dropped(reason) => write!(f, "request dropped: {reason}"),
-            Self::Full(_) => f.write_str("request not taken: no room now"),
+            Self::Dropped(reason) => write!(f, "dropped: {reason}"),
+            Self::Full(_) => f.write_str("not taken: no room now"),
         }
     }
 }
 
-impl std::error::Error for NotTaken {}
+impl<T: fmt::Debug> std::error::Error for NotTaken<T> {}
 
-impl From<NotTaken> for Error {
-    fn from(refused: NotTaken) -> Self {
+impl<T> From<NotTaken<T>> for Error {
+    fn from(refused: NotTaken<T>) -> Self {
         let kind = match refused {
             NotTaken::Dropped(DropReason::Closed) => ErrorKind::Closed,
             NotTaken::Dropped(_) => ErrorKind::Limit,

@@ -57,11 +57,7 @@ impl Exporter {
             match self.hold_body(at, &request, memory) {
                 Ok(held) => request.body = held,
                 Err(Lacking::ForNow) => return Err(self.block(request)),
-                Err(Lacking::ForGood) => {
-                    let (id, reason) = (self.take_in(at, &request), DropReason::Memory);
-                    self.discard(at, id, request.records, reason);
-                    return Err(NotTaken::Dropped(reason));
-                }
+                Err(Lacking::ForGood) => return Err(self.drop_for_memory(at, &request)),
             }
         }
         self.enqueue(now, request)
@@ -95,6 +91,22 @@ impl Exporter {
             }
             self.shed_one(at, request.priority).ok_or(Lacking::ForGood)?;
         }
+    }
+
+    /// What becomes of a request for which a [`Fanout`](crate::protocol::fanout::Fanout) found no memory.
+    pub(in crate::protocol) fn refuse(&mut self, now: UnixNanos, request: &Request) -> NotTaken {
+        let at = self.timeline.advance(now);
+        let fits_ever = self.phase == Phase::Open && request.body.len() <= self.config.request_bytes;
+        match self.config.policy {
+            DropPolicy::Block if fits_ever => self.block(request.clone()),
+            _ => self.drop_for_memory(at, request),
+        }
+    }
+
+    fn drop_for_memory(&mut self, at: UnixNanos, request: &Request) -> NotTaken {
+        let (id, reason) = (self.take_in(at, request), DropReason::Memory);
+        self.discard(at, id, request.records, reason);
+        NotTaken::Dropped(reason)
     }
 
     fn shed_one(&mut self, at: UnixNanos, priority: Priority) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! The exporter's figures by name; the table is in [`stats`](crate::stats).
 
+use super::Exporter;
 use super::event::DropReason;
 use super::ledger::{Counters, ExporterStats};
 use crate::protocol::memory::MemoryLimiter;
@@ -10,6 +11,12 @@ impl Measure for ExporterStats {
         self.account.measure_but_drops(into);
         self.counters.measure(into);
         into.durations(&DURATION, &[], &self.latency);
+    }
+}
+
+impl Measure for Exporter {
+    fn measure(&self, into: &mut Measurements) {
+        self.exporter_stats().measure(into);
     }
 }
 

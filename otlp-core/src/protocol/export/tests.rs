@@ -1,3 +1,6 @@
+mod room;
+mod route;
+
 use std::time::Duration;
 
 use super::*;
