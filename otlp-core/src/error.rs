@@ -82,7 +82,8 @@ impl Error {
     /// True where the same call may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout | ErrorKind::Full) || self.0.retry_after.is_some()
+        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout | ErrorKind::Full)
+            || self.0.retry_after.is_some()
     }
 
     /// True where a limit was reached.

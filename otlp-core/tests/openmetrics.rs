@@ -64,7 +64,10 @@ fn the_parser_of_prometheus_client_refuses_what_is_broken() {
         ("no suffix", text.replace("otlp_records_exported_total", "otlp_records_exported")),
         ("a family in two places", text.replace("# EOF", "otlp_records_queued 1\n# EOF")),
         ("no last bucket", text.replace("+Inf", "20.0")),
-        ("a unit that is not in the name", text.replace("# UNIT odd_things_bytes bytes", "# UNIT odd_things_bytes s")),
+        (
+            "a unit that is not in the name",
+            text.replace("# UNIT odd_things_bytes bytes", "# UNIT odd_things_bytes s"),
+        ),
         ("a bare quote", text.replace("x\\\"y", "x\"y")),
     ];
     for (number, (what, text)) in broken.into_iter().enumerate() {

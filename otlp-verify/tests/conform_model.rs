@@ -17,7 +17,13 @@ fn model() -> ExportRetry {
 
 /// True for what would end or stall most walks if it were as likely as all else.
 fn is_rare(action: &Action) -> bool {
-    matches!(action, Action::Drop { .. } | Action::Stale { .. } | Action::BeginShutdown { .. })
+    matches!(
+        action,
+        Action::Drop { .. }
+            | Action::Stale { .. }
+            | Action::BeginShutdown { .. }
+            | Action::AdvanceShutdown { .. }
+    )
 }
 
 /// A walk through the model, each turn decided by a number: the states on the way and the actions between.

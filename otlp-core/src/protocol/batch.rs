@@ -283,8 +283,7 @@ impl<T> Batcher<T> {
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        self.len() < self.config.queue_items
-            && self.bytes.saturating_add(bytes) <= self.config.queue_bytes
+        self.len() < self.config.queue_items && self.bytes.saturating_add(bytes) <= self.config.queue_bytes
     }
 
     fn make_room(&mut self, bytes: usize, priority: Priority) -> Result<(), DropReason> {

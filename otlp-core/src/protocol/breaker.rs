@@ -172,7 +172,9 @@ impl Breaker {
     #[must_use]
     pub const fn ready_at(&self) -> Option<UnixNanos> {
         match self.state {
-            BreakerState::Closed { .. } | BreakerState::HalfOpen { trying: false, .. } => Some(UnixNanos::ZERO),
+            BreakerState::Closed { .. } | BreakerState::HalfOpen { trying: false, .. } => {
+                Some(UnixNanos::ZERO)
+            }
             BreakerState::Open { until } => Some(until),
             BreakerState::HalfOpen { trying: true, .. } => None,
         }

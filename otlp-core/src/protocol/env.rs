@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn attributes_are_decoded_trimmed_and_the_last_of_a_key_holds() {
-        let read = resource(" a = 1 , b=%20x%3Dy%2c ,a=2,c=,d=e=f,%6b=%C3%A9").strict().expect("nothing wrong");
+        let read =
+            resource(" a = 1 , b=%20x%3Dy%2c ,a=2,c=,d=e=f,%6b=%C3%A9").strict().expect("nothing wrong");
         let pairs: Vec<_> = read.attributes.iter().map(|kv| (kv.key.as_str(), kv.value.as_str())).collect();
         let expected = [("a", "2"), ("b", " x=y,"), ("c", ""), ("d", "e=f"), ("k", "é")];
         assert_eq!(pairs, expected.map(|(key, value)| (key, Some(value))));

@@ -174,7 +174,8 @@ mod tests {
     fn each_failure_moves_on_to_the_next_and_the_cooldown_brings_back_the_first() {
         let mut failover = failover(2);
         assert!(failover.has_fallback());
-        let broken: Vec<u8> = (0..3).map(|n| break_first(&mut failover, NOW + Duration::from_secs(n)).0).collect();
+        let broken: Vec<u8> =
+            (0..3).map(|n| break_first(&mut failover, NOW + Duration::from_secs(n)).0).collect();
         assert_eq!(broken, [0, 1, 2]);
         assert_eq!(failover.route(NOW + Duration::from_secs(3)), None);
         assert_eq!(failover.ready_at(), Some(NOW + COOLDOWN));

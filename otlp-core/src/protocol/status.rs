@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn codes_are_shown_as_people_know_them() {
-        let shown = [Code::Http(429), Code::Grpc(14), Code::Grpc(99), Code::Grpc(-1)].map(|code| code.to_string());
+        let shown =
+            [Code::Http(429), Code::Grpc(14), Code::Grpc(99), Code::Grpc(-1)].map(|code| code.to_string());
         assert_eq!(shown, ["429", "UNAVAILABLE", "gRPC 99", "gRPC -1"]);
     }
 }

@@ -4,7 +4,8 @@ use super::durations::Durations;
 use super::openmetrics;
 use crate::UnixNanos;
 use crate::record::{
-    Gauge, Histogram, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Sum, Temporality,
+    Gauge, Histogram, HistogramPoint, KeyValue, Metric, MetricData, NumberPoint, NumberValue, Sum,
+    Temporality,
 };
 
 /// What a figure is called, what it is counted in, and what it says.
@@ -243,7 +244,10 @@ impl Point {
             count: durations.count(),
             sum: Some(durations.sum().as_secs_f64()),
             bucket_counts: durations.buckets().map(|(_, count)| count).collect(),
-            explicit_bounds: durations.buckets().filter_map(|(bound, _)| Some(bound?.as_secs_f64())).collect(),
+            explicit_bounds: durations
+                .buckets()
+                .filter_map(|(bound, _)| Some(bound?.as_secs_f64()))
+                .collect(),
             ..HistogramPoint::default()
         })
     }

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn names_are_what_openmetrics_allows() {
-        for (name, text) in [("otlp.records", "otlp_records"), ("a..b-c", "a_b_c"), ("9x", "_9x"), ("é", "_")] {
+        for (name, text) in [("otlp.records", "otlp_records"), ("a..b-c", "a_b_c"), ("9x", "_9x"), ("é", "_")]
+        {
             assert_eq!(sanitized(name), text, "{name}");
         }
     }

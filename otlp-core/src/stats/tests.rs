@@ -76,11 +76,8 @@ fn counters_are_cumulative_sums_from_their_start_and_gauges_have_none() {
 fn drops_are_told_by_reason_and_add_up() {
     let metrics = Counters::default().to_metrics(START, NOW);
     let Some(MetricData::Sum(sum)) = &named(&metrics, "otlp.records.dropped").data else { panic!("no sum") };
-    let reasons: Vec<_> = sum
-        .points
-        .iter()
-        .filter_map(|point| KeyValue::find(&point.attributes, "reason")?.as_str())
-        .collect();
+    let reasons: Vec<_> =
+        sum.points.iter().filter_map(|point| KeyValue::find(&point.attributes, "reason")?.as_str()).collect();
     let all = crate::protocol::export::DropReason::ALL.map(crate::protocol::export::DropReason::as_str);
     assert_eq!(reasons, all);
 }
@@ -105,7 +102,8 @@ fn metrics_survive_the_wire() -> Result<(), crate::DecodeError> {
 
     let metrics = exporter().to_metrics(START, NOW);
     let scopes = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-    let request = MetricsRequest { resources: vec![ResourceMetrics { scopes, ..ResourceMetrics::default() }] };
+    let request =
+        MetricsRequest { resources: vec![ResourceMetrics { scopes, ..ResourceMetrics::default() }] };
     let bytes = request.encode_to_bytes();
     assert_eq!(crate::view::MetricsView::parse(&bytes, &crate::Limits::DEFAULT)?.to_record()?, request);
     Ok(())

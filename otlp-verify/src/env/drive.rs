@@ -30,6 +30,7 @@ impl Env {
             stored: vec![0; self.world.requests.into()],
             duplicates_left: self.world.duplicates,
             shutting_down: false,
+            hurried: false,
             model: export_retry::State::default(),
             misfit: None,
         }
@@ -52,6 +53,7 @@ impl Env {
         }
         out.push(Action::Enqueue);
         out.extend(self.world.shutdown.map(|_| Action::ShutDown));
+        out.extend(self.world.hurry.map(|_| Action::Hurry));
         out.extend(jitters().map(|jitter| Action::Tick { jitter }));
     }
 
@@ -104,6 +106,11 @@ impl Env {
             Action::ShutDown => {
                 let within = self.world.shutdown.filter(|_| !state.shutting_down)?;
                 state.shutting_down = true;
+                state.exporter.shutdown(instant(state.now), instant(state.now) + within);
+            }
+            Action::Hurry => {
+                let within = self.world.hurry.filter(|_| state.shutting_down && !state.hurried)?;
+                state.hurried = true;
                 state.exporter.shutdown(instant(state.now), instant(state.now) + within);
             }
         }

@@ -20,7 +20,8 @@ fn push(batcher: &mut Batcher<u32>, items: impl IntoIterator<Item = u32>) {
 }
 
 fn drain(batcher: &mut Batcher<u32>, now: UnixNanos) -> Vec<Vec<u32>> {
-    std::iter::from_fn(|| if let BatchCommand::Send(batch) = batcher.poll(now) { Some(batch) } else { None }).collect()
+    std::iter::from_fn(|| if let BatchCommand::Send(batch) = batcher.poll(now) { Some(batch) } else { None })
+        .collect()
 }
 
 #[test]

@@ -53,7 +53,8 @@ impl Exporter {
         memory: &MemoryLimiter,
     ) -> Result<RequestId, NotTaken> {
         let at = self.timeline.advance(now);
-        if self.phase == Phase::Open && request.body.len() <= self.config.request_bytes {
+        // What the queue would not take in any case costs nobody else its memory.
+        if self.might_take(&request) && !self.must_block(&request) {
             match self.hold_body(at, &request, memory) {
                 Ok(held) => request.body = held,
                 Err(Lacking::ForNow) => return Err(self.block(request)),
@@ -78,7 +79,12 @@ enum Lacking {
 }
 
 impl Exporter {
-    fn hold_body(&mut self, at: UnixNanos, request: &Request, memory: &MemoryLimiter) -> Result<Bytes, Lacking> {
+    fn hold_body(
+        &mut self,
+        at: UnixNanos,
+        request: &Request,
+        memory: &MemoryLimiter,
+    ) -> Result<Bytes, Lacking> {
         if request.body.len() > memory.hard_bytes() {
             return Err(Lacking::ForGood);
         }
@@ -136,6 +142,14 @@ impl Exporter {
             && self.phase == Phase::Open
             && len <= self.config.request_bytes.min(self.config.queue_bytes)
             && !self.fits(0, 0, len)
+    }
+
+    /// True where the queue has room for it, or would once all that may go is gone.
+    fn might_take(&self, request: &Request) -> bool {
+        let (requests, bytes) = self.waiting.droppable(self.config.policy, request.priority);
+        self.phase == Phase::Open
+            && request.body.len() <= self.config.request_bytes
+            && self.fits(requests, bytes, request.body.len())
     }
 
     /// Finds room for a request, dropping others where the policy says so; nothing is dropped in vain.

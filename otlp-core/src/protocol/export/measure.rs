@@ -48,7 +48,8 @@ impl Measure for MemoryLimiter {
 
 const BLOCKED: Instrument =
     Instrument::new("otlp.records.blocked", "{record}", "Records given back for want of room.");
-const MADE: Instrument = Instrument::new("otlp.attempts.made", "{attempt}", "Requests sent, each try counted.");
+const MADE: Instrument =
+    Instrument::new("otlp.attempts.made", "{attempt}", "Requests sent, each try counted.");
 const RETRIED: Instrument =
     Instrument::new("otlp.attempts.retried", "{attempt}", "Tries after the first of their request.");
 const TIMED_OUT: Instrument =
@@ -60,7 +61,8 @@ const DURATION: Instrument =
     Instrument::new("otlp.attempt.duration", "s", "Time from sending a request to its outcome.");
 const PARTIAL: Instrument =
     Instrument::new("otlp.responses.partial", "{response}", "Successes that refused some records.");
-const WARNED: Instrument = Instrument::new("otlp.responses.warned", "{response}", "Successes with a warning.");
+const WARNED: Instrument =
+    Instrument::new("otlp.responses.warned", "{response}", "Successes with a warning.");
 const UNREAD: Instrument =
     Instrument::new("otlp.responses.unread", "{response}", "Successes whose body could not be read.");
 const OPENED: Instrument =

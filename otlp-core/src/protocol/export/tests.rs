@@ -133,7 +133,10 @@ fn only_the_four_statuses_are_tried_again() {
         let retried = matches!(verdict, Verdict::Retry { .. });
         assert_eq!(retried, [429, 502, 503, 504].contains(&code), "{code}");
         if !retried {
-            assert_eq!(verdict, Verdict::Rejected { records: 5, code: Code::Http(code), message: "no".into() });
+            assert_eq!(
+                verdict,
+                Verdict::Rejected { records: 5, code: Code::Http(code), message: "no".into() }
+            );
             account(&exporter, 0, 5, 0, 0);
         }
     }
@@ -244,7 +247,11 @@ fn the_newest_is_refused_by_the_other_policy_and_when_all_are_in_flight() {
             send(&mut exporter, NOW);
             send(&mut exporter, NOW);
         }
-        assert_eq!(exporter.enqueue(NOW, request(5)), Err(NotTaken::Dropped(DropReason::QueueFull)), "{policy:?}");
+        assert_eq!(
+            exporter.enqueue(NOW, request(5)),
+            Err(NotTaken::Dropped(DropReason::QueueFull)),
+            "{policy:?}"
+        );
         account(&exporter, 0, 0, 5, 2);
     }
 }

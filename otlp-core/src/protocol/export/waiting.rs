@@ -69,13 +69,19 @@ impl Waiting {
         let size = |line: &Line| (line.entries.len(), line.bytes);
         match (policy, priority) {
             (DropPolicy::Block, _) | (DropPolicy::Newest, Priority::Normal) => (0, 0),
-            (DropPolicy::Newest, Priority::High) | (DropPolicy::Oldest, Priority::Normal) => size(&self.normal),
+            (DropPolicy::Newest, Priority::High) | (DropPolicy::Oldest, Priority::Normal) => {
+                size(&self.normal)
+            }
             (DropPolicy::Oldest, Priority::High) => (self.len(), self.normal.bytes + self.high.bytes),
         }
     }
 
     /// Takes out the next one of the [droppable](Self::droppable) ones.
-    pub(super) fn take_victim(&mut self, policy: DropPolicy, priority: Priority) -> Option<(RequestId, Entry)> {
+    pub(super) fn take_victim(
+        &mut self,
+        policy: DropPolicy,
+        priority: Priority,
+    ) -> Option<(RequestId, Entry)> {
         let id = match (policy, priority) {
             (DropPolicy::Block, _) | (DropPolicy::Newest, Priority::Normal) => None,
             (DropPolicy::Newest, Priority::High) => self.normal.entries.last_key_value(),

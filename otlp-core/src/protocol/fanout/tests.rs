@@ -93,7 +93,8 @@ fn a_body_that_lanes_share_counts_once_until_the_last_lets_go() {
 fn nobody_is_robbed_for_memory_that_others_hold() {
     let memory = MemoryLimiter::try_new(1_000, 1_000).expect("in order");
     let elsewhere = memory.reserve(1_000 - BODY).expect("fits");
-    let mut fanout = Fanout::new([lane("a", ExporterConfig::default()), lane("b", ExporterConfig::default())]);
+    let mut fanout =
+        Fanout::new([lane("a", ExporterConfig::default()), lane("b", ExporterConfig::default())]);
     fanout.enqueue_within(NOW, &request(Signal::Traces), &memory);
     let refused = fanout.enqueue_within(NOW, &request(Signal::Traces), &memory);
     let dropped = |routed: &Routed| routed.result == Err(NotTaken::Dropped(DropReason::Memory));
@@ -124,7 +125,8 @@ fn signals_are_routed_and_what_nobody_takes_goes_nowhere() {
         lane("logs", config.clone()).signals([Signal::Logs]),
         lane("both", config).signals([Signal::Logs, Signal::Traces]),
     ]);
-    let lanes = |routed: Vec<Routed>| -> Vec<usize> { routed.into_iter().map(|routed| routed.lane).collect() };
+    let lanes =
+        |routed: Vec<Routed>| -> Vec<usize> { routed.into_iter().map(|routed| routed.lane).collect() };
     assert_eq!(lanes(fanout.enqueue(NOW, &request(Signal::Logs))), [0, 1]);
     assert_eq!(lanes(fanout.enqueue(NOW, &request(Signal::Traces))), [1]);
     assert!(fanout.enqueue(NOW, &request(Signal::Metrics)).is_empty());

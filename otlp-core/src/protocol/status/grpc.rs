@@ -100,8 +100,11 @@ impl GrpcAnswer<'_> {
             return success(self.body);
         }
         let status = RpcStatusView::parse(self.details, &LIMITS).unwrap_or_default();
-        let message =
-            if self.message.is_empty() { status.message().to_owned() } else { decode_grpc_message(self.message) };
+        let message = if self.message.is_empty() {
+            status.message().to_owned()
+        } else {
+            decode_grpc_message(self.message)
+        };
         Outcome::Refused { code: Code::Grpc(self.code), retry_after: status.retry_delay(), message }
     }
 }
@@ -134,7 +137,8 @@ pub fn decode_bin_header(value: &str) -> Result<Vec<u8>> {
         let message = format!("binary header: {} bytes exceed limit {MAX_HEADER_BYTES}", value.len());
         return Err(Error::new(ErrorKind::Limit, message));
     }
-    let wrong = |at: usize| Error::new(ErrorKind::Malformed, format!("binary header: no base64 at byte {at}"));
+    let wrong =
+        |at: usize| Error::new(ErrorKind::Malformed, format!("binary header: no base64 at byte {at}"));
     let padded = value.len() % 4 == 0;
     let digits = value.strip_suffix("==").or_else(|| value.strip_suffix('=')).unwrap_or(value);
     if digits.len() % 4 == 1 || (digits.len() < value.len() && !padded) {
@@ -228,7 +232,8 @@ mod tests {
     #[test]
     fn details_that_cannot_be_read_are_as_none() {
         for broken in [&b"\x1a\x02\x0a"[..], b"\xff", b"\x1a\x00"] {
-            let expected = Outcome::Refused { code: Code::Grpc(8), retry_after: None, message: String::new() };
+            let expected =
+                Outcome::Refused { code: Code::Grpc(8), retry_after: None, message: String::new() };
             assert_eq!(outcome(8, broken), expected, "{broken:?}");
         }
     }
@@ -245,7 +250,8 @@ mod tests {
     #[test]
     fn the_message_of_the_header_comes_before_that_of_the_details() {
         let both = GrpcAnswer { code: 3, message: "bad%2Ctime", details: b"\x12\x01x", body: b"" }.outcome();
-        let expected = Outcome::Refused { code: Code::Grpc(3), retry_after: None, message: "bad,time".into() };
+        let expected =
+            Outcome::Refused { code: Code::Grpc(3), retry_after: None, message: "bad,time".into() };
         assert_eq!(both, expected);
     }
 

@@ -21,7 +21,8 @@ fn fill(exporter: &mut Exporter, requests: impl IntoIterator<Item = Request>) {
 fn left(exporter: &mut Exporter) -> Vec<u32> {
     let mut left = Vec::new();
     while let Command::Send(outgoing) = exporter.poll(NOW, 0) {
-        let Verdict::Exported { records } = exporter.on_outcome(NOW, 0, outgoing.attempt, Outcome::Accepted) else {
+        let Verdict::Exported { records } = exporter.on_outcome(NOW, 0, outgoing.attempt, Outcome::Accepted)
+        else {
             panic!("not exported")
         };
         left.push(records);

@@ -35,7 +35,11 @@ fn an_open_breaker_holds_everything_until_one_request_has_tried() {
     assert_eq!(exporter.poll(NOW + SECOND, 0), Command::WaitUntil(NOW + COOLDOWN));
     let trial = send(&mut exporter, NOW + COOLDOWN);
     let Command::WaitUntil(gives_up) = exporter.poll(NOW + COOLDOWN, 0) else { panic!("one at a time") };
-    assert_eq!(gives_up, NOW + COOLDOWN + SECOND * 10, "the trial's own deadline is all there is to wait for");
+    assert_eq!(
+        gives_up,
+        NOW + COOLDOWN + SECOND * 10,
+        "the trial's own deadline is all there is to wait for"
+    );
     exporter.on_outcome(NOW + COOLDOWN, 0, trial, Outcome::Accepted);
     send(&mut exporter, NOW + COOLDOWN);
     let states: Vec<_> = exporter.destinations().map(|status| status.breaker).collect();
@@ -91,7 +95,11 @@ fn a_fallback_takes_over_and_the_primary_gets_its_requests_back() {
     exporter.enqueue(soon, request(1)).expect("room");
     let later = NOW + COOLDOWN;
     let (trial, to) = send_to(&mut exporter, later);
-    assert_eq!((to, send_to(&mut exporter, later).1), (0, 1), "one tries the primary, the other does not wait");
+    assert_eq!(
+        (to, send_to(&mut exporter, later).1),
+        (0, 1),
+        "one tries the primary, the other does not wait"
+    );
     exporter.on_outcome(later, 0, trial, Outcome::Accepted);
     exporter.enqueue(later, request(1)).expect("room");
     assert_eq!(send_to(&mut exporter, later).1, 0);
