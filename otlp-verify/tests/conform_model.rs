@@ -17,13 +17,7 @@ fn model() -> ExportRetry {
 
 /// True for what would end or stall most walks if it were as likely as all else.
 fn is_rare(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Drop { .. }
-            | Action::Stale { .. }
-            | Action::BeginShutdown { .. }
-            | Action::AdvanceShutdown { .. }
-    )
+    matches!(action, Action::Drop { .. } | Action::Stale { .. } | Action::BeginShutdown { .. })
 }
 
 /// A walk through the model, each turn decided by a number: the states on the way and the actions between.

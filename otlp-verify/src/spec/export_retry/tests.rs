@@ -92,8 +92,11 @@ fn a_receiver_that_is_not_left_alone_is_noticed() {
 /// Two destinations, each given up for two ticks after one failure.
 fn with_failover() -> ExportRetry {
     let breaker = Some(BreakerRules { failures: 1, cooldown_ticks: 2, trials: 1 });
-    let world = World::default().records(1).retry_after([None]).shutdown_ticks([]);
-    ExportRetry::new(Rules { destinations: 2, breaker, max_in_flight: 2, ..Rules::small() }, world)
+    let world = World::default().records(1).retry_after([None, Some(1)]).shutdown_ticks([0]);
+    ExportRetry::new(
+        Rules { destinations: 2, breaker, max_in_flight: 2, max_elapsed_ticks: 3, ..Rules::small() },
+        world,
+    )
 }
 
 /// As [`violated_by`], with two destinations.
