@@ -120,7 +120,7 @@ impl Client {
     /// Its records are counted as dropped.
     pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
         let body = self.shared.encoding.apply(body)?;
-        let request = Queued { signal, body, records };
+        let request = Queued::new(signal, body, records);
         let taken = self.shared.at_now(|exporter, now| exporter.enqueue(now, request));
         self.shared.wake.notify_one();
         Ok(taken?)

@@ -1,5 +1,7 @@
 //! What a receiver answers: the export responses and `google.rpc.Status`.
 
+use std::time::Duration;
+
 use super::context::{Context, at_most};
 use super::heap::HEAP;
 use super::message::{Fields, Message};
@@ -83,7 +85,8 @@ impl<'a> ExportResponseView<'a> {
     }
 }
 
-/// A borrowed `google.rpc.Status`, the body of a refusal over HTTP. Its details are skipped.
+/// A borrowed `google.rpc.Status`: the body of a refusal over HTTP, the details of one over gRPC. Of its details
+/// only `RetryInfo` is read.
 ///
 /// ```
 /// use otlp_core::Limits;
@@ -97,6 +100,7 @@ impl<'a> ExportResponseView<'a> {
 pub struct RpcStatusView<'a> {
     code: i32,
     message: &'a str,
+    retry_delay: Option<Duration>,
 }
 
 impl<'a> RpcStatusView<'a> {
@@ -113,6 +117,7 @@ impl<'a> RpcStatusView<'a> {
                 match number {
                     1 => view.code = context.int32(&mut fields)?,
                     2 => view.message = owned_text(context, &mut fields)?,
+                    3 => view.retry_delay = retry_delay(fields.delimited()?)?.or(view.retry_delay),
                     _ => fields.skip()?,
                 }
             }
@@ -132,6 +137,13 @@ impl<'a> RpcStatusView<'a> {
         self.message
     }
 
+    /// The wait that a `google.rpc.RetryInfo` among the details asks for: zero where it names none or less,
+    /// `None` where there is no such detail.
+    #[must_use]
+    pub const fn retry_delay(&self) -> Option<Duration> {
+        self.retry_delay
+    }
+
     /// Copies it out.
     #[must_use]
     pub fn to_record(&self) -> RpcStatus {
@@ -144,6 +156,47 @@ fn owned_text<'a>(context: Context<'_>, fields: &mut Fields<'a>) -> Result<&'a s
     let text = context.str(fields)?;
     at_most(HEAP, text.len(), context.limits().heap_bytes(), fields.offset())?;
     Ok(text)
+}
+
+/// The delay in a `google.protobuf.Any`, where it holds a `RetryInfo`.
+fn retry_delay(any: Region<'_>) -> Result<Option<Duration>, DecodeError> {
+    let (mut fields, mut url, mut value) = (Fields::new(any), Region::new(&[]), Region::new(&[]));
+    while let Some(number) = fields.next()? {
+        match number {
+            1 => url = fields.delimited()?,
+            2 => value = fields.delimited()?,
+            _ => fields.skip()?,
+        }
+    }
+    if url.bytes().rsplit(|byte| *byte == b'/').next() != Some(b"google.rpc.RetryInfo") {
+        return Ok(None);
+    }
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut fields = Fields::new(value);
+    while let Some(number) = fields.next()? {
+        if number == 1 {
+            // Pieces of one message are joined: what comes later replaces what came before.
+            let mut delay = Fields::new(fields.delimited()?);
+            while let Some(number) = delay.next()? {
+                match number {
+                    1 => seconds = delay.varint()?,
+                    2 => nanos = delay.varint()?,
+                    _ => delay.skip()?,
+                }
+            }
+        } else {
+            fields.skip()?;
+        }
+    }
+    // A set top bit is a negative number on the wire, and a wait below zero is none.
+    let (seconds, nanos) = (positive(seconds), positive(nanos));
+    let whole = Duration::from_secs(seconds);
+    Ok(Some(whole.saturating_add(Duration::from_nanos(nanos))))
+}
+
+/// The value of an `int64` where it is above zero, else zero.
+const fn positive(raw: u64) -> u64 {
+    if raw > i64::MAX as u64 { 0 } else { raw }
 }
 
 /// An `int64` that counts something.
