@@ -49,6 +49,10 @@ mod scope;
 mod span;
 mod table;
 
+pub(crate) use context::{Context, at_most};
+pub(crate) use message::{Message, narrow};
+pub(crate) use table::View;
+
 pub use attribute::{AnyValueView, ArrayView, KeyValueView, KvListView};
 pub use heap::HeapBudget;
 pub use log::LogRecordView;
