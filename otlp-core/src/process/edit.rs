@@ -268,12 +268,14 @@ impl Editor {
     pub fn edit(&mut self, signal: Signal, body: &[u8], out: &mut Writer) -> Result<Edited, DecodeError> {
         let Self { plan, limits, splice, lists, joiner } = self;
         let kind = Kind::request(signal)?;
-        let (body, edited) = joiner.run(kind, body, limits, |request| {
+        let (worked_on, edited) = joiner.run(kind, body, limits, |request| {
             splice.begin();
             lists.begin();
             let mut pass = Pass::new(request, plan, limits, splice, lists);
             pass.request(kind)
         })?;
+        // What was joined only to look into it stays in pieces where nothing was to be done.
+        let body = if splice.is_changed() { worked_on } else { body };
         splice.write(Sources { body, arena: lists.arena(), plan: plan.bytes() }, out);
         Ok(edited)
     }

@@ -146,13 +146,15 @@ impl Filter {
         mut pass: impl FnMut(Region<'_>, Context<'_>, &mut Splice) -> Result<Filtered, Stop>,
     ) -> Result<Filtered, DecodeError> {
         let Self { limits, splice, joiner } = self;
-        let (body, filtered) = joiner.run(kind, body, limits, |request| {
+        let (worked_on, filtered) = joiner.run(kind, body, limits, |request| {
             splice.begin();
             let context = Context::new(limits, request.bytes().len())?;
             let filtered = pass(request, context, splice)?;
             splice.finish(request.bytes().len());
             Ok(filtered)
         })?;
+        // What was joined only to look into it stays in pieces where nothing was to be done.
+        let body = if splice.is_changed() { worked_on } else { body };
         splice.write(Sources::body(body), out);
         Ok(filtered)
     }
