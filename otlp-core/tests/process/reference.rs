@@ -212,13 +212,13 @@ fn lists(request: &mut Request, edit: Edit<'_>) {
         Request::Metrics(request) => {
             groups!(&mut request.resource_metrics, scope_metrics, metrics, |metric| {
                 edit(Places::METRIC, &mut metric.metadata);
-                points(metric.data.as_mut(), edit);
+                points(&mut metric.data, edit);
             })
         }
     }
 }
 
-fn points(data: Option<&mut Data>, edit: Edit<'_>) {
+fn points(data: &mut Option<Data>, edit: Edit<'_>) {
     let exemplars = |list: &mut Vec<Exemplar>| {
         list.iter_mut().for_each(|exemplar| edit(Places::EXEMPLAR, &mut exemplar.filtered_attributes));
     };

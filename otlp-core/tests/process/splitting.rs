@@ -42,14 +42,14 @@ fn records(request: &Request) -> Vec<String> {
         Request::Metrics(request) => each!(request.resource_metrics, scope_metrics, metrics)
             .into_iter()
             .flat_map(|(around, metric)| {
-                points(metric).into_iter().map(move |point| text((around.clone(), format!("{point:?}"))))
+                points(&metric).into_iter().map(move |point| text((around.clone(), format!("{point:?}"))))
             })
             .collect(),
     }
 }
 
 /// A metric a point.
-fn points(metric: Metric) -> Vec<Metric> {
+fn points(metric: &Metric) -> Vec<Metric> {
     macro_rules! each {
         ($kind:ident, $data:expr) => {{
             let points = $data.data_points.clone();
@@ -197,7 +197,7 @@ fn a_split_metric_keeps_what_is_around_its_points() {
     };
     assert_eq!(parts.bodies.iter().map(decoded).collect::<Vec<_>>(), [sum(2), sum(1)]);
     let gauge = Metric { data: Some(Data::Gauge(Gauge::default())), ..Metric::default() };
-    assert!(points(gauge).is_empty());
+    assert!(points(&gauge).is_empty());
 }
 
 #[test]
