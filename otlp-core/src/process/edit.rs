@@ -211,7 +211,7 @@ impl Edits {
     /// Encodes a value that is put in, alone and with its key.
     fn value(&mut self, key: &str, value: AnyValue, when: When) -> Action {
         let content = value.encode_to_bytes();
-        let pair = KeyValue { key: key.to_owned(), value }.encode_to_bytes();
+        let pair = KeyValue::new(key, value).encode_to_bytes();
         let value = self.store(|bytes| bytes.extend(&content));
         let pair = self.store(|bytes| bytes.extend(&pair));
         Action::Set { value, pair, when }

@@ -8,6 +8,7 @@ mod encoding;
 mod generate;
 mod hostile;
 mod merging;
+mod process;
 mod receiving;
 mod reference;
 mod tree;

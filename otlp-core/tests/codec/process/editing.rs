@@ -9,10 +9,10 @@ use otlp_core::view::TracesView;
 use otlp_core::wire::Writer;
 use proptest::prelude::*;
 
+use super::reference::{self, Action, Step};
+use super::requests::{self, Request, SIGNALS, canonical};
 use crate::dice::Dice;
 use crate::merging::{field, request};
-use crate::reference::{self, Action, Step};
-use crate::requests::{self, Request, SIGNALS, canonical};
 use crate::tree::{self, Content, Node, Type};
 
 fn editor(steps: &[Step]) -> Editor {

@@ -4,8 +4,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, metric::Data};
 use otlp_core::process::{Edits, Places};
 
+use super::requests::Request;
 use crate::dice::Dice;
-use crate::requests::Request;
 
 /// One action, and where it holds.
 #[derive(Debug, Clone)]

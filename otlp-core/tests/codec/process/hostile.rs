@@ -7,10 +7,10 @@ use otlp_core::wire::Writer;
 use otlp_core::{DecodeError, Limits};
 use proptest::prelude::*;
 
+use super::reference::Step;
+use super::requests::{self, Request, SIGNALS};
 use crate::dice::Dice;
 use crate::merging::{field, request};
-use crate::reference::Step;
-use crate::requests::{self, Request, SIGNALS};
 
 /// Runs everything over `body`; each result is an error, or a request that prost reads where it reads the body.
 fn run_all(signal: Signal, body: &[u8], steps: &[Step]) {

@@ -9,8 +9,8 @@ use otlp_core::wire::Writer;
 use proptest::prelude::*;
 use prost::Message;
 
+use super::requests::{self, Request, SIGNALS, canonical};
 use crate::dice::Dice;
-use crate::requests::{self, Request, SIGNALS, canonical};
 
 /// The structs without groups that hold no record.
 macro_rules! drop_empty {

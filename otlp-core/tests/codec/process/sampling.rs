@@ -7,9 +7,9 @@ use otlp_core::wire::Writer;
 use otlp_core::{Limits, TraceId};
 use proptest::prelude::*;
 
+use super::requests::{self, Request};
 use crate::dice::Dice;
 use crate::merging::{field, request};
-use crate::requests::{self, Request};
 
 fn spans(body: &[u8]) -> Vec<Span> {
     let Some(Request::Traces(request)) = Request::decode(Signal::Traces, body) else { panic!() };

@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::dice::Dice;
 use crate::generate;
-use crate::tree::{self, For, Node, Order, Type};
+use crate::tree::{self, Node, Order, Type};
 
 /// A request of any signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,7 @@ impl Request {
             Self::Logs(_) => Type::Logs,
             Self::Metrics(_) => Type::Metrics,
         };
-        tree::canonical(root, &tree::parse(root, &self.bytes()).unwrap(), For::View)
+        tree::canonical(root, &tree::parse(root, &self.bytes()).unwrap())
     }
 }
 

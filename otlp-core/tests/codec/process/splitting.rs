@@ -7,9 +7,9 @@ use otlp_core::protocol::Signal;
 use otlp_core::view::AnyValueView;
 use proptest::prelude::*;
 
+use super::requests::{self, Request, SIGNALS};
 use crate::dice::Dice;
 use crate::merging::{field, request};
-use crate::requests::{self, Request, SIGNALS};
 
 /// Every record with all that is around it, as text: a NaN does not equal itself.
 fn records(request: &Request) -> Vec<String> {

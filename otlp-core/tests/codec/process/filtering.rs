@@ -7,9 +7,9 @@ use otlp_core::protocol::Signal;
 use otlp_core::wire::Writer;
 use proptest::prelude::*;
 
+use super::requests::{self, Request, SIGNALS, canonical};
 use crate::dice::Dice;
 use crate::merging::{field, request};
-use crate::requests::{self, Request, SIGNALS, canonical};
 
 /// The structs without the records that are not wanted, and without the groups that this leaves empty.
 macro_rules! retain {

@@ -1,4 +1,4 @@
-//! Requests by hand, and requests joined to one.
+//! Requests joined to one.
 
 use otlp_core::Limits;
 use otlp_core::batch::merge;
@@ -6,23 +6,9 @@ use otlp_core::protocol::Signal;
 use otlp_core::wire::Writer;
 use proptest::prelude::*;
 
+use super::requests::{self, SIGNALS, canonical};
 use crate::dice::Dice;
-use crate::requests::{self, SIGNALS, canonical};
-use crate::tree::varint;
-
-/// A length-delimited field.
-pub(crate) fn field(number: u64, content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    varint(&mut out, number << 3 | 2);
-    varint(&mut out, content.len() as u64);
-    out.extend(content);
-    out
-}
-
-/// A request with one record of these fields.
-pub(crate) fn request(record: &[u8]) -> Vec<u8> {
-    field(1, &field(2, &field(2, record)))
-}
+use crate::merging::request;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
