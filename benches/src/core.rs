@@ -1,5 +1,6 @@
 //! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces here, the other signals below.
 
+mod edit;
 mod log;
 mod metric;
 mod payload;
@@ -264,5 +265,6 @@ fn rows(name: &'static str, kind: payload::Kind, effort: &Effort) -> Rows {
     let mut rows: Rows = figures.map(|mut figure| Ok(compare(&mut figure, effort)?)).collect();
     let counts = case.counts().into_iter().filter(|row| row.figure.contains(&effort.only));
     rows.extend(counts.map(Ok));
+    rows.extend(edit::rows(name, &case.ascending, effort));
     rows
 }

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod assemble;
+pub mod batch;
 pub mod change;
 #[cfg(feature = "gzip")]
 pub mod compress;
@@ -12,6 +13,7 @@ pub mod finding;
 pub mod id;
 pub mod interop;
 pub mod limits;
+pub mod process;
 pub mod protocol;
 pub mod record;
 pub mod redact;

@@ -51,6 +51,10 @@ mod table;
 #[cfg(test)]
 mod work;
 
+pub(crate) use context::{Context, at_most};
+pub(crate) use message::{Message, narrow};
+pub(crate) use table::View;
+
 pub use attribute::{AnyValueView, ArrayView, KeyValueView, KvListView};
 pub use heap::HeapBudget;
 pub use log::LogRecordView;

@@ -3,7 +3,10 @@
 mod measure;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otlp_core::batch::{Router, Splitter, merge};
 use otlp_core::encode::Encode;
+use otlp_core::process::{Edits, Filter, Places, Sampler};
+use otlp_core::protocol::Signal;
 use otlp_core::record::{
     AnyValue, Event, Function, KeyValue, Line, Link, Location, Profile, ProfilesDictionary, ProfilesRequest,
     Resource, ResourceProfiles, ResourceSpans, Sample, ScopeProfiles, ScopeSpans, Span, Stack, TracesRequest,
@@ -116,6 +119,39 @@ fn encoding_into_kept_room_allocates_nothing() {
     let ((), peak, calls) = measured(|| request.encode(&mut writer));
     assert!(!writer.is_empty());
     assert_eq!((peak, calls), (0, 0));
+}
+
+#[test]
+fn work_in_place_into_kept_room_allocates_nothing() {
+    let body = request(50).encode_to_bytes();
+    let mut editor = Edits::new()
+        .at(Places::ALL)
+        .redact("http.route")
+        .insert("env", "prod")
+        .rename(["list", "k"], "l")
+        .build()
+        .unwrap();
+    let (mut filter, mut sampler) = (Filter::new(Limits::DEFAULT), Sampler::ratio(0.5).unwrap());
+    let mut splitter = Splitter::new(Limits::DEFAULT).max_records(7);
+    let mut router = Router::by("service.name", Limits::DEFAULT);
+    let (mut out, mut keep, mut handed_out) = (Writer::new(), false, 0);
+    let mut work = || {
+        out.clear();
+        assert!(editor.edit(Signal::Traces, &body, &mut out).unwrap().attributes > 50);
+        let mut every_other = || {
+            keep = !keep;
+            keep
+        };
+        filter.spans(&body, &mut out, |_, _, _| every_other()).unwrap();
+        sampler.spans(&body, &mut out).unwrap();
+        merge(Signal::Traces, &[&body, &body], &Limits::DEFAULT, &mut out).unwrap();
+        splitter.split(Signal::Traces, &body, |part| handed_out += part.records).unwrap();
+        router.route(Signal::Traces, &body, |_, request| handed_out += request.len()).unwrap();
+    };
+    work();
+    let ((), peak, calls) = measured(work);
+    assert_eq!((peak, calls), (0, 0));
+    assert_eq!(handed_out, 2 * (50 + body.len()));
 }
 
 #[test]

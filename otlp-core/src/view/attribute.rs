@@ -5,9 +5,10 @@ use super::heap::HeapBudget;
 use super::list::{Elements, List};
 use super::message::{Message, narrow};
 use super::table::{Own, Part, View};
+use crate::encode::Encode;
 use crate::error::DecodeError;
 use crate::record::{AnyValue, KeyValue};
-use crate::wire::{Reader, Region};
+use crate::wire::{Reader, Region, Writer};
 
 /// A borrowed attribute.
 #[derive(Debug, Clone, Copy)]
@@ -367,6 +368,13 @@ macro_rules! nested {
             message: Message<'a>,
             context: Context<'a>,
             items: List,
+        }
+
+        impl Encode for $view<'_> {
+            /// Copies the message as it lies on the wire, unknown fields included.
+            fn encode(&self, writer: &mut Writer) {
+                self.message.write(writer);
+            }
         }
 
         impl<'a> $view<'a> {

@@ -6,7 +6,7 @@
 //! path of at most two field numbers, small and `Copy`, and pieces are found again while reading.
 
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::wire::{Reader, Region, bad_tag};
+use crate::wire::{Reader, Region, Writer, bad_tag};
 
 /// A message on the wire: whole, or the joined pieces found along `path`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,6 +75,20 @@ impl<'a> Message<'a> {
     #[inline]
     pub(crate) const fn as_bytes(&self) -> &'a [u8] {
         self.outer.bytes()
+    }
+
+    /// Puts the message's content in front of what `writer` holds; pieces one behind the other, which says
+    /// the same as the message in one piece.
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        if let Some(whole) = self.as_whole() {
+            return writer.raw(whole.bytes());
+        }
+        // Reading has walked the same pieces before, so no error comes.
+        let pieces = || {
+            let mut pieces = self.pieces();
+            std::iter::from_fn(move || pieces.next().ok()?.map(|piece| piece.reader.rest()))
+        };
+        writer.raw_parts(pieces().map(<[u8]>::len).sum(), pieces());
     }
 
     #[inline(always)]

@@ -121,6 +121,12 @@ macro_rules! view {
 
         #[allow(single_use_lifetimes, reason = "a table without texts and lists does not use it again")]
         impl<'a> $view<'a> {
+            /// Where it lies.
+            #[allow(dead_code, reason = "used of some")]
+            pub(crate) const fn wire(&self) -> &$crate::view::message::Message<'a> {
+                &self.wire
+            }
+
             $($(
                 $(#[$sdoc])*
                 #[must_use]
@@ -183,6 +189,13 @@ macro_rules! view {
                     $($($numbers: heap.numbers(self.$numbers())?,)+)?
                     $($($part: $crate::view::table::Own::own(self.$part, heap)?,)+)?
                 })
+            }
+        }
+
+        impl $crate::encode::Encode for $view<'_> {
+            /// Copies the message as it lies on the wire, unknown fields included.
+            fn encode(&self, writer: &mut $crate::wire::Writer) {
+                self.wire.write(writer);
             }
         }
 

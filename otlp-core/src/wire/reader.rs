@@ -19,6 +19,12 @@ impl<'a> Region<'a> {
         Self { bytes, offset: 0 }
     }
 
+    /// Bytes that lie at `offset` of the whole message.
+    #[inline(always)]
+    pub(crate) const fn at(bytes: &'a [u8], offset: usize) -> Self {
+        Self { bytes, offset }
+    }
+
     /// The bytes.
     #[must_use]
     #[inline(always)]
@@ -234,6 +240,11 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn fixed64(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// What is left.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// True where nothing is left.

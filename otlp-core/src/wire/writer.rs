@@ -76,6 +76,17 @@ impl Writer {
         copy(self.slot(bytes.len()), bytes);
     }
 
+    /// Puts `parts` in front, the first of them foremost; together they are `len` bytes long.
+    pub(crate) fn raw_parts(&mut self, len: usize, parts: impl Iterator<Item: AsRef<[u8]>>) {
+        let mut slot = self.slot(len);
+        for part in parts {
+            let part = part.as_ref();
+            let Some((to, rest)) = slot.split_at_mut_checked(part.len()) else { break };
+            to.copy_from_slice(part);
+            slot = rest;
+        }
+    }
+
     /// Puts a bare varint in front, as in a packed list.
     #[inline]
     pub fn raw_varint(&mut self, value: u64) {

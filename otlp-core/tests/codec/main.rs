@@ -18,6 +18,7 @@ mod merging;
 mod mutate;
 mod mutation;
 mod normal;
+mod process;
 mod receiving;
 mod reference;
 mod repair;
