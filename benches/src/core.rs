@@ -1,6 +1,7 @@
 //! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces here, the other signals below.
 
 mod edit;
+mod json;
 mod log;
 mod metric;
 mod payload;
@@ -250,7 +251,7 @@ pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
     let traces = kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort));
     // Chained lazily, so that rows are printed as they come.
-    let signals: [fn(&Effort) -> Rows; 4] = [log::rows, metric::rows, profile::rows, sdk::rows];
+    let signals: [fn(&Effort) -> Rows; 5] = [log::rows, metric::rows, profile::rows, sdk::rows, json::rows];
     report(traces.chain(signals.into_iter().flat_map(|rows| rows(effort))))
 }
 

@@ -196,6 +196,14 @@ pub enum DecodeErrorKind {
     /// The bytes can be read, but say what the format forbids.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A JSON text has something else here than it must have.
+    #[error("expected {expected}, met {met}")]
+    Unexpected {
+        /// What could stand here.
+        expected: &'static str,
+        /// What stands here.
+        met: JsonToken,
+    },
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what}: {met} exceeds limit {limit}")]
     Limit {
@@ -206,6 +214,36 @@ pub enum DecodeErrorKind {
         /// The bound.
         limit: u64,
     },
+}
+
+/// What a JSON text may have where something else was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonToken {
+    /// The end of the text.
+    #[error("the end of the text")]
+    End,
+    /// The begin of an object.
+    #[error("an object")]
+    Object,
+    /// The begin of an array.
+    #[error("an array")]
+    Array,
+    /// The begin of a string.
+    #[error("a string")]
+    String,
+    /// The begin of a number.
+    #[error("a number")]
+    Number,
+    /// The begin of `true`, `false` or `null`.
+    #[error("a literal")]
+    Literal,
+    /// A bracket, comma or colon.
+    #[error("{:?}", char::from(*.0))]
+    Mark(u8),
+    /// Any other character.
+    #[error("another character")]
+    Other,
 }
 
 impl DecodeError {

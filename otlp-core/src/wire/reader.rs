@@ -39,6 +39,13 @@ impl<'a> Region<'a> {
         self.offset
     }
 
+    /// The `len` bytes from `offset` of the whole message on; as many of them as there are.
+    #[inline(always)]
+    pub(crate) fn part(&self, offset: usize, len: usize) -> Self {
+        let tail = self.tail(offset);
+        Self { bytes: tail.bytes.get(..len).unwrap_or(tail.bytes), offset: tail.offset }
+    }
+
     /// The part from `offset` of the whole message on; empty where that lies behind the end.
     #[inline(always)]
     pub(crate) fn tail(&self, offset: usize) -> Self {
