@@ -60,7 +60,7 @@ fn work(directory: &Path, endpoint: &str, first: &str) -> Outcome {
 
 /// A request that stands for an encoded one; its body is its number.
 fn request(number: u64) -> Request {
-    Request { signal: Signal::Traces, body: Bytes::copy_from_slice(&number.to_le_bytes()), records: 1 }
+    Request::new(Signal::Traces, Bytes::copy_from_slice(&number.to_le_bytes()), 1)
 }
 
 fn watch() -> Outcome {

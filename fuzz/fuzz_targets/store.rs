@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     while let Some(lease) = queue.next(NOW).expect("memory can be read") {
         queue.settle(lease.id, Settlement::Exported).expect("given out just now");
     }
-    let request = Request { signal: Signal::Logs, body: data.to_vec().into(), records: 1 };
+    let request = Request::new(Signal::Logs, data.to_vec().into(), 1);
     let taken = queue.push(NOW, request).is_ok();
     assert!(queue.stats().is_balanced());
     let (queue, _) = config.open_on(queue.into_disk(), NOW).expect("written by this version");

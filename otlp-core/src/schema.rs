@@ -11,13 +11,10 @@ mod profile;
 mod response;
 mod trace;
 
-
 pub(crate) use log::LOGS_REQUEST;
 pub(crate) use metric::METRICS_REQUEST;
 pub(crate) use profile::PROFILES_REQUEST;
-pub(crate) use response::{
-    LOGS_RESPONSE, METRICS_RESPONSE, PROFILES_RESPONSE, RPC_STATUS, TRACES_RESPONSE,
-};
+pub(crate) use response::{LOGS_RESPONSE, METRICS_RESPONSE, PROFILES_RESPONSE, RPC_STATUS, TRACES_RESPONSE};
 pub(crate) use trace::TRACES_REQUEST;
 
 /// More fields than any message of OTLP has.

@@ -14,7 +14,7 @@
 //!
 //! let now = UnixNanos::from_secs(1_700_000_000);
 //! let (mut queue, _) = StoreConfig::default().open(&directory, now)?;
-//! queue.push(now, Request { signal: Signal::Traces, body: Bytes::from_static(b"..."), records: 3 })?;
+//! queue.push(now, Request::new(Signal::Traces, Bytes::from_static(b"..."), 3))?;
 //! drop(queue);
 //!
 //! let (mut queue, found) = StoreConfig::default().open(&directory, now)?;

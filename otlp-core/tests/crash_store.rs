@@ -102,7 +102,7 @@ fn open(directory: &Path, lies: bool) -> Result<DurableQueue<Telling>, StoreErro
 fn request(number: u64, random: &mut Random) -> Request {
     let mut body = number.to_le_bytes().to_vec();
     body.resize(8 + random.below(400), number.to_le_bytes()[0]);
-    Request { signal: Signal::Traces, body: Bytes::from(body), records: 1 }
+    Request::new(Signal::Traces, Bytes::from(body), 1)
 }
 
 fn number(request: &Request) -> u64 {

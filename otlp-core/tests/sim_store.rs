@@ -169,13 +169,10 @@ impl World {
     fn stage(&mut self) -> Result<(), Broken> {
         let number = self.known.len() as u64;
         let length = if self.random.one_in(6) { self.random.below(2100) } else { self.random.below(200) };
-        let request = Request {
-            signal: Signal::ALL[self.random.below(Signal::ALL.len())],
-            body: body(number, length),
-            // At least one, so that each loss shows in the account.
-            records: 1 + u32::try_from(self.random.below(20)).expect("small"),
-        };
-        let records = request.records;
+        let signal = Signal::ALL[self.random.below(Signal::ALL.len())];
+        // At least one, so that each loss shows in the account.
+        let records = 1 + u32::try_from(self.random.below(20)).expect("small");
+        let request = Request::new(signal, body(number, length), records);
         let now = self.now;
         match self.queue().stage(now, request) {
             Ok(_) => self.staged.push(number),

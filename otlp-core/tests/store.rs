@@ -30,7 +30,7 @@ fn config() -> StoreConfig {
 }
 
 fn request(text: &str, records: u32) -> Request {
-    Request { signal: Signal::Logs, body: Bytes::copy_from_slice(text.as_bytes()), records }
+    Request::new(Signal::Logs, Bytes::copy_from_slice(text.as_bytes()), records)
 }
 
 fn open(config: StoreConfig, disk: &SimDisk) -> Outcome<(DurableQueue<SimDisk>, Recovery)> {

@@ -72,7 +72,7 @@ fn durable(policy: SyncPolicy, batches: u32, place: &Path, body: &Bytes) -> Resu
     let path = place.join("queue");
     let _not_there_yet = fs::remove_dir_all(&path);
     let (mut queue, _) = StoreConfig::default().segment_bytes(FILE_BYTES).sync(policy).open(&path, now())?;
-    let request = Request { signal: Signal::Traces, body: body.clone(), records: RECORDS };
+    let request = Request::new(Signal::Traces, body.clone(), RECORDS);
     Ok(on_the_clock(OURS_FAILED, move || {
         (0..batches).try_for_each(|_| through(&mut queue, &request))?;
         queue.sync(now())?;
@@ -135,7 +135,7 @@ impl Bare {
 /// Each batch goes through the exporter's own queue, which a crash empties.
 fn in_memory(batches: u32, body: &Bytes) -> Result<Work<'static>, Failure> {
     let mut exporter = ExporterConfig::default().build()?;
-    let request = Request { signal: Signal::Traces, body: body.clone(), records: RECORDS };
+    let request = Request::new(Signal::Traces, body.clone(), RECORDS);
     Ok(on_the_clock(THEIRS_FAILED, move || {
         (0..batches).try_for_each(|_| through_memory(&mut exporter, &request))?;
         Ok(u64::from(batches) * request.body.len() as u64)

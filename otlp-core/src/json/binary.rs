@@ -170,7 +170,9 @@ mod tests {
 
     #[test]
     fn what_is_no_base64_is_refused_where_it_stands() {
-        for (text, at) in [("Z", 1), ("Zm9vY", 5), ("Zm 9", 2), ("====", 0), ("Zg=", 2), ("Z===", 1), ("Zm9v\n", 5)] {
+        for (text, at) in
+            [("Z", 1), ("Zm9vY", 5), ("Zm 9", 2), ("====", 0), ("Zg=", 2), ("Z===", 1), ("Zm9v\n", 5)]
+        {
             assert_eq!(base64(text), Err(at), "{text}");
         }
     }

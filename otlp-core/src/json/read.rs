@@ -141,8 +141,7 @@ impl Decoder<'_, '_, '_> {
         self.scan.string(&mut self.out, "a name")?;
         let name = self.out.written(position);
         let found = schema.fields.iter().position(|field| {
-            field.key.name() == name
-                || self.reading == Reading::Lenient && field.name.as_bytes() == name
+            field.key.name() == name || self.reading == Reading::Lenient && field.name.as_bytes() == name
         });
         self.out.back_to(position);
         Ok(found)

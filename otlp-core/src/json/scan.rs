@@ -233,9 +233,9 @@ impl<'t> Scanner<'t> {
     fn code_unit(&self, at: usize) -> Option<u32> {
         let escape = self.text.get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |code, digit| {
-            Some(code << 4 | u32::from(super::binary::hex_value(*digit)?))
-        })
+        digits
+            .iter()
+            .try_fold(0, |code, digit| Some(code << 4 | u32::from(super::binary::hex_value(*digit)?)))
     }
 
     #[cold]

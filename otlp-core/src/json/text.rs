@@ -55,7 +55,8 @@ fn copy_plain(to: &mut [u8], from: &[u8]) -> bool {
         0 => true,
         1..4 => {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-            from.iter().all(|byte| !byte.is_ascii_control() && byte.is_ascii() && !matches!(byte, b'"' | b'\\'))
+            from.iter()
+                .all(|byte| !byte.is_ascii_control() && byte.is_ascii() && !matches!(byte, b'"' | b'\\'))
         }
         4..8 => {
             let ends = copy_end::<4>(to, from);

@@ -73,7 +73,11 @@ struct Found {
 
 impl<'a> Encoder<'_, 'a, '_> {
     /// Writes the message that `region` holds.
-    pub(super) fn message(&mut self, schema: &'static Message, region: Region<'a>) -> Result<(), DecodeError> {
+    pub(super) fn message(
+        &mut self,
+        schema: &'static Message,
+        region: Region<'a>,
+    ) -> Result<(), DecodeError> {
         if schema.shape == Shape::Value {
             return self.value(schema, region);
         }
@@ -325,7 +329,12 @@ impl<'a> Encoder<'_, 'a, '_> {
 
     /// Writes a field: its name and what its slot says.
     #[inline(always)]
-    fn member(&mut self, field: &'static Field, source: &Source<'a, '_>, slot: u64) -> Result<(), DecodeError> {
+    fn member(
+        &mut self,
+        field: &'static Field,
+        source: &Source<'a, '_>,
+        slot: u64,
+    ) -> Result<(), DecodeError> {
         if field.is_list() {
             return self.list(field, source, slot);
         }
@@ -558,12 +567,7 @@ fn count(reader: &mut Reader<'_>, tag: u32) -> Result<u32, DecodeError> {
 
 /// Passes over a field that the schema does not have, or not with this wire type, which is refused.
 #[cold]
-fn skip(
-    schema: &Message,
-    tag: u32,
-    reader: &mut Reader<'_>,
-    offset: usize,
-) -> Result<(), DecodeError> {
+fn skip(schema: &Message, tag: u32, reader: &mut Reader<'_>, offset: usize) -> Result<(), DecodeError> {
     let (field, met) = (tag >> 3, (tag & 7) as u8);
     if schema.by_number(field).is_some() && matches!(met, 0 | 1 | 2 | 5) {
         return Err(DecodeError::new(offset, DecodeErrorKind::UnexpectedWireType { field, met }));

@@ -1,7 +1,7 @@
 //! Log records.
 
-use super::common::{ANY_VALUE, KEY_VALUE, RESOURCE, SCOPE};
 use super::Kind::{Enum, Fixed32, Fixed64, Id, Message, String, Uint32};
+use super::common::{ANY_VALUE, KEY_VALUE, RESOURCE, SCOPE};
 use super::{Names, messages};
 
 messages! {

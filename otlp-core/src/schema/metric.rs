@@ -1,7 +1,7 @@
 //! Metrics, their points and exemplars.
 
-use super::common::{KEY_VALUE, RESOURCE, SCOPE};
 use super::Kind::{Bool, Double, Enum, Fixed64, Id, Message, Sfixed64, Sint32, String, Uint32, Uint64};
+use super::common::{KEY_VALUE, RESOURCE, SCOPE};
 use super::{Names, messages};
 
 messages! {

@@ -1,7 +1,7 @@
 //! Profiles (`v1development`) and the dictionary they share.
 
-use super::common::{ANY_VALUE, RESOURCE, SCOPE};
 use super::Kind::{Bytes, Fixed64, Id, Int32, Int64, Message, String, Uint32, Uint64};
+use super::common::{ANY_VALUE, RESOURCE, SCOPE};
 use super::messages;
 
 messages! {

@@ -89,8 +89,7 @@ fn a_file_holds_what_a_request_holds() {
         (&PROFILES_REQUEST, "opentelemetry.proto.profiles.v1development.ProfilesData"),
     ] {
         let ours: Vec<String> = request.fields.iter().map(|field| line(name, field)).collect();
-        let theirs: Vec<&str> =
-            FIELDS.lines().filter(|line| line.split('\t').next() == Some(name)).collect();
+        let theirs: Vec<&str> = FIELDS.lines().filter(|line| line.split('\t').next() == Some(name)).collect();
         assert_eq!(ours, theirs);
     }
 }

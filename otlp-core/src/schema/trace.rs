@@ -1,7 +1,7 @@
 //! Spans.
 
-use super::common::{KEY_VALUE, RESOURCE, SCOPE};
 use super::Kind::{Enum, Fixed32, Fixed64, Id, Message, String, Uint32};
+use super::common::{KEY_VALUE, RESOURCE, SCOPE};
 use super::{Names, messages};
 
 messages! {
@@ -76,4 +76,5 @@ static SPAN_KIND: Names = Names {
 
 static STATUS_CODE: Names = Names {
     name: "opentelemetry.proto.trace.v1.Status.StatusCode",
-    values: &[("STATUS_CODE_UNSET", 0), ("STATUS_CODE_OK", 1), ("STATUS_CODE_ERROR", 2)] };
+    values: &[("STATUS_CODE_UNSET", 0), ("STATUS_CODE_OK", 1), ("STATUS_CODE_ERROR", 2)],
+};

@@ -12,7 +12,8 @@
 //! | 44..48 | an answer: records rejected; a drop: records dropped; else 0 |
 //! | 48 | kind: 1 push, 2 answer, 3 drop |
 //! | 49 | a push: the signal; a drop: the reason |
-//! | 50..52 | zero |
+//! | 50 | a push: 1 where its priority is high; else 0 |
+//! | 51 | zero |
 //! | 52..56 | CRC32C of the body |
 //! | 56..60 | CRC32C of the segment's number, the frame's offset in it, and bytes 0..56 |
 //!
@@ -23,7 +24,7 @@ use super::EntryId;
 use super::account::{DropReason, Fate};
 use crate::UnixNanos;
 use crate::protocol::Signal;
-use crate::protocol::export::Request;
+use crate::protocol::export::{Priority, Request};
 
 /// Bytes of a frame's header.
 pub(super) const FRAME_BYTES: usize = 60;
@@ -78,22 +79,30 @@ pub(super) struct Frame {
 /// What a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    Push { id: EntryId, at: UnixNanos, signal: Signal, records: u32 },
+    Push { id: EntryId, at: UnixNanos, signal: Signal, priority: Priority, records: u32 },
     End { id: Option<EntryId>, fate: Fate },
 }
 
 /// Adds the frame of `op` to `out`; it will be at `place`, and be the one numbered `sequence`.
 pub(super) fn write(op: &Op<'_>, place: Place, [sequence, accepted]: [u64; 2], out: &mut Vec<u8>) {
     let (body, fields): (&[u8], _) = match op {
-        Op::Push { id, at, request } => {
-            (&request.body, (id.0, at.0, [request.records, 0], [PUSH, signal_code(request.signal)]))
-        }
+        Op::Push { id, at, request } => (
+            &request.body,
+            (
+                id.0,
+                at.0,
+                [request.records, 0],
+                [PUSH, signal_code(request.signal), u8::from(request.priority == Priority::High), 0],
+            ),
+        ),
         Op::End { id, fate } => {
             let id = id.map_or(0, |id| id.0);
             match *fate {
-                Fate::Answered { exported, rejected } => (&[], (id, 0, [exported, rejected], [ANSWER, 0])),
+                Fate::Answered { exported, rejected } => {
+                    (&[], (id, 0, [exported, rejected], [ANSWER, 0, 0, 0]))
+                }
                 Fate::Dropped { reason, records } => {
-                    (&[], (id, 0, [0, records], [DROP, reason_code(reason)]))
+                    (&[], (id, 0, [0, records], [DROP, reason_code(reason), 0, 0]))
                 }
             }
         }
@@ -107,7 +116,6 @@ pub(super) fn write(op: &Op<'_>, place: Place, [sequence, accepted]: [u64; 2], o
     }
     counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
     out.extend_from_slice(&kind);
-    out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
     let crc = header_crc(place, out.get(start..).unwrap_or_default());
     out.extend_from_slice(&crc.to_le_bytes());
@@ -129,11 +137,14 @@ impl Frame {
             return None;
         }
         let (first, second) = (fields.u32()?, fields.u32()?);
-        let [kind, code, _, _] = *fields.chunk()?;
+        let [kind, code, priority, _] = *fields.chunk()?;
         let body_crc = fields.u32()?;
         let entry = (id != 0).then_some(EntryId(id));
         let what = match kind {
-            PUSH => What::Push { id: entry?, at, signal: signal_from(code)?, records: first },
+            PUSH => {
+                let priority = if priority == 0 { Priority::Normal } else { Priority::High };
+                What::Push { id: entry?, at, signal: signal_from(code)?, priority, records: first }
+            }
             ANSWER => What::End { id: entry, fate: Fate::Answered { exported: first, rejected: second } },
             DROP => {
                 What::End { id: entry, fate: Fate::Dropped { reason: reason_from(code)?, records: second } }
@@ -211,7 +222,7 @@ mod tests {
     const PLACE: Place = Place { segment: 3, offset: 128 };
 
     fn request() -> Request {
-        Request { signal: Signal::Metrics, body: bytes::Bytes::from_static(b"body"), records: 7 }
+        Request::new(Signal::Metrics, bytes::Bytes::from_static(b"body"), 7)
     }
 
     fn written(op: &Op<'_>) -> Vec<u8> {
@@ -223,12 +234,14 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let (id, at, request) = (EntryId(5), UnixNanos(9), request());
-        let bytes = written(&Op::Push { id, at, request: &request });
-        let frame = Frame::read(PLACE, &bytes).expect("sound");
-        assert_eq!((frame.sequence, frame.accepted), (11, 22));
-        assert_eq!(frame.what, What::Push { id, at, signal: Signal::Metrics, records: 7 });
-        assert!(frame.holds(&bytes[FRAME_BYTES..]));
+        for priority in [Priority::Normal, Priority::High] {
+            let (id, at, request) = (EntryId(5), UnixNanos(9), request().priority(priority));
+            let bytes = written(&Op::Push { id, at, request: &request });
+            let frame = Frame::read(PLACE, &bytes).expect("sound");
+            assert_eq!((frame.sequence, frame.accepted), (11, 22));
+            assert_eq!(frame.what, What::Push { id, at, signal: Signal::Metrics, priority, records: 7 });
+            assert!(frame.holds(&bytes[FRAME_BYTES..]));
+        }
         for reason in DropReason::ALL {
             let fate = Fate::Dropped { reason, records: 3 };
             let frame = Frame::read(PLACE, &written(&Op::End { id: None, fate })).expect("sound");

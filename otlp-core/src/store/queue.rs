@@ -180,7 +180,7 @@ impl<D: Disk> DurableQueue<D> {
             };
             if let Some(body) = body {
                 self.index.lease(id);
-                let request = Request { signal: live.signal, body, records: live.records };
+                let request = Request::new(live.signal, body, live.records).priority(live.priority);
                 return Ok(Some(Lease { id, request, enqueued: live.at }));
             }
             self.drop_entry(id, live.records, DropReason::Damaged);
@@ -310,8 +310,8 @@ impl<D: Disk> DurableQueue<D> {
         self.staged.ends.clear();
         self.staged.turned_away.drain(..told);
         for (push, place) in self.staged.pushes.drain(..pushed).zip(places.into_iter().skip(first_push)) {
-            let Request { signal, body, records, .. } = push.request;
-            let live = Live { place, body_bytes: body.len(), at: push.at, signal, records };
+            let Request { signal, body, records, priority } = push.request;
+            let live = Live { place, body_bytes: body.len(), at: push.at, signal, priority, records };
             self.staged.push_bytes -= live.frame_bytes() as u64;
             self.account.accepted += u64::from(records);
             self.index.push(push.id, live, body, self.config.max_cached_bytes);

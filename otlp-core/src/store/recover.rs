@@ -12,6 +12,7 @@ use super::frame::{FRAME_BYTES, Place, What};
 use super::segment::{Header, Scan};
 use crate::UnixNanos;
 use crate::protocol::Signal;
+use crate::protocol::export::Priority;
 
 /// What was found when a queue was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,7 @@ pub(super) struct Live {
     pub(super) body_bytes: usize,
     pub(super) at: UnixNanos,
     pub(super) signal: Signal,
+    pub(super) priority: Priority,
     pub(super) records: u32,
 }
 
@@ -145,9 +147,9 @@ impl Replay {
 
     fn apply(&mut self, what: What, place: Place, body_bytes: usize) {
         match what {
-            What::Push { id, at, signal, records } => {
+            What::Push { id, at, signal, priority, records } => {
                 self.use_up(id);
-                let live = Live { place, body_bytes, at, signal, records };
+                let live = Live { place, body_bytes, at, signal, priority, records };
                 self.live.entry(id).or_insert(live);
             }
             What::End { id: None, fate } => self.account.settle(fate),
