@@ -234,8 +234,9 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
+        let (id, at) = (EntryId(5), UnixNanos(9));
         for priority in [Priority::Normal, Priority::High] {
-            let (id, at, request) = (EntryId(5), UnixNanos(9), request().priority(priority));
+            let request = request().priority(priority);
             let bytes = written(&Op::Push { id, at, request: &request });
             let frame = Frame::read(PLACE, &bytes).expect("sound");
             assert_eq!((frame.sequence, frame.accepted), (11, 22));
