@@ -4,7 +4,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
 use super::context::{Context, at_most};
-use super::message::{Fields, Message, Pieces, narrow};
+use super::message::{BYTES, Fields, Message, Pieces, narrow};
 use super::table::Element;
 use crate::error::DecodeError;
 use crate::wire::{Reader, Region};
@@ -63,17 +63,6 @@ impl List {
         self.len as usize
     }
 
-    /// Both numbers in one, for where a list takes the place of another number.
-    pub(crate) const fn to_bits(self) -> u64 {
-        (self.first as u64) << 32 | self.len as u64
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { len: bits as u32, first: (bits >> 32) as u32 }
-    }
-
     #[inline(always)]
     fn extend(
         &mut self,
@@ -93,46 +82,58 @@ impl List {
 /// The elements of a repeated message or string field, each read when it is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Elements<'a, V> {
+    /// From the next element on, or from a field somewhere before it.
     fields: Fields<'a>,
     pieces: Pieces<'a>,
-    number: u32,
+    tag: u32,
     left: usize,
     context: Context<'a>,
     view: PhantomData<fn() -> V>,
 }
 
 impl<'a, V> Elements<'a, V> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32, context: Context<'a>) -> Self {
-        let pieces = message.pieces_from(list.first);
-        let fields = Fields::new(Region::new(&[]));
-        Self { fields, pieces, number, left: list.len(), context, view: PhantomData }
+        let (fields, pieces) = message.fields_from(list.first);
+        let tag = number << 3 | BYTES;
+        Self { fields, pieces, tag, left: list.len(), context, view: PhantomData }
     }
 }
 
 impl<'a, V: Element<'a>> Iterator for Elements<'a, V> {
     type Item = Result<V, DecodeError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             return None;
         }
-        // The pass that counted has walked the same fields, so neither end nor error comes early.
-        loop {
-            match self.fields.next().ok()? {
-                Some(number) if number == self.number => {
-                    self.left -= 1;
-                    return Some(V::read(&mut self.fields, self.context));
-                }
-                Some(_) => self.fields.skip().ok()?,
-                None => self.fields = self.pieces.next().ok()??,
-            }
+        self.left -= 1;
+        if !self.fields.next_is(self.tag) {
+            // By value both ways, so that the iterator may live in registers.
+            (self.fields, self.pieces) = seek(self.fields.clone(), self.pieces.clone(), self.tag)?;
         }
+        Some(V::read(&mut self.fields, self.context))
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+}
+
+/// Goes on to the next field with `tag`, where it does not stand next.
+///
+/// The pass that counted has walked the same fields, so neither end nor error comes before it.
+#[cold]
+#[inline(never)]
+fn seek<'a>(mut fields: Fields<'a>, mut pieces: Pieces<'a>, tag: u32) -> Option<(Fields<'a>, Pieces<'a>)> {
+    loop {
+        match fields.next().ok()? {
+            Some(_) if fields.tag() == tag => return Some((fields, pieces)),
+            Some(_) => fields.skip().ok()?,
+            None => fields = pieces.next().ok()??,
+        }
     }
 }
 

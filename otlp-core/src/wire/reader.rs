@@ -1,6 +1,6 @@
 //! Walking the fields of one message.
 
-use super::tag::{MAX_FIELD, Tag, WireType};
+use super::tag::{MAX_FIELD, WireType};
 use super::varint;
 use crate::error::{DecodeError, DecodeErrorKind};
 
@@ -114,8 +114,8 @@ impl<'a> Field<'a> {
             .ok_or_else(|| DecodeError::new(region.offset, DecodeErrorKind::Utf8(self.number)))
     }
 
-    #[cold]
-    fn unexpected(&self) -> DecodeError {
+    #[inline(always)]
+    const fn unexpected(&self) -> DecodeError {
         let met = match self.value {
             Value::Varint(_) => WireType::Varint,
             Value::Fixed64(_) => WireType::Fixed64,
@@ -280,14 +280,20 @@ fn long_varint(rest: &[u8], end: usize) -> Result<(u64, &[u8]), DecodeError> {
     Ok((value, rest.get(len..).unwrap_or_default()))
 }
 
-#[cold]
+// Errors are made right where they are returned. A call would write its result through a pointer, and what
+// shares that memory with it, the value of the good case, would no longer be kept in registers.
+
+#[inline(always)]
 const fn truncated(offset: usize) -> DecodeError {
     DecodeError::new(offset, DecodeErrorKind::Truncated)
 }
 
 /// Why `raw` is no tag that can be used.
-#[cold]
-pub(crate) fn bad_tag(raw: u64, offset: usize) -> DecodeError {
-    let kind = Tag::parse(raw).err().unwrap_or(DecodeErrorKind::FieldNumber);
+#[inline(always)]
+pub(crate) const fn bad_tag(raw: u64, offset: usize) -> DecodeError {
+    let kind = match raw & 7 {
+        0 | 1 | 2 | 5 => DecodeErrorKind::FieldNumber,
+        wire_type => DecodeErrorKind::WireType(wire_type as u8),
+    };
     DecodeError::new(offset, kind)
 }

@@ -20,27 +20,36 @@ fn other(bytes: &[u8]) -> Option<&str> {
 }
 
 /// True where there are at most 64 bytes, none of them above 127.
+///
+/// Each range of lengths is read in pieces of a fixed size, which overlap in the middle: no loop, and few
+/// branches that depend on the length.
 #[inline]
 fn is_short_ascii(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let met = match bytes.len() {
-        0 => 0,
-        1..4 => bytes.iter().fold(0, |met, byte| met | u64::from(*byte)),
-        4..8 => ends::<4>(bytes)
-            .map_or(HIGH, |[a, b]| u64::from(u32::from_le_bytes(a)) | u64::from(u32::from_le_bytes(b))),
-        8..=64 => {
-            let (words, _) = bytes.as_chunks::<8>();
-            let last = bytes.last_chunk::<8>().map_or(HIGH, |last| u64::from_le_bytes(*last));
-            words.iter().fold(last, |met, word| met | u64::from_le_bytes(*word))
+        0..4 => bytes.iter().fold(0, |met, byte| met | u64::from(*byte)),
+        4..8 => {
+            ends::<4>(bytes).map_or(HIGH, |[a, b]| (u32::from_le_bytes(a) | u32::from_le_bytes(b)).into())
         }
+        8..16 => ends::<8>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
+        16..=32 => ends::<16>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
+        33..=64 => ends::<32>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
         _ => HIGH,
     };
     met & HIGH == 0
 }
 
-#[inline]
+/// The first and the last `N` bytes.
+#[inline(always)]
 fn ends<const N: usize>(bytes: &[u8]) -> Option<[[u8; N]; 2]> {
     Some([*bytes.first_chunk()?, *bytes.last_chunk()?])
+}
+
+/// All bits that are set in any of the words.
+#[inline(always)]
+fn fold<const N: usize>(bytes: &[u8; N]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().fold(0, |met, word| met | u64::from_le_bytes(*word))
 }
 
 #[cfg(test)]
