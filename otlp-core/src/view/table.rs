@@ -187,7 +187,7 @@ macro_rules! view {
         }
 
         impl<'a> $crate::view::table::View<'a> for $view<'a> {
-            #[inline]
+            #[inline(always)]
             fn read_message(
                 message: $crate::view::message::Message<'a>,
                 context: $crate::view::context::Context<'a>,
