@@ -3,8 +3,9 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use otlp_core::record::TracesRequest;
+use otlp_core::view::select::span::{End, Name, Start, TraceId};
 use otlp_core::view::{AnyValueView, KeyValueView, SpanView, TracesView};
-use otlp_core::{DecodeError, Limits};
+use otlp_core::{DecodeError, Limits, UnixNanos};
 
 /// A checksum of what was visited: cheap, and different where a field is missed or misread.
 #[derive(Default)]
@@ -13,6 +14,12 @@ pub(super) struct Seen(pub(super) u64);
 impl Seen {
     pub(super) fn number(&mut self, number: u64) {
         self.0 = self.0.wrapping_add(number).rotate_left(5);
+    }
+
+    fn head(&mut self, (id, name, start, end): (otlp_core::TraceId, &str, UnixNanos, UnixNanos)) {
+        self.bytes(id.as_bytes());
+        self.bytes(name.as_bytes());
+        self.number(end.0.wrapping_sub(start.0));
     }
 
     /// Length, first and last byte: as much for either side.
@@ -175,15 +182,20 @@ pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
     }
 }
 
-pub(super) fn view_lazily(body: &[u8], limits: &Limits) -> Result<u64, DecodeError> {
+/// Trace id, name and duration of each span. With `UNIQUE` each span is left when they are found.
+pub(super) fn view_lazily<const UNIQUE: bool>(body: &[u8], limits: &Limits) -> Result<u64, DecodeError> {
     let mut seen = Seen::default();
     for group in TracesView::parse(body, limits)?.resources() {
         for scope in group?.scopes() {
-            for span in scope?.spans() {
-                let span = span?;
-                seen.bytes(span.trace_id().as_bytes());
-                seen.bytes(span.name().as_bytes());
-                seen.number(span.end().0.wrapping_sub(span.start().0));
+            let spans = scope?.spans_as::<(TraceId, Name, Start, End)>();
+            if UNIQUE {
+                for span in spans.assume_unique() {
+                    seen.head(span?);
+                }
+            } else {
+                for span in spans {
+                    seen.head(span?);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use super::heap::HeapBudget;
 use super::message::{Fields, Message};
 use crate::error::DecodeError;
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
+use crate::wire::Region;
 use crate::{ProfileId, SpanId, TraceId, UnixNanos};
 
 /// A message read by one pass over its own fields.
@@ -28,6 +29,14 @@ impl<'a> Element<'a> for &'a str {
     #[inline]
     fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         context.str(fields)
+    }
+}
+
+/// An element that is not looked into yet.
+impl<'a> Element<'a> for Region<'a> {
+    #[inline(always)]
+    fn read(fields: &mut Fields<'a>, _: Context<'a>) -> Result<Self, DecodeError> {
+        fields.delimited()
     }
 }
 
