@@ -248,10 +248,9 @@ impl<'a> Fields<'a> {
     #[inline(always)]
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
         match self.tag & 7 {
-            VARINT => self.reader.varint().map(drop),
-            FIXED64 => self.reader.fixed64().map(drop),
             BYTES => self.reader.delimited().map(drop),
-            FIXED32 => self.reader.fixed32().map(drop),
+            wire_type @ (FIXED64 | FIXED32) => self.reader.pass(if wire_type == FIXED64 { 8 } else { 4 }),
+            VARINT => self.reader.varint().map(drop),
             _ => Err(bad_tag(self.tag.into(), self.offset)),
         }
     }
@@ -259,15 +258,13 @@ impl<'a> Fields<'a> {
     /// As [`skip`](Self::skip), and over all that follow with the same tag.
     #[inline(always)]
     pub(crate) fn skip_alike(&mut self) -> Result<(), DecodeError> {
-        if !self.is_delimited() {
-            return self.skip();
-        }
-        loop {
+        while self.is_delimited() {
             self.reader.delimited()?;
             if !self.next_alike() {
                 return Ok(());
             }
         }
+        self.skip()
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 //!
 //! What was not asked for is passed over by its length. It is **not checked**: a name that is not UTF-8, an
 //! identifier of the wrong length, an attribute that is cut short, too many attributes are refused only
-//! where they are read. What is asked for is checked as a view checks it.
+//! where they are read. What is asked for is checked as a view checks it, in the occurrence that holds.
 //!
 //! ```
 //! # use otlp_core::encode::Encode;
@@ -90,7 +90,7 @@ impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> Iterator for Selected<'a, S,
     fn next(&mut self) -> Option<Self::Item> {
         let record = self.records.next()?;
         let context = self.context;
-        Some(record.and_then(|record| S::read::<UNIQUE>(Record { fields: Fields::new(record), context })))
+        Some(record.and_then(|region| S::read::<UNIQUE>(Record { region, context })))
     }
 
     #[inline]
@@ -103,11 +103,30 @@ impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> ExactSizeIterator for Select
 impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> FusedIterator for Selected<'a, S, UNIQUE> {}
 
 mod sealed {
-    use super::{Context, DecodeError, Fields};
+    use super::{Context, DecodeError, Fields, Region};
 
     /// A record that is being read.
-    #[derive(Debug)]
+    #[derive(Debug, Clone, Copy)]
     pub struct Record<'a> {
+        pub(super) region: Region<'a>,
+        pub(super) context: Context<'a>,
+    }
+
+    impl<'a> Record<'a> {
+        /// Reads the field at `offset`; there is none behind the end.
+        #[inline(always)]
+        pub(super) fn value<F: Field<'a>>(&self, offset: usize) -> Result<F::Value, DecodeError> {
+            let mut fields = Fields::new(self.region.tail(offset));
+            match fields.next()? {
+                Some(_) => F::read(Met { fields, context: self.context }),
+                None => Ok(F::Value::default()),
+            }
+        }
+    }
+
+    /// A field that is to be read.
+    #[derive(Debug)]
+    pub struct Met<'a> {
         pub(super) fields: Fields<'a>,
         pub(super) context: Context<'a>,
     }
@@ -116,7 +135,7 @@ mod sealed {
         type Value: Default;
         const NUMBER: u32;
 
-        fn read(record: &mut Record<'a>) -> Result<Self::Value, DecodeError>;
+        fn read(met: Met<'a>) -> Result<Self::Value, DecodeError>;
     }
 
     pub trait Select<'a>: Sized {
@@ -136,7 +155,7 @@ macro_rules! fields {
     ) => {
         $(#[$module_doc])*
         pub mod $module {
-            use super::sealed::{self, Record};
+            use super::sealed::{self, Met};
             use super::{DecodeError, $view};
             use crate::record;
 
@@ -151,8 +170,8 @@ macro_rules! fields {
                     const NUMBER: u32 = $number;
 
                     #[inline(always)]
-                    fn read(record: &mut Record<'a>) -> Result<$value, DecodeError> {
-                        record.context.$read(&mut record.fields)
+                    fn read(mut met: Met<'a>) -> Result<$value, DecodeError> {
+                        met.context.$read(&mut met.fields)
                     }
                 }
 
@@ -216,24 +235,26 @@ macro_rules! tuple {
             type Values = ($($field::Value,)+);
 
             #[inline(always)]
-            fn read<const UNIQUE: bool>(mut record: Record<'a>) -> Result<Self::Values, DecodeError> {
+            fn read<const UNIQUE: bool>(record: Record<'a>) -> Result<Self::Values, DecodeError> {
                 let wanted = const { different(&[$($field::NUMBER),+]) };
                 let mut missing = wanted;
-                $(let mut $value = $field::Value::default();)+
-                while let Some(number) = record.fields.next()? {
+                // Where each field was met last. Only then are they read, so that the loop has little to
+                // carry along and does the same for every field.
+                $(let mut $value = ABSENT;)+
+                let mut fields = Fields::new(record.region);
+                while let Some(number) = fields.next()? {
                     if number >= u64::BITS || wanted >> number & 1 == 0 {
-                        record.fields.skip_alike()?;
+                        fields.skip_alike()?;
                         continue;
                     }
-                    $(if number == $field::NUMBER {
-                        $value = $field::read(&mut record)?;
-                    })+
+                    $($value = if number == $field::NUMBER { fields.offset() } else { $value };)+
                     missing &= !(1 << number);
                     if UNIQUE && missing == 0 {
                         break;
                     }
+                    fields.skip()?;
                 }
-                Ok(($($value,)+))
+                Ok(($(record.value::<$field>($value)?,)+))
             }
         }
     };
@@ -247,6 +268,9 @@ tuple!(A a, B b, C c, D d, E e);
 tuple!(A a, B b, C c, D d, E e, F f);
 tuple!(A a, B b, C c, D d, E e, F f, G g);
 tuple!(A a, B b, C c, D d, E e, F f, G g, H h);
+
+/// An offset behind the end of every record.
+const ABSENT: usize = usize::MAX;
 
 /// A bit for each number. A field that is selected twice does not compile.
 const fn different(mut numbers: &[u32]) -> u64 {

@@ -260,6 +260,14 @@ impl<'a> Reader<'a> {
         Ok(Region { bytes, offset })
     }
 
+    /// Passes over `len` bytes.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, len: usize) -> Result<(), DecodeError> {
+        let Some(rest) = self.rest.get(len..) else { return Err(truncated(self.offset())) };
+        self.rest = rest;
+        Ok(())
+    }
+
     #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
@@ -293,7 +301,7 @@ const fn truncated(offset: usize) -> DecodeError {
 pub(crate) const fn bad_tag(raw: u64, offset: usize) -> DecodeError {
     let kind = match raw & 7 {
         0 | 1 | 2 | 5 => DecodeErrorKind::FieldNumber,
-        wire_type => DecodeErrorKind::WireType(wire_type as u8),
+        _ => DecodeErrorKind::WireType((raw & 7) as u8),
     };
     DecodeError::new(offset, kind)
 }

@@ -7,7 +7,8 @@
 #[inline]
 #[expect(unsafe_code, reason = "a text that was just checked is not checked again")]
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
-    if is_short_ascii(bytes) {
+    // A text that begins with a letter of several bytes is not worth the look.
+    if bytes.first().is_none_or(u8::is_ascii) && is_short_ascii(bytes) {
         // SAFETY: ASCII is UTF-8, and `is_short_ascii` has looked at every byte.
         return Some(unsafe { std::str::from_utf8_unchecked(bytes) });
     }
@@ -15,8 +16,16 @@ pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 #[inline(never)]
+#[expect(unsafe_code, reason = "as above")]
 fn other(bytes: &[u8]) -> Option<&str> {
-    simdutf8::basic::from_utf8(bytes).ok()
+    // `simdutf8` reads fewer than 64 bytes one by one. With zeros behind them they fill a block, and are
+    // UTF-8 if and only if the block is: a zero continues nothing.
+    let mut block = [0; 64];
+    let Some(head) = block.get_mut(..bytes.len()) else { return simdutf8::basic::from_utf8(bytes).ok() };
+    head.copy_from_slice(bytes);
+    simdutf8::basic::from_utf8(&block).ok()?;
+    // SAFETY: the block that begins with these bytes, and has nothing but zeros behind them, is UTF-8.
+    Some(unsafe { std::str::from_utf8_unchecked(bytes) })
 }
 
 /// True where there are at most 64 bytes, none of them above 127.
@@ -77,6 +86,11 @@ mod tests {
         fn the_safe_check_says_the_same(bytes: Vec<u8>, words in "\\PC{0,80}") {
             prop_assert_eq!(text(&bytes), std::str::from_utf8(&bytes).ok());
             prop_assert_eq!(text(words.as_bytes()), Some(words.as_str()));
+            // Cut within a letter, of which the end is missing.
+            for end in 0..words.len() {
+                let cut = &words.as_bytes()[..end];
+                prop_assert_eq!(text(cut), std::str::from_utf8(cut).ok());
+            }
         }
     }
 }
