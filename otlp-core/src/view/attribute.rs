@@ -57,8 +57,12 @@ impl<'a> KeyValueView<'a> {
     /// Where a nested value is malformed or passes a limit, `max_heap_bytes` among them.
     pub fn to_record_within(&self, heap: &mut HeapBudget) -> Result<KeyValue, DecodeError> {
         heap.offset = self.offset();
-        let (key, key_index) = (heap.text(self.key)?, self.key_index());
-        Ok(KeyValue { key, value: self.value().to_record_within(heap)?, key_index })
+        let key = heap.text(self.key)?;
+        let (value, key_index) = match self.value {
+            Some(scalar) => (scalar.to_view(), 0),
+            None => self.rare().map(|rare| (rare.value, rare.key_index))?,
+        };
+        Ok(KeyValue { key, value: value.to_record_within(heap)?, key_index })
     }
 
     #[inline(never)]

@@ -35,11 +35,11 @@
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
-use self::sealed::Record;
+use self::sealed::Found;
 use super::context::Context;
 use super::list::{Elements, List};
 use super::log::LogRecordView;
-use super::message::{Fields, Message};
+use super::message::{Fields, Message, narrow};
 use super::span::SpanView;
 use crate::error::DecodeError;
 use crate::wire::Region;
@@ -89,8 +89,10 @@ impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> Iterator for Selected<'a, S,
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let record = self.records.next()?;
-        let context = self.context;
-        Some(record.and_then(|region| S::read::<UNIQUE>(Record { region, context })))
+        Some(record.and_then(|record| {
+            let places = Places::find::<UNIQUE>(record, S::WANTED)?;
+            S::read(Found { record, places, context: self.context })
+        }))
     }
 
     #[inline]
@@ -103,20 +105,22 @@ impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> ExactSizeIterator for Select
 impl<'a, S: sealed::Select<'a>, const UNIQUE: bool> FusedIterator for Selected<'a, S, UNIQUE> {}
 
 mod sealed {
-    use super::{Context, DecodeError, Fields, Region};
+    use super::{Context, DecodeError, Fields, Places, Region};
 
-    /// A record that is being read.
-    #[derive(Debug, Clone, Copy)]
-    pub struct Record<'a> {
-        pub(super) region: Region<'a>,
+    /// A record and where its fields lie.
+    #[expect(missing_debug_implementations, reason = "not reachable from outside")]
+    pub struct Found<'a> {
+        pub(super) record: Region<'a>,
+        pub(super) places: Places,
         pub(super) context: Context<'a>,
     }
 
-    impl<'a> Record<'a> {
-        /// Reads the field at `offset`; there is none behind the end.
+    impl<'a> Found<'a> {
+        /// Reads a field, or gives its default value where there is none.
         #[inline(always)]
-        pub(super) fn value<F: Field<'a>>(&self, offset: usize) -> Result<F::Value, DecodeError> {
-            let mut fields = Fields::new(self.region.tail(offset));
+        pub(super) fn value<F: Field<'a>>(&self) -> Result<F::Value, DecodeError> {
+            let left = self.places.left.get(F::NUMBER as usize).map_or(0, |left| *left as usize);
+            let mut fields = Fields::new(self.record.last(left));
             match fields.next()? {
                 Some(_) => F::read(Met { fields, context: self.context }),
                 None => Ok(F::Value::default()),
@@ -125,7 +129,7 @@ mod sealed {
     }
 
     /// A field that is to be read.
-    #[derive(Debug)]
+    #[expect(missing_debug_implementations, reason = "not reachable from outside")]
     pub struct Met<'a> {
         pub(super) fields: Fields<'a>,
         pub(super) context: Context<'a>,
@@ -140,8 +144,9 @@ mod sealed {
 
     pub trait Select<'a>: Sized {
         type Values;
+        const WANTED: u32;
 
-        fn read<const UNIQUE: bool>(record: Record<'a>) -> Result<Self::Values, DecodeError>;
+        fn read(found: Found<'a>) -> Result<Self::Values, DecodeError>;
     }
 }
 
@@ -228,52 +233,32 @@ fields! {
 }
 
 macro_rules! tuple {
-    ($($field:ident $value:ident),+) => {
+    ($($field:ident),+) => {
         impl<'a, View, $($field: Field<'a, View>),+> Select<'a, View> for ($($field,)+) {}
 
         impl<'a, $($field: sealed::Field<'a>),+> sealed::Select<'a> for ($($field,)+) {
             type Values = ($($field::Value,)+);
+            const WANTED: u32 = different(&[$($field::NUMBER),+]);
 
             #[inline(always)]
-            fn read<const UNIQUE: bool>(record: Record<'a>) -> Result<Self::Values, DecodeError> {
-                let wanted = const { different(&[$($field::NUMBER),+]) };
-                let mut missing = wanted;
-                // Where each field was met last. Only then are they read, so that the loop has little to
-                // carry along and does the same for every field.
-                $(let mut $value = ABSENT;)+
-                let mut fields = Fields::new(record.region);
-                while let Some(number) = fields.next()? {
-                    if number >= u64::BITS || wanted >> number & 1 == 0 {
-                        fields.skip_alike()?;
-                        continue;
-                    }
-                    $($value = if number == $field::NUMBER { fields.offset() } else { $value };)+
-                    missing &= !(1 << number);
-                    if UNIQUE && missing == 0 {
-                        break;
-                    }
-                    fields.skip()?;
-                }
-                Ok(($(record.value::<$field>($value)?,)+))
+            fn read(found: Found<'a>) -> Result<Self::Values, DecodeError> {
+                Ok(($(found.value::<$field>()?,)+))
             }
         }
     };
 }
 
-tuple!(A a);
-tuple!(A a, B b);
-tuple!(A a, B b, C c);
-tuple!(A a, B b, C c, D d);
-tuple!(A a, B b, C c, D d, E e);
-tuple!(A a, B b, C c, D d, E e, F f);
-tuple!(A a, B b, C c, D d, E e, F f, G g);
-tuple!(A a, B b, C c, D d, E e, F f, G g, H h);
-
-/// An offset behind the end of every record.
-const ABSENT: usize = usize::MAX;
+tuple!(A);
+tuple!(A, B);
+tuple!(A, B, C);
+tuple!(A, B, C, D);
+tuple!(A, B, C, D, E);
+tuple!(A, B, C, D, E, F);
+tuple!(A, B, C, D, E, F, G);
+tuple!(A, B, C, D, E, F, G, H);
 
 /// A bit for each number. A field that is selected twice does not compile.
-const fn different(mut numbers: &[u32]) -> u64 {
+const fn different(mut numbers: &[u32]) -> u32 {
     let mut bits = 0;
     while let [number, rest @ ..] = numbers {
         assert!(bits >> *number & 1 == 0, "a field is selected twice");
@@ -281,4 +266,111 @@ const fn different(mut numbers: &[u32]) -> u64 {
         numbers = rest;
     }
     bits
+}
+
+/// Where the fields of one record lie: for each number, how many bytes are left from its last tag on.
+///
+/// To note every field costs less than to ask of each whether it is wanted.
+struct Places {
+    left: [u32; Self::NUMBERS],
+    /// The wanted fields that were not met.
+    missing: u32,
+}
+
+impl Places {
+    /// No field that can be selected has a number as great.
+    const NUMBERS: usize = u32::BITS as usize;
+
+    #[inline(always)]
+    fn find<const UNIQUE: bool>(record: Region<'_>, wanted: u32) -> Result<Self, DecodeError> {
+        let mut places = Self { left: [0; Self::NUMBERS], missing: wanted };
+        if places.walk::<UNIQUE>(record.bytes()).is_none() {
+            places.walk_any(record)?;
+        }
+        Ok(places)
+    }
+
+    /// Notes a field; false where no other need be looked for.
+    #[inline(always)]
+    fn note<const UNIQUE: bool>(&mut self, number: u32, left: usize) -> bool {
+        if let Some(place) = self.left.get_mut(number as usize) {
+            *place = narrow(left);
+            self.missing &= !(1 << number);
+        }
+        !UNIQUE || self.missing != 0
+    }
+
+    /// Walks a record as nearly all are: numbers and lengths take one byte or two. `None` for any other,
+    /// and for a malformed one.
+    #[inline(always)]
+    fn walk<const UNIQUE: bool>(&mut self, record: &[u8]) -> Option<()> {
+        let mut rest = record;
+        while let [tag, ref value @ ..] = *rest {
+            let (number, value) = match *value {
+                _ if tag < 0x80 => (tag >> 3, value),
+                [high, ref value @ ..] if high < 0x10 => (tag >> 3 & 0xf | high << 4, value),
+                _ => return None,
+            };
+            if !self.note::<UNIQUE>(number.into(), rest.len()) {
+                return Some(());
+            }
+            rest = match tag & 7 {
+                2 => {
+                    let mut rest = pass_delimited(value)?;
+                    // A list: its other elements say nothing new, but the last place counts.
+                    while let [next, ref value @ ..] = *rest
+                        && next == tag
+                        && tag < 0x80
+                    {
+                        self.note::<false>(number.into(), rest.len());
+                        rest = pass_delimited(value)?;
+                    }
+                    rest
+                }
+                1 => value.get(8..)?,
+                5 => value.get(4..)?,
+                0 => pass_varint(value)?,
+                _ => return None,
+            };
+            if number == 0 {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Walks any record, or says what is wrong with it.
+    #[cold]
+    #[inline(never)]
+    fn walk_any(&mut self, record: Region<'_>) -> Result<(), DecodeError> {
+        let end = record.offset() + record.bytes().len();
+        let mut fields = Fields::new(record);
+        while let Some(number) = fields.next()? {
+            self.note::<false>(number, end - fields.offset());
+            fields.skip()?;
+        }
+        Ok(())
+    }
+}
+
+/// What comes after a length and as many bytes.
+#[inline(always)]
+fn pass_delimited(value: &[u8]) -> Option<&[u8]> {
+    match *value {
+        [len, ref rest @ ..] if len < 0x80 => rest.get(len.into()..),
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            rest.get(usize::from(low & 0x7f) | usize::from(high) << 7..)
+        }
+        _ => None,
+    }
+}
+
+/// What comes after a varint of one byte or two.
+#[inline(always)]
+fn pass_varint(value: &[u8]) -> Option<&[u8]> {
+    match *value {
+        [low, ref rest @ ..] if low < 0x80 => Some(rest),
+        [_, high, ref rest @ ..] if high < 0x80 => Some(rest),
+        _ => None,
+    }
 }

@@ -39,6 +39,13 @@ impl<'a> Region<'a> {
         let skip = offset.saturating_sub(self.offset).min(self.bytes.len());
         Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
     }
+
+    /// The last `len` bytes; all of it where there are fewer.
+    #[inline(always)]
+    pub(crate) fn last(&self, len: usize) -> Self {
+        let skip = self.bytes.len().saturating_sub(len);
+        Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
+    }
 }
 
 /// A field's value as it lies on the wire.

@@ -10,5 +10,6 @@ mod hostile;
 mod merging;
 mod receiving;
 mod reference;
+mod selecting;
 mod tree;
 mod walk;
