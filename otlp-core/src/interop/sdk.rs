@@ -57,10 +57,13 @@ impl SpanEncoder {
 
     /// Puts an export request with these spans in front of what `writer` holds. O(encoded bytes).
     ///
-    /// Room is made at the start for 160 bytes a span and 48 an attribute, which is about what they take.
+    /// A writer that has no buffer yet gets one of 160 bytes a span and 48 an attribute, which is about
+    /// what they take; one that is kept has grown to what it needs.
     pub fn encode(&mut self, spans: &[SpanData], resource: &Resource, writer: &mut Writer) {
-        let guess = |span: &SpanData| span.attributes.len().saturating_mul(48).saturating_add(160);
-        writer.reserve(spans.iter().map(guess).fold(0, usize::saturating_add));
+        if writer.is_new() {
+            let guess = |span: &SpanData| span.attributes.len().saturating_mul(48).saturating_add(160);
+            writer.reserve(spans.iter().map(guess).fold(0, usize::saturating_add));
+        }
         self.group(spans);
         self.sort();
         writer.message(1, |group| {

@@ -255,18 +255,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// As [`skip`](Self::skip), and over all that follow with the same tag.
-    #[inline(always)]
-    pub(crate) fn skip_alike(&mut self) -> Result<(), DecodeError> {
-        while self.is_delimited() {
-            self.reader.delimited()?;
-            if !self.next_alike() {
-                return Ok(());
-            }
-        }
-        self.skip()
-    }
-
     #[inline(always)]
     fn expect(&self, wire_type: u32) -> Result<(), DecodeError> {
         if self.tag & 7 == wire_type { Ok(()) } else { Err(unexpected(self.tag, self.offset)) }

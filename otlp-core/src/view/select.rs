@@ -119,8 +119,7 @@ mod sealed {
         /// Reads a field, or gives its default value where there is none.
         #[inline(always)]
         pub(super) fn value<F: Field<'a>>(&self) -> Result<F::Value, DecodeError> {
-            let left = self.places.left.get(F::NUMBER as usize).map_or(0, |left| *left as usize);
-            let mut fields = Fields::new(self.record.last(left));
+            let mut fields = Fields::new(self.record.last(self.places.left(F::NUMBER)));
             match fields.next()? {
                 Some(_) => F::read(Met { fields, context: self.context }),
                 None => Ok(F::Value::default()),
@@ -261,6 +260,7 @@ tuple!(A, B, C, D, E, F, G, H);
 const fn different(mut numbers: &[u32]) -> u32 {
     let mut bits = 0;
     while let [number, rest @ ..] = numbers {
+        assert!((*number as usize) < Places::NUMBERS, "a field whose place is not noted");
         assert!(bits >> *number & 1 == 0, "a field is selected twice");
         bits |= 1 << *number;
         numbers = rest;
@@ -271,48 +271,51 @@ const fn different(mut numbers: &[u32]) -> u32 {
 /// Where the fields of one record lie: for each number, how many bytes are left from its last tag on.
 ///
 /// To note every field costs less than to ask of each whether it is wanted.
-struct Places {
-    left: [u32; Self::NUMBERS],
-    /// The wanted fields that were not met.
-    missing: u32,
-}
+struct Places([u32; Self::NUMBERS]);
 
 impl Places {
     /// No field that can be selected has a number as great.
-    const NUMBERS: usize = u32::BITS as usize;
+    const NUMBERS: usize = 17;
 
     #[inline(always)]
     fn find<const UNIQUE: bool>(record: Region<'_>, wanted: u32) -> Result<Self, DecodeError> {
-        let mut places = Self { left: [0; Self::NUMBERS], missing: wanted };
-        if places.walk::<UNIQUE>(record.bytes()).is_none() {
+        let mut places = Self([0; Self::NUMBERS]);
+        if places.walk::<UNIQUE>(record.bytes(), wanted).is_none() {
             places.walk_any(record)?;
         }
         Ok(places)
     }
 
-    /// Notes a field; false where no other need be looked for.
     #[inline(always)]
-    fn note<const UNIQUE: bool>(&mut self, number: u32, left: usize) -> bool {
-        if let Some(place) = self.left.get_mut(number as usize) {
+    fn note(&mut self, number: u32, left: usize) {
+        if let Some(place) = self.0.get_mut(number as usize) {
             *place = narrow(left);
-            self.missing &= !(1 << number);
         }
-        !UNIQUE || self.missing != 0
+    }
+
+    /// How many bytes of the record are left from the field on; zero where there is none.
+    #[inline(always)]
+    fn left(&self, number: u32) -> usize {
+        self.0.get(number as usize).map_or(0, |left| *left as usize)
     }
 
     /// Walks a record as nearly all are: numbers and lengths take one byte or two. `None` for any other,
     /// and for a malformed one.
     #[inline(always)]
-    fn walk<const UNIQUE: bool>(&mut self, record: &[u8]) -> Option<()> {
-        let mut rest = record;
+    fn walk<const UNIQUE: bool>(&mut self, record: &[u8], wanted: u32) -> Option<()> {
+        let (mut rest, mut missing) = (record, wanted);
         while let [tag, ref value @ ..] = *rest {
             let (number, value) = match *value {
                 _ if tag < 0x80 => (tag >> 3, value),
                 [high, ref value @ ..] if high < 0x10 => (tag >> 3 & 0xf | high << 4, value),
                 _ => return None,
             };
-            if !self.note::<UNIQUE>(number.into(), rest.len()) {
-                return Some(());
+            self.note(number.into(), rest.len());
+            if UNIQUE {
+                missing &= !1_u32.checked_shl(number.into()).unwrap_or(0);
+                if missing == 0 {
+                    return Some(());
+                }
             }
             rest = match tag & 7 {
                 2 => {
@@ -322,7 +325,7 @@ impl Places {
                         && next == tag
                         && tag < 0x80
                     {
-                        self.note::<false>(number.into(), rest.len());
+                        self.note(number.into(), rest.len());
                         rest = pass_delimited(value)?;
                     }
                     rest
@@ -346,7 +349,7 @@ impl Places {
         let end = record.offset() + record.bytes().len();
         let mut fields = Fields::new(record);
         while let Some(number) = fields.next()? {
-            self.note::<false>(number, end - fields.offset());
+            self.note(number, end - fields.offset());
             fields.skip()?;
         }
         Ok(())

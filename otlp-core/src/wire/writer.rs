@@ -52,6 +52,13 @@ impl Writer {
         }
     }
 
+    /// True where there is no buffer yet.
+    #[must_use]
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "the exporter's encoder alone asks"))]
+    pub(crate) const fn is_new(&self) -> bool {
+        self.buf.is_empty()
+    }
+
     /// Bytes written.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -86,9 +93,10 @@ impl Writer {
     /// Puts a bare varint in front, as in a packed list.
     #[inline]
     pub fn raw_varint(&mut self, value: u64) {
-        match short(value) {
-            Some(byte) => self.array([byte]),
-            None => self.long_varint(value),
+        match (short(value), two(value)) {
+            (Some(byte), _) => self.array([byte]),
+            (None, Some(bytes)) => self.array(bytes),
+            (None, None) => self.long_varint(value),
         }
     }
 
@@ -194,8 +202,9 @@ impl Writer {
     #[inline]
     fn head(&mut self, field: u32, len: usize) {
         let tag = Tag { field, wire_type: WireType::Bytes }.to_raw();
-        match (short(tag), short(len as u64)) {
-            (Some(tag), Some(len)) => self.array([tag, len]),
+        match (short(tag), short(len as u64), two(len as u64)) {
+            (Some(tag), Some(len), _) => self.array([tag, len]),
+            (Some(tag), None, Some([low, high])) => self.array([tag, low, high]),
             _ => self.long_head(tag, len),
         }
     }
@@ -247,6 +256,13 @@ impl Writer {
 #[expect(clippy::cast_possible_truncation, reason = "checked to be below 128")]
 const fn short(value: u64) -> Option<u8> {
     if value < 0x80 { Some(value as u8) } else { None }
+}
+
+/// The varint of a value that takes two bytes, or takes two where one would do.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "checked to be below 2^14")]
+const fn two(value: u64) -> Option<[u8; 2]> {
+    if value < 0x4000 { Some([value as u8 | 0x80, (value >> 7) as u8]) } else { None }
 }
 
 #[inline]

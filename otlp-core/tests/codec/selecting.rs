@@ -75,7 +75,7 @@ fn bodies(dice: &mut Dice, order: Order, with_more: bool) -> [Vec<u8>; 2] {
         let root = roots.next().unwrap();
         let mut nodes = tree::parse(root, &body).unwrap();
         if with_more {
-            for _ in 0..6 {
+            for _ in 0..2 {
                 tree::duplicate(&mut nodes, root, dice);
             }
             tree::pad(&mut nodes, dice);
