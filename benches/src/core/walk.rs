@@ -92,6 +92,8 @@ pub(super) fn pairs<'a>(
     Ok(())
 }
 
+/// Scalars right where they were read, on either side; what nests goes on elsewhere.
+#[inline(always)]
 pub(super) fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
     match value {
         AnyValueView::String(text) => seen.bytes(text.as_bytes()),
@@ -99,15 +101,18 @@ pub(super) fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), Dec
         AnyValueView::Int(value) => seen.number(value.cast_unsigned()),
         AnyValueView::Double(value) => seen.number(value.to_bits()),
         AnyValueView::Bytes(bytes) => seen.bytes(bytes),
-        AnyValueView::Array(list) => {
-            for each in list.values() {
-                self::value(seen, &each?)?;
-            }
-        }
-        AnyValueView::KvList(map) => pairs(seen, map.entries())?,
-        _ => {}
+        _ => nested(seen, value)?,
     }
     Ok(())
+}
+
+#[inline(never)]
+fn nested(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
+    match value {
+        AnyValueView::Array(list) => list.values().try_for_each(|each| self::value(seen, &each?)),
+        AnyValueView::KvList(map) => pairs(seen, map.entries()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn prost(request: &ExportTraceServiceRequest) -> u64 {
@@ -169,6 +174,7 @@ pub(super) fn prost_pairs(seen: &mut Seen, pairs: &[KeyValue]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
     match &value.value {
         Some(Value::StringValue(text)) => seen.bytes(text.as_bytes()),
@@ -176,9 +182,16 @@ pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
         Some(Value::IntValue(value)) => seen.number(value.cast_unsigned()),
         Some(Value::DoubleValue(value)) => seen.number(value.to_bits()),
         Some(Value::BytesValue(bytes)) => seen.bytes(bytes),
+        _ => prost_nested(seen, value),
+    }
+}
+
+#[inline(never)]
+fn prost_nested(seen: &mut Seen, value: &AnyValue) {
+    match &value.value {
         Some(Value::ArrayValue(list)) => list.values.iter().for_each(|each| prost_value(seen, each)),
         Some(Value::KvlistValue(map)) => prost_pairs(seen, &map.values),
-        Some(Value::StringValueStrindex(_)) | None => {}
+        _ => {}
     }
 }
 
