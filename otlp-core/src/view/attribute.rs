@@ -15,7 +15,7 @@ pub struct KeyValueView<'a> {
     key: &'a str,
     /// The whole of it, checked. An element of a list is never in pieces.
     pair: Region<'a>,
-    /// The value where it is one scalar, as nearly all are; others are read again when asked for.
+    /// The value where it is one scalar, as nearly all are; others are read again when they are asked for.
     value: Option<Scalar<'a>>,
     context: Context<'a>,
 }
@@ -107,7 +107,8 @@ impl<'a> Pair<'a> {
                 _ => fields.skip()?,
             }
         }
-        Ok(Self { key, key_index, value: AnyValueView::read_part(value, context)? })
+        let value = value.map_or(Ok(AnyValueView::Empty), |value| Met::read(value, context))?;
+        Ok(Self { key, key_index, value })
     }
 
     /// The key, once all is seen to be well.
@@ -320,6 +321,11 @@ impl<'a> Met<'a> {
         met.into_view(context)
     }
 
+    #[inline(never)]
+    fn check(message: Message<'a>, context: Context<'a>) -> Result<(), DecodeError> {
+        Self::read(message, context).map(drop)
+    }
+
     /// Takes in one more occurrence of the list or map `number` of `message`.
     fn join(
         self,
@@ -374,17 +380,25 @@ fn all_delimited(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A varint after which nothing comes; `None` also for what is rare.
+/// A varint after which nothing comes.
 #[inline(always)]
 fn all_varint(bytes: &[u8]) -> Option<u64> {
     match *bytes {
         [low] if low < 0x80 => Some(low.into()),
         [low, high] if low >= 0x80 && high < 0x80 => Some(two(low, high) as u64),
-        [first, second, third] if first.min(second) >= 0x80 && third < 0x80 => {
-            Some(two(first, second & 0x7f) as u64 | u64::from(third) << 14)
-        }
-        _ => None,
+        _ => all_long_varint(bytes),
     }
+}
+
+#[inline(never)]
+fn all_long_varint(bytes: &[u8]) -> Option<u64> {
+    let (&last, others) = bytes.split_last()?;
+    // The tenth byte has room for one bit.
+    if last >= 0x80 || bytes.len() > 10 || (bytes.len() == 10 && last > 1) {
+        return None;
+    }
+    let push = |value: u64, byte: &u8| (*byte >= 0x80).then_some(value << 7 | u64::from(*byte & 0x7f));
+    others.iter().rev().try_fold(last.into(), push)
 }
 
 /// A varint of two bytes.
@@ -421,10 +435,35 @@ pub(super) fn same(met: Option<(u8, Message<'_>)>, number: u8) -> Option<Message
     met.filter(|(member, _)| *member == number).map(|(_, message)| message)
 }
 
+/// A value that is a field of its own, checked. One that is no scalar is read again when it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held<'a> {
+    scalar: Option<Scalar<'a>>,
+    message: Option<Message<'a>>,
+    context: Context<'a>,
+}
+
 impl<'a> Part<'a> for AnyValueView<'a> {
-    #[inline]
-    fn read_part(part: Option<Message<'a>>, context: Context<'a>) -> Result<Self, DecodeError> {
-        part.map_or(Ok(Self::Empty), |message| Self::read_message(message, context))
+    type Held = Held<'a>;
+
+    #[inline(always)]
+    fn read_part(message: Option<Message<'a>>, context: Context<'a>) -> Result<Held<'a>, DecodeError> {
+        let whole = message.and_then(|message| message.as_whole());
+        let scalar = whole.and_then(|value| Scalar::read(value.bytes(), context));
+        if let (None, Some(message)) = (scalar, message) {
+            Met::check(message, context)?;
+        }
+        Ok(Held { scalar, message, context })
+    }
+
+    #[inline(always)]
+    fn show(held: &Held<'a>) -> Self {
+        match (held.scalar, held.message) {
+            (Some(scalar), _) => scalar.to_view(),
+            (None, None) => Self::Empty,
+            // It was read before without an error.
+            (None, Some(message)) => Met::read(message, held.context).unwrap_or_default(),
+        }
     }
 }
 

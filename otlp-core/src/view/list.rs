@@ -49,12 +49,8 @@ impl List {
             N::single(fields)?;
             return self.extend(fields.offset(), 1, bound);
         }
-        let mut run = Reader::new(fields.delimited()?);
-        let mut count = 0;
-        while !run.is_empty() {
-            N::packed(&mut run)?;
-            count += 1;
-        }
+        let run = fields.delimited()?;
+        let count = N::count(run)?;
         self.extend(fields.offset(), count, bound)
     }
 
@@ -149,6 +145,28 @@ pub(crate) trait Number: Copy {
 
     /// Reads one that stands alone.
     fn single(fields: &mut Fields<'_>) -> Result<Self::Value, DecodeError>;
+
+    /// Counts the numbers of a packed run, and sees that each can be read.
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        let mut reader = Reader::new(run);
+        let mut count = 0;
+        while !reader.is_empty() {
+            Self::packed(&mut reader)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// As [`Number::count`], where each takes eight bytes.
+#[inline]
+fn count_fixed64(run: Region<'_>) -> Result<u32, DecodeError> {
+    let (whole, rest) = run.bytes().as_chunks::<8>();
+    if rest.is_empty() {
+        return Ok(narrow(whole.len()));
+    }
+    // What is left over is no number: say so as it would be said when reading it.
+    Reader::new(run.last(rest.len())).fixed64().map(|_| 0)
 }
 
 /// `fixed64`.
@@ -167,6 +185,11 @@ impl Number for Fixed64 {
     fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
         fields.fixed64()
     }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_fixed64(run)
+    }
 }
 
 /// `double`.
@@ -184,6 +207,11 @@ impl Number for Double {
     #[inline]
     fn single(fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
         fields.fixed64().map(f64::from_bits)
+    }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_fixed64(run)
     }
 }
 
@@ -268,6 +296,27 @@ impl<'a, N> Numbers<'a, N> {
     }
 }
 
+impl<N: Number> Numbers<'_, N> {
+    /// Goes on to the next occurrence of the field, and gives its first number. By value both ways, so that
+    /// the iterator may live in registers.
+    #[inline(never)]
+    fn next_run(mut self) -> Option<(Self, N::Value)> {
+        while self.run.is_empty() {
+            match self.fields.next().ok()? {
+                None => self.fields = self.pieces.next().ok()??,
+                Some(number) if number != self.number => self.fields.skip().ok()?,
+                Some(_) if !self.fields.is_delimited() => {
+                    let number = N::single(&mut self.fields).ok()?;
+                    return Some((self, number));
+                }
+                Some(_) => self.run = Reader::new(self.fields.delimited().ok()?),
+            }
+        }
+        let number = N::packed(&mut self.run).ok()?;
+        Some((self, number))
+    }
+}
+
 impl<N: Number> Iterator for Numbers<'_, N> {
     type Item = N::Value;
 
@@ -277,15 +326,12 @@ impl<N: Number> Iterator for Numbers<'_, N> {
             return None;
         }
         self.left -= 1;
-        // The counting pass has read every number already: nothing here can fail.
-        while self.run.is_empty() {
-            match self.fields.next().ok()? {
-                None => self.fields = self.pieces.next().ok()??,
-                Some(number) if number != self.number => self.fields.skip().ok()?,
-                Some(_) if !self.fields.is_delimited() => return N::single(&mut self.fields).ok(),
-                Some(_) => self.run = Reader::new(self.fields.delimited().ok()?),
-            }
+        if self.run.is_empty() {
+            let (state, number) = self.clone().next_run()?;
+            *self = state;
+            return Some(number);
         }
+        // The counting pass has read every number already: nothing here can fail.
         N::packed(&mut self.run).ok()
     }
 
