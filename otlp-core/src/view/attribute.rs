@@ -7,7 +7,7 @@ use super::message::{Fields, Message};
 use super::table::{Element, Own, Part, View};
 use crate::error::DecodeError;
 use crate::record::{AnyValue, KeyValue};
-use crate::wire::Region;
+use crate::wire::{Region, text};
 
 /// A borrowed attribute.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +76,10 @@ impl<'a> Element<'a> for KeyValueView<'a> {
     fn read(fields: &mut Fields<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
         let pair = fields.delimited()?;
         // Nearly every attribute is one key and one scalar; what is not, or is wrong, goes the long way.
-        if let Some((key, value)) = key_and_value(pair.bytes())
-            && let Some(key) = context.text(key)
-            && let Some(value) = Scalar::read(value, context)
+        if context.admits(pair)
+            && let Some((key, value)) = key_and_value(pair.bytes())
+            && let Some(key) = text(key)
+            && let Some(value) = Scalar::read(value)
         {
             return Ok(Self { key, pair, value: Some(value), context });
         }
@@ -211,7 +212,7 @@ impl<'a> AnyValueView<'a> {
 impl<'a> View<'a> for AnyValueView<'a> {
     #[inline]
     fn read_message(message: Message<'a>, context: Context<'a>) -> Result<Self, DecodeError> {
-        match message.as_whole().and_then(|value| Scalar::read(value.bytes(), context)) {
+        match Scalar::of(message, context) {
             Some(scalar) => Ok(scalar.to_view()),
             None => Met::read(message, context),
         }
@@ -238,12 +239,19 @@ enum ScalarKind {
 }
 
 impl<'a> Scalar<'a> {
+    /// Reads a value that is within the limits as a whole.
+    #[inline(always)]
+    fn of(message: Message<'a>, context: Context<'a>) -> Option<Self> {
+        let value = message.as_whole().filter(|value| context.admits(*value))?;
+        Self::read(value.bytes())
+    }
+
     /// Reads a message that has just one field, a scalar; anything else is `None`, as is what is wrong.
     #[inline(always)]
-    fn read(value: &'a [u8], context: Context<'a>) -> Option<Self> {
+    fn read(value: &'a [u8]) -> Option<Self> {
         let (&tag, content) = value.split_first()?;
-        let scalar = match tag {
-            0x0a => Self { kind: ScalarKind::String, text: context.text(all_delimited(content)?)?, bits: 0 },
+        Some(match tag {
+            0x0a => Self { kind: ScalarKind::String, text: text(all_delimited(content)?)?, bits: 0 },
             0x10 => Self { kind: ScalarKind::Bool, text: "", bits: all_varint(content)? },
             0x18 => Self { kind: ScalarKind::Int, text: "", bits: all_varint(content)? },
             0x21 => {
@@ -251,8 +259,7 @@ impl<'a> Scalar<'a> {
                 Self { kind: ScalarKind::Double, text: "", bits }
             }
             _ => return None,
-        };
-        context.may_nest().then_some(scalar)
+        })
     }
 
     #[inline(always)]
@@ -448,8 +455,7 @@ impl<'a> Part<'a> for AnyValueView<'a> {
 
     #[inline(always)]
     fn read_part(message: Option<Message<'a>>, context: Context<'a>) -> Result<Held<'a>, DecodeError> {
-        let whole = message.and_then(|message| message.as_whole());
-        let scalar = whole.and_then(|value| Scalar::read(value.bytes(), context));
+        let scalar = message.and_then(|message| Scalar::of(message, context));
         if let (None, Some(message)) = (scalar, message) {
             Met::check(message, context)?;
         }

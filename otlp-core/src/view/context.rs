@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
 
     /// True where a value may lie here.
     #[inline(always)]
-    pub(crate) fn may_nest(&self) -> bool {
+    fn may_nest(&self) -> bool {
         self.depth < self.most_depth()
     }
 
@@ -165,10 +165,10 @@ impl<'a> Context<'a> {
         text(region.bytes()).ok_or_else(|| bad_text(region, fields.number()))
     }
 
-    /// The text of some bytes, or `None` where they are too many or not UTF-8.
+    /// True where an attribute or value may lie here, and no text within it can be too long.
     #[inline(always)]
-    pub(crate) fn text<'b>(&self, bytes: &'b [u8]) -> Option<&'b str> {
-        if bytes.len() <= self.limits.string_bytes() { text(bytes) } else { None }
+    pub(crate) fn admits(&self, region: Region<'_>) -> bool {
+        region.bytes().len() <= self.limits.string_bytes() && self.may_nest()
     }
 
     /// The content of a `bytes` field.

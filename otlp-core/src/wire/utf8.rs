@@ -7,8 +7,7 @@
 #[inline]
 #[expect(unsafe_code, reason = "a text that was just checked is not checked again")]
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
-    // A text that begins with a letter of several bytes is not worth the look.
-    if bytes.first().is_none_or(u8::is_ascii) && is_short_ascii(bytes) {
+    if is_short_ascii(bytes) {
         // SAFETY: ASCII is UTF-8, and `is_short_ascii` has looked at every byte.
         return Some(unsafe { std::str::from_utf8_unchecked(bytes) });
     }
@@ -41,6 +40,8 @@ fn is_short_ascii(bytes: &[u8]) -> bool {
             ends::<4>(bytes).map_or(HIGH, |[a, b]| (u32::from_le_bytes(a) | u32::from_le_bytes(b)).into())
         }
         8..16 => ends::<8>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
+        // A text that begins with a letter of several bytes is not worth a longer look.
+        16.. if !bytes.first().is_some_and(u8::is_ascii) => HIGH,
         16..=32 => ends::<16>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
         33..=64 => ends::<32>(bytes).map_or(HIGH, |[a, b]| fold(&a) | fold(&b)),
         _ => HIGH,
