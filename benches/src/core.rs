@@ -79,29 +79,28 @@ impl Case {
                 Box::new(|| timed(|| walk::view(body, &LIMITS).unwrap_or(0))),
                 (PROST, Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost(&request))))),
             ));
+            let lazily = || -> Work<'_> {
+                Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost_lazily(&request))))
+            };
             figures.push(self.figure(
                 &format!("lazy read of trace id, name, duration, {order}"),
                 30.0,
-                Box::new(|| timed(|| walk::view_lazily(body, &LIMITS).unwrap_or(0))),
-                (
-                    PROST,
-                    Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost_lazily(&request)))),
-                ),
+                Box::new(|| timed(|| walk::view_lazily::<false>(body, &LIMITS).unwrap_or(0))),
+                (PROST, lazily()),
+            ));
+            figures.push(self.figure(
+                &format!("lazy read of trace id, name, duration, assume_unique, {order}"),
+                60.0,
+                Box::new(|| timed(|| walk::view_lazily::<true>(body, &LIMITS).unwrap_or(0))),
+                (PROST, lazily()),
+            ));
+            figures.push(self.figure(
+                &format!("owned decode within limits, {order}"),
+                1.5,
+                Box::new(|| timed(|| records(body).map_or(0, |request| walk::record_lazily(&request)))),
+                (PROST, lazily()),
             ));
         }
-        figures.push(self.figure(
-            "owned decode within limits",
-            1.5,
-            Box::new(|| {
-                timed(|| records(&self.ascending).map_or(0, |request| walk::record_lazily(&request)))
-            }),
-            (
-                PROST,
-                Box::new(|| {
-                    timed(|| decode(&self.ascending).map_or(1, |request| walk::prost_lazily(&request)))
-                }),
-            ),
-        ));
         figures
     }
 
@@ -185,7 +184,7 @@ impl Case {
             self.records.encode(writer);
         };
         let walk = || assert!(walk::view(&self.ascending, &LIMITS).is_ok());
-        let lazy = || assert!(walk::view_lazily(&self.descending, &LIMITS).is_ok());
+        let lazy = || assert!(walk::view_lazily::<false>(&self.descending, &LIMITS).is_ok());
         let own = || drop(records(&self.ascending));
         let decode = || drop(decode(&self.ascending));
         let a_span = |work: &dyn Fn()| {

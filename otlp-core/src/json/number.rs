@@ -149,7 +149,8 @@ impl fmt::Write for Text<'_, '_> {
 pub(super) fn read_digits(text: &[u8]) -> (u64, usize) {
     let (mut value, mut count) = (0_u64, 0);
     while count <= 8
-        && let Some(eight) = text.get(count..).and_then(<[u8]>::first_chunk).and_then(|word| eight_digits(*word))
+        && let Some(eight) =
+            text.get(count..).and_then(<[u8]>::first_chunk).and_then(|word| eight_digits(*word))
     {
         value = value * EIGHT_DIGITS + eight;
         count += 8;
@@ -199,8 +200,10 @@ pub(super) fn read_whole(text: &[u8]) -> Option<i128> {
     if significant.saturating_add(zeros as usize) > 20 {
         return None;
     }
-    let value =
-        digits().skip(leading).take(significant).fold(0, |value, digit| value * 10 + i128::from(digit - b'0'));
+    let value = digits()
+        .skip(leading)
+        .take(significant)
+        .fold(0, |value, digit| value * 10 + i128::from(digit - b'0'));
     let value = value * 10_i128.pow(zeros);
     Some(if negative { -value } else { value })
 }
@@ -212,9 +215,9 @@ fn read_exponent(text: &[u8]) -> i64 {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let size = digits
-        .iter()
-        .fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add((digit.wrapping_sub(b'0')).into()));
+    let size = digits.iter().fold(0_i64, |value, digit| {
+        value.saturating_mul(10).saturating_add((digit.wrapping_sub(b'0')).into())
+    });
     if negative { -size } else { size }
 }
 

@@ -45,6 +45,20 @@ impl Writer {
         self.start = self.buf.len();
     }
 
+    /// Makes room for `more` bytes in front of what is written, so that writing them does not have to.
+    pub fn reserve(&mut self, more: usize) {
+        if self.start < more {
+            self.grow(more);
+        }
+    }
+
+    /// True where there is no buffer yet.
+    #[must_use]
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "the exporter's encoder alone asks"))]
+    pub(crate) const fn is_new(&self) -> bool {
+        self.buf.is_empty()
+    }
+
     /// Bytes written.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -90,9 +104,10 @@ impl Writer {
     /// Puts a bare varint in front, as in a packed list.
     #[inline]
     pub fn raw_varint(&mut self, value: u64) {
-        match short(value) {
-            Some(byte) => self.array([byte]),
-            None => self.long_varint(value),
+        match (short(value), two(value)) {
+            (Some(byte), _) => self.array([byte]),
+            (None, Some(bytes)) => self.array(bytes),
+            (None, None) => self.long_varint(value),
         }
     }
 
@@ -160,12 +175,47 @@ impl Writer {
         self.head(field, self.len() - before);
     }
 
+    /// A nested message of two texts: number 1, and number 1 of a message that is number 2. This is an
+    /// attribute whose value is text, as most are; the same bytes take half the steps this way.
+    #[inline]
+    pub(crate) fn text_pair(&mut self, field: u32, first: &str, second: &str) {
+        const TEXT: u8 = 1 << 3 | WireType::Bytes as u8;
+        const MESSAGE: u8 = 2 << 3 | WireType::Bytes as u8;
+        let (first, second) = (first.as_bytes(), second.as_bytes());
+        let tag = Tag { field, wire_type: WireType::Bytes }.to_raw();
+        let len = first.len().saturating_add(second.len()).saturating_add(6);
+        let (Some(tag), Some(whole), false) = (short(tag), short(len as u64), first.is_empty()) else {
+            return self.long_text_pair(field, first, second);
+        };
+        // Less than `whole`, and so of one byte.
+        let [key_len, value_len] = [first, second].map(|text| low(text.len()));
+        let slot = self.slot(len + 2);
+        let Some((head, rest)) = slot.split_first_chunk_mut() else { return };
+        *head = [tag, whole, TEXT, key_len];
+        let Some((key, rest)) = rest.split_at_mut_checked(first.len()) else { return };
+        copy(key, first);
+        let Some((head, value)) = rest.split_first_chunk_mut() else { return };
+        *head = [MESSAGE, value_len + 2, TEXT, value_len];
+        copy(value, second);
+    }
+
+    #[inline(never)]
+    fn long_text_pair(&mut self, field: u32, first: &[u8], second: &[u8]) {
+        self.message(field, |pair| {
+            pair.message(2, |inner| inner.bytes(1, second));
+            if !first.is_empty() {
+                pair.bytes(1, first);
+            }
+        });
+    }
+
     /// Tag and length of what is written already.
     #[inline]
     fn head(&mut self, field: u32, len: usize) {
         let tag = Tag { field, wire_type: WireType::Bytes }.to_raw();
-        match (short(tag), short(len as u64)) {
-            (Some(tag), Some(len)) => self.array([tag, len]),
+        match (short(tag), short(len as u64), two(len as u64)) {
+            (Some(tag), Some(len), _) => self.array([tag, len]),
+            (Some(tag), None, Some([low, high])) => self.array([tag, low, high]),
             _ => self.long_head(tag, len),
         }
     }
@@ -219,6 +269,19 @@ const fn short(value: u64) -> Option<u8> {
     if value < 0x80 { Some(value as u8) } else { None }
 }
 
+/// The varint of a value that takes two bytes, or takes two where one would do.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "checked to be below 2^14")]
+const fn two(value: u64) -> Option<[u8; 2]> {
+    if value < 0x4000 { Some([value as u8 | 0x80, (value >> 7) as u8]) } else { None }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the caller has a length below 256")]
+const fn low(len: usize) -> u8 {
+    len as u8
+}
+
 /// Copies `from` to the whole of `to`, which is as long.
 ///
 /// Names and values are mostly short; two copies of a fixed size that overlap beat the call of a routine.
@@ -230,6 +293,7 @@ fn copy(to: &mut [u8], from: &[u8]) {
         4..8 => copy_ends::<4>(to, from),
         8..16 => copy_ends::<8>(to, from),
         16..=32 => copy_ends::<16>(to, from),
+        33..=64 => copy_ends::<32>(to, from),
         _ => to.copy_from_slice(from),
     }
 }
@@ -276,6 +340,34 @@ mod tests {
                 assert!(writer.as_slice().starts_with(&tag));
             }
         }
+    }
+
+    #[test]
+    fn a_pair_of_texts_is_written_as_by_the_general_methods() {
+        let long = "x".repeat(300);
+        for field in [1, 9, 15, 16] {
+            for (first, second) in (0..300).flat_map(|len| [(len, 3), (3, len), (len, len), (300 - len, len)])
+            {
+                let (first, second) = (&long[..first], &long[..second]);
+                let (mut ours, mut general) = (Writer::new(), Writer::new());
+                ours.text_pair(field, first, second);
+                general.long_text_pair(field, first.as_bytes(), second.as_bytes());
+                assert_eq!(ours.as_slice(), general.as_slice());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_does_not_grow() {
+        let mut writer = Writer::new();
+        writer.raw(b"tail");
+        writer.reserve(1000);
+        let room = writer.buf.len();
+        assert_eq!((room, writer.as_slice()), (1004, b"tail".as_slice()));
+        writer.raw(&[7; 1000]);
+        assert_eq!(writer.buf.len(), room);
+        writer.raw(b"one more");
+        assert!(writer.buf.len() > room);
     }
 
     #[test]

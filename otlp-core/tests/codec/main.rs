@@ -22,6 +22,7 @@ mod process;
 mod receiving;
 mod reference;
 mod repair;
+mod selecting;
 mod shorten;
 mod signal;
 mod tree;
