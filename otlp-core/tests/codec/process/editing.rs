@@ -32,18 +32,29 @@ fn both(signal: Signal, body: &[u8], steps: &[Step]) -> [Vec<Node>; 2] {
     [canonical(signal, &edited(&mut editor(steps), signal, body)), expected.canonical()]
 }
 
+/// Edits a random request of each signal, and checks that both ways say the same.
+fn agree(seed: u64) {
+    let mut dice = Dice::new(seed);
+    for signal in SIGNALS {
+        let body = requests::body(signal, &mut dice);
+        let steps: Vec<Step> = (0..=dice.below(4)).map(|_| Step::random(&mut dice)).collect();
+        let [met, expected] = both(signal, &body, &steps);
+        assert_eq!(met, expected, "seed {seed}: {steps:?}");
+    }
+}
+
+#[test]
+#[ignore = "long: 300,000 requests of each signal"]
+fn edits_in_place_are_edits_of_the_structs_at_length() {
+    (0..300_000).for_each(agree);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn edits_in_place_are_edits_of_the_structs(seed: u64) {
-        let mut dice = Dice::new(seed);
-        for signal in SIGNALS {
-            let body = requests::body(signal, &mut dice);
-            let steps: Vec<Step> = (0..=dice.below(4)).map(|_| Step::random(&mut dice)).collect();
-            let [met, expected] = both(signal, &body, &steps);
-            prop_assert_eq!(met, expected, "{:?}", steps);
-        }
+        agree(seed);
     }
 
     /// The planted fault to the one above: an edit left out shows, wherever it has something to do.

@@ -85,7 +85,7 @@ fn count(metric: &Metric) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn records_are_dropped_as_from_the_structs(seed: u64) {

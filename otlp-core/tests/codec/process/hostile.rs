@@ -59,7 +59,7 @@ fn run_all(signal: Signal, body: &[u8], steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn any_bytes_are_worked_on_or_refused(body: Vec<u8>, seed: u64) {

@@ -24,7 +24,7 @@ fn sampled(sampler: &mut Sampler, body: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn sampling_is_filtering_by_trace(seed: u64) {

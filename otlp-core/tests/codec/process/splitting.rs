@@ -94,7 +94,7 @@ fn all(signal: Signal, bodies: &[Vec<u8>]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn parts_hold_every_record_once_and_in_order(seed: u64) {

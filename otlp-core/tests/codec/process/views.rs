@@ -63,7 +63,7 @@ fn rebuilt(signal: Signal, body: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn a_request_built_from_all_records_says_the_same(seed: u64) {
