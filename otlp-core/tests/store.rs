@@ -360,7 +360,7 @@ fn a_frame_hidden_in_a_body_is_never_taken_for_one() -> Outcome {
     let disk = logged(&["victim"])?;
     let log = disk.contents(1);
     let mut carrier = queue(&disk)?;
-    carrier.push(NOW, Request { body: log.into(), ..request("", 1) })?;
+    carrier.push(NOW, Request::new(Signal::Logs, log.into(), 1))?;
     drop(carrier);
     // The header of the carrier rots, so that its body is searched for frames.
     let mut bytes = disk.contents(2);
