@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
+use otlp_benches::{core, transport};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -18,14 +19,14 @@ fn main() -> ExitCode {
 }
 
 fn run(area: &str, effort: &Effort) -> ExitCode {
-    let areas: [(&str, fn(&Effort) -> ExitCode); 2] =
-        [("core", otlp_benches::core::run), ("transport", otlp_benches::transport::run)];
-    let wanted = areas.iter().filter(|(name, _)| area == *name || area == "all");
-    let codes: Vec<ExitCode> = wanted.map(|(_, run)| run(effort)).collect();
-    let failed = codes.iter().find(|code| **code != ExitCode::SUCCESS);
-    match failed.or(codes.first()) {
-        Some(code) => *code,
-        None => usage(),
+    match area {
+        "core" => core::run(effort),
+        "transport" => transport::run(effort),
+        "all" => {
+            let codes = [core::run(effort), transport::run(effort)];
+            codes.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
+        }
+        _ => usage(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::measure::{Effort, Figure, Row, Timed, Work, compare};
 /// Records of a batch.
 const RECORDS: u32 = 512;
 /// Batches of one call: enough for several intervals to pass.
-const ALWAYS: u32 = 8;
+const ALWAYS: u32 = 32;
 const INTERVAL: u32 = 1000;
 const EVERY: Duration = Duration::from_millis(100);
 /// The queue and the bare file begin anew at as many bytes.
