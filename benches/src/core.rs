@@ -2,6 +2,7 @@
 
 mod edit;
 mod json;
+mod layer;
 mod log;
 mod metric;
 mod payload;
@@ -250,7 +251,8 @@ pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
     let traces = kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort));
     // Chained lazily, so that rows are printed as they come.
-    let signals: [fn(&Effort) -> Rows; 5] = [log::rows, metric::rows, profile::rows, sdk::rows, json::rows];
+    let signals: [fn(&Effort) -> Rows; 6] =
+        [log::rows, metric::rows, profile::rows, sdk::rows, layer::rows, json::rows];
     report(traces.chain(signals.into_iter().flat_map(|rows| rows(effort))))
 }
 
