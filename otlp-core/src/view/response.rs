@@ -117,7 +117,11 @@ impl<'a> RpcStatusView<'a> {
                 match number {
                     1 => view.code = context.int32(&mut fields)?,
                     2 => view.message = owned_text(context, &mut fields)?,
-                    3 => view.retry_delay = retry_delay(fields.delimited()?)?.or(view.retry_delay),
+                    // What cannot be read of the details takes nothing from code and message.
+                    3 if fields.is_delimited() => {
+                        let delay = retry_delay(fields.delimited()?).ok().flatten();
+                        view.retry_delay = delay.or(view.retry_delay);
+                    }
                     _ => fields.skip()?,
                 }
             }
