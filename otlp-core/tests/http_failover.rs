@@ -12,9 +12,9 @@ use otlp_core::protocol::export::{DropPolicy, ExporterConfig, Priority, Request}
 use otlp_core::protocol::memory::{MemoryLimiter, Pressure};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::stats::Measure;
-use otlp_core::transport::blocking::{Client, Receiver};
+use otlp_core::transport::blocking::Client;
 use otlp_core::transport::http::ClientConfig;
-use otlp_core::transport::receiver::{Answer, ReceiverLimits};
+use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -85,7 +85,7 @@ impl BatchConfig {
             reader.wrong("MAX_EXPORT_BATCH_SIZE", &format!("{items} exceeds the queue size {queue_items}"));
         }
         let max_items = batch_items.unwrap_or(defaults.max_items).min(queue_items);
-        let value = Self { linger, export_timeout, queue_items, max_items, ..defaults };
+        let value = Self { max_items, linger, queue_items, export_timeout, ..defaults };
         FromEnv { value, errors: reader.errors }
     }
 }

@@ -139,7 +139,7 @@ pub fn decode_bin_header(value: &str) -> Result<Vec<u8>> {
     }
     let wrong =
         |at: usize| Error::new(ErrorKind::Malformed, format!("binary header: no base64 at byte {at}"));
-    let padded = value.len() % 4 == 0;
+    let padded = value.len().is_multiple_of(4);
     let digits = value.strip_suffix("==").or_else(|| value.strip_suffix('=')).unwrap_or(value);
     if digits.len() % 4 == 1 || (digits.len() < value.len() && !padded) {
         return Err(wrong(digits.len()));
