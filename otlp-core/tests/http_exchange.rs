@@ -177,6 +177,7 @@ fn partial_success_is_told_counted_and_never_sent_again_for_each_signal() {
     Signal::ALL.into_iter().for_each(partial_success);
 }
 
+#[expect(clippy::panic, reason = "a test may fail")]
 fn partial_success(signal: Signal) {
     let inbox = Inbox::answering([Answer::partial(7, 3, "clock skew")]);
     let receiver = receiver(inbox.clone());

@@ -113,12 +113,7 @@ impl Writer {
 
     #[inline(never)]
     fn long_varint(&mut self, value: u64) {
-        let mut rest = value;
-        for byte in self.slot(varint_len(value)) {
-            let low = (rest & 0x7f) as u8;
-            rest >>= 7;
-            *byte = if rest == 0 { low } else { low | 0x80 };
-        }
+        put_varint(self.slot(varint_len(value)), value);
     }
 
     /// A varint field.
@@ -207,6 +202,58 @@ impl Writer {
                 pair.bytes(1, first);
             }
         });
+    }
+
+    /// A packed list of varints; nothing where it is empty.
+    #[inline]
+    pub(crate) fn packed_varints(
+        &mut self,
+        field: u32,
+        numbers: impl ExactSizeIterator<Item = u64> + DoubleEndedIterator,
+    ) {
+        let before = self.len();
+        let mut left = numbers.len();
+        let mut numbers = numbers.rev();
+        while left != 0 {
+            // Room for some of the longest, so that not every one has to ask for its own.
+            let some = left.min(AT_A_TIME);
+            self.varints(numbers.by_ref().take(some), some * MOST_VARINT);
+            left -= some;
+        }
+        if self.len() != before {
+            self.head(field, self.len() - before);
+        }
+    }
+
+    /// Puts bare varints in front, each before the one that came earlier; they take `most` bytes at most.
+    #[inline]
+    fn varints(&mut self, numbers: impl Iterator<Item = u64>, most: usize) {
+        self.reserve(most);
+        let mut start = self.start;
+        for number in numbers {
+            let end = start;
+            // Indices and counts take one byte or two.
+            let (one, two) = (short(number), two(number));
+            start -= one.map_or_else(|| two.map_or_else(|| varint_len(number), |_| 2), |_| 1);
+            let Some(slot) = self.buf.get_mut(start..end) else { break };
+            match (slot, one, two) {
+                ([byte], Some(one), _) => *byte = one,
+                ([low, high], None, Some(two)) => [*low, *high] = two,
+                (slot, ..) => put_varint(slot, number),
+            }
+        }
+        self.start = start;
+    }
+
+    /// A packed list of eight-byte numbers; nothing where it is empty.
+    #[inline]
+    pub(crate) fn packed_fixed64(&mut self, field: u32, numbers: impl ExactSizeIterator<Item = u64>) {
+        let len = numbers.len() * 8;
+        if len != 0 {
+            let (slots, _) = self.slot(len).as_chunks_mut();
+            slots.iter_mut().zip(numbers).for_each(|(slot, number)| *slot = number.to_le_bytes());
+            self.head(field, len);
+        }
     }
 
     /// Tag and length of what is written already.
@@ -309,6 +356,23 @@ fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
+/// Numbers of a packed list that are written before room is made again.
+const AT_A_TIME: usize = 64;
+
+/// Bytes of the longest varint.
+const MOST_VARINT: usize = 10;
+
+/// Writes `value` as a varint of just as many bytes as `slot` has.
+#[inline]
+fn put_varint(slot: &mut [u8], value: u64) {
+    let mut rest = value;
+    for byte in slot {
+        let low = (rest & 0x7f) as u8;
+        rest >>= 7;
+        *byte = if rest == 0 { low } else { low | 0x80 };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,6 +432,26 @@ mod tests {
         assert_eq!(writer.buf.len(), room);
         writer.raw(b"one more");
         assert!(writer.buf.len() > room);
+    }
+
+    #[test]
+    fn packed_lists_are_written_as_by_the_general_methods() {
+        let numbers =
+            |count: u64| (0..count).map(|nth| nth.wrapping_mul(nth) << (nth % 60)).chain([u64::MAX, 0]);
+        for count in [0, 1, 5, 61, 62, 63, 64, 200] {
+            let numbers: Vec<u64> = numbers(count).collect();
+            let (mut ours, mut general) = (Writer::new(), Writer::new());
+            ours.packed_varints(3, numbers.iter().copied());
+            ours.packed_fixed64(300, numbers.iter().copied());
+            general.message(3, |run| numbers.iter().rev().for_each(|number| run.raw_varint(*number)));
+            general
+                .message(300, |run| numbers.iter().rev().for_each(|number| run.raw(&number.to_le_bytes())));
+            assert_eq!(ours.as_slice(), general.as_slice());
+        }
+        let mut none = Writer::new();
+        none.packed_varints(1, [].into_iter());
+        none.packed_fixed64(1, [].into_iter());
+        assert!(none.is_empty());
     }
 
     #[test]
