@@ -1,11 +1,33 @@
 //! What fuzz targets share.
 
+pub mod otlp;
+
+/// What the tests of otlp-core hold views and prost together with, unchanged.
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each program uses its part")]
+#[path = "../../otlp-core/tests/codec"]
+mod oracle {
+    pub(crate) mod answer;
+    pub(crate) mod chunk;
+    pub(crate) mod dice;
+    pub(crate) mod generate;
+    pub(crate) mod mutate;
+    pub(crate) mod normal;
+    pub(crate) mod repair;
+    pub(crate) mod signal;
+    pub(crate) mod tree;
+    pub(crate) mod verdict;
+    pub(crate) mod walk;
+}
+
 use std::sync::Arc;
 
 use otlp_core::UnixNanos;
 use otlp_ebpf::parse::infer::{Builtin, Protocol};
 use otlp_ebpf::parse::{Chunk, Direction};
 use otlp_ebpf::{Account, Connection, Ending, Ends, IdSource, Limits, Service};
+
+// As in the tests, they know each other by these names.
+use oracle::{answer, chunk, dice, generate, mutate, normal, repair, signal, tree, verdict, walk};
 
 /// What one connection may hold: two heads and their bookkeeping.
 const MAX_HELD: usize = 256 << 10;

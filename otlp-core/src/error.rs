@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Timeout,
     /// The object was shut down already.
     Closed,
+    /// There is no room now, and nothing was lost: the same call may succeed later.
+    Full,
 }
 
 impl Error {
@@ -80,7 +82,8 @@ impl Error {
     /// True where the same call may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout) || self.0.retry_after.is_some()
+        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout | ErrorKind::Full)
+            || self.0.retry_after.is_some()
     }
 
     /// True where a limit was reached.
@@ -193,6 +196,14 @@ pub enum DecodeErrorKind {
     /// The bytes can be read, but say what the format forbids.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A JSON text has something else here than it must have.
+    #[error("expected {expected}, met {met}")]
+    Unexpected {
+        /// What could stand here.
+        expected: &'static str,
+        /// What stands here.
+        met: JsonToken,
+    },
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what}: {met} exceeds limit {limit}")]
     Limit {
@@ -203,6 +214,36 @@ pub enum DecodeErrorKind {
         /// The bound.
         limit: u64,
     },
+}
+
+/// What a JSON text may have where something else was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonToken {
+    /// The end of the text.
+    #[error("the end of the text")]
+    End,
+    /// The begin of an object.
+    #[error("an object")]
+    Object,
+    /// The begin of an array.
+    #[error("an array")]
+    Array,
+    /// The begin of a string.
+    #[error("a string")]
+    String,
+    /// The begin of a number.
+    #[error("a number")]
+    Number,
+    /// The begin of `true`, `false` or `null`.
+    #[error("a literal")]
+    Literal,
+    /// A bracket, comma or colon.
+    #[error("{:?}", char::from(*.0))]
+    Mark(u8),
+    /// Any other character.
+    #[error("another character")]
+    Other,
 }
 
 impl DecodeError {

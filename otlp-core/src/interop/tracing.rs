@@ -127,7 +127,7 @@ impl OtlpLayer {
             });
             group.message(1, |inner| resource.encode(inner));
         });
-        Some(Request { signal, body: writer.into_bytes(), records })
+        Some(Request::new(signal, writer.into_bytes(), records))
     }
 
     /// Gives the sink, where there is one, what waits for a request to fill up.

@@ -48,6 +48,8 @@ pub(crate) enum Type {
     AnyValue,
     Array,
     KvList,
+    Response,
+    PartialSuccess,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl Type {
             (Self::AnyValue, 5) => (Self::Array, Once),
             (Self::AnyValue, 6) => (Self::KvList, Once),
             (Self::Array, 1) => (Self::AnyValue, Often),
+            (Self::Response, 1) => (Self::PartialSuccess, Once),
             (Self::Resource | Self::ExponentialPoint | Self::KvList, 1)
             | (Self::Scope | Self::Event, 3)
             | (Self::Link, 4)
@@ -125,13 +128,14 @@ impl Type {
     fn is_silent_when_empty(self, number: u32) -> bool {
         use Type::{
             KeyValue, KeyValueAndUnit, LogRecord, Profile, Profiles, ResourceLogs, ResourceMetrics,
-            ResourceProfiles, ResourceSpans, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans, Span,
+            ResourceProfiles, ResourceSpans, Response, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans,
+            Span,
         };
         match number {
             1 => {
                 let by_resource = [ResourceSpans, ResourceLogs, ResourceMetrics, ResourceProfiles];
                 let by_scope = [ScopeSpans, ScopeLogs, ScopeMetrics, ScopeProfiles];
-                by_resource.contains(&self) || by_scope.contains(&self) || self == Profile
+                by_resource.contains(&self) || by_scope.contains(&self) || [Profile, Response].contains(&self)
             }
             2 => [KeyValue, KeyValueAndUnit, Profiles].contains(&self),
             5 => [LogRecord, Profile].contains(&self),
@@ -141,18 +145,35 @@ impl Type {
     }
 
     fn is_id(self, number: u32) -> bool {
-        matches!(
-            (self, number),
-            (Self::Span, 1 | 2 | 4)
-                | (Self::Link | Self::ProfileLink, 1 | 2)
-                | (Self::LogRecord, 9 | 10)
-                | (Self::Exemplar, 4 | 5)
-                | (Self::Profile, 7)
-        )
+        self.id_len(number).is_some()
+    }
+
+    /// Bytes that the identifier in field `number` must have.
+    pub(crate) fn id_len(self, number: u32) -> Option<usize> {
+        match (self, number) {
+            (Self::Span | Self::Link | Self::ProfileLink, 1)
+            | (Self::LogRecord, 9)
+            | (Self::Exemplar, 5)
+            | (Self::Profile, 7) => Some(16),
+            (Self::Span, 2 | 4)
+            | (Self::Link | Self::ProfileLink, 2)
+            | (Self::LogRecord, 10)
+            | (Self::Exemplar, 4) => Some(8),
+            _ => None,
+        }
+    }
+
+    /// True for a member of the message's oneof, where members hold what can be malformed.
+    pub(crate) fn is_member(self, number: u32) -> bool {
+        match self {
+            Self::AnyValue => (1..=8).contains(&number),
+            Self::Metric => [5, 7, 9, 10, 11].contains(&number),
+            _ => false,
+        }
     }
 
     /// Bytes of a packed number, 0 for varints.
-    fn packed(self, number: u32) -> Option<usize> {
+    pub(crate) fn packed(self, number: u32) -> Option<usize> {
         match (self, number) {
             (Self::HistogramPoint, 6 | 7) => Some(8),
             (Self::Sample, 5) => Some(8),
@@ -198,23 +219,6 @@ pub(crate) fn parse(kind: Type, bytes: &[u8]) -> Option<Vec<Node>> {
         nodes.push(Node { number: field.number, content });
     }
     Some(nodes)
-}
-
-/// As [`parse`], with what cannot be read left as bytes.
-pub(crate) fn parse_loose(kind: Type, bytes: &[u8]) -> Vec<Node> {
-    let mut nodes = parse_flat(bytes);
-    for node in &mut nodes {
-        if let (Content::Bytes(bytes), Some((child, _))) = (&node.content, kind.child(node.number)) {
-            node.content = Content::Message(child, parse_loose(child, bytes));
-        }
-    }
-    nodes
-}
-
-fn parse_flat(bytes: &[u8]) -> Vec<Node> {
-    // The schema of a leaf knows no sub-messages.
-    let whole = (0..=bytes.len()).rev().find_map(|end| parse(Type::Leaf, &bytes[..end]));
-    whole.unwrap_or_default()
 }
 
 pub(crate) fn write(nodes: &[Node]) -> Vec<u8> {
@@ -435,20 +439,4 @@ pub(crate) fn change_one(nodes: &mut [Node], dice: &mut Dice) -> bool {
         Content::Message(_, inner) => return change_one(inner, dice),
     }
     true
-}
-
-/// True where some oneof has several members on the wire, so that one of them is cleared.
-pub(crate) fn has_cleared_member(kind: Type, nodes: &[Node]) -> bool {
-    let is_member = |number: &u32| match kind {
-        Type::AnyValue => (1..=8).contains(number),
-        Type::Metric => (5..=11).contains(number),
-        _ => false,
-    };
-    let mut met: Vec<u32> = nodes.iter().map(|node| node.number).filter(is_member).collect();
-    met.dedup();
-    met.len() > 1
-        || nodes.iter().any(|node| match &node.content {
-            Content::Message(child, inner) => has_cleared_member(*child, inner),
-            _ => false,
-        })
 }

@@ -165,7 +165,7 @@ fn a_sink_that_traces_is_not_called_for_what_it_traced() {
     let layer = under(config().sink(sink.clone(), 1).events(EventsAs::Both), |_| {
         (0..3).for_each(|_| drop(info_span!("work")));
         // The planted fault: the same work outside of the sink is recorded.
-        sink.accept(Request { signal: Signal::Traces, body: Vec::new().into(), records: 0 });
+        sink.accept(Request::new(Signal::Traces, Vec::new().into(), 0));
     });
     assert_eq!(sink.stats().accepted, 3 + 1 + 1);
     assert_eq!(layer.stats(Signal::Logs).accepted, 1);

@@ -35,6 +35,9 @@ pub(super) fn attributes(writer: &mut Writer, field: u32, attributes: &[KeyValue
 
 #[inline]
 pub(super) fn attribute(writer: &mut Writer, field: u32, key: &str, value: &Value) {
+    if let Value::String(value) = value {
+        return writer.text_pair(field, key, value.as_str());
+    }
     writer.message(field, |pair| {
         pair.message(2, |inner| encode_value(inner, value));
         text(pair, 1, key);

@@ -39,7 +39,14 @@ impl SpanEncoder {
     }
 
     /// Puts an export request with these spans in front of what `writer` holds. O(encoded bytes).
+    ///
+    /// A writer that has no buffer yet gets one of 160 bytes a span and 48 an attribute, which is about
+    /// what they take; one that is kept has grown to what it needs.
     pub fn encode(&mut self, spans: &[SpanData], resource: &Resource, writer: &mut Writer) {
+        if writer.is_new() {
+            let guess = |span: &SpanData| span.attributes.len().saturating_mul(48).saturating_add(160);
+            writer.reserve(spans.iter().map(guess).fold(0, usize::saturating_add));
+        }
         let scope = |index: usize| spans.get(index).map(|span| &span.instrumentation_scope);
         self.groups.assign(spans.len(), scope);
         writer.message(1, |group| {
