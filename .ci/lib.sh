@@ -64,7 +64,7 @@ install_tlc() {
 }
 
 # What the tests that need more than Rust look for.
-debian=(chromium redis-server nginx default-jre-headless)
+debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client)
 
 # fuzz RUNS_OR_TIME_FLAG: every target in turn. Needs no nightly: the sanitizer flags are let through.
 fuzz() {

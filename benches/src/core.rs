@@ -1,9 +1,13 @@
 //! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces here, the other signals below.
 
+mod edit;
 mod json;
+mod layer;
 mod log;
 mod metric;
 mod payload;
+mod profile;
+mod sdk;
 mod signal;
 mod walk;
 
@@ -76,29 +80,28 @@ impl Case {
                 Box::new(|| timed(|| walk::view(body, &LIMITS).unwrap_or(0))),
                 (PROST, Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost(&request))))),
             ));
+            let lazily = || -> Work<'_> {
+                Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost_lazily(&request))))
+            };
             figures.push(self.figure(
                 &format!("lazy read of trace id, name, duration, {order}"),
                 30.0,
-                Box::new(|| timed(|| walk::view_lazily(body, &LIMITS).unwrap_or(0))),
-                (
-                    PROST,
-                    Box::new(|| timed(|| decode(body).map_or(1, |request| walk::prost_lazily(&request)))),
-                ),
+                Box::new(|| timed(|| walk::view_lazily::<false>(body, &LIMITS).unwrap_or(0))),
+                (PROST, lazily()),
+            ));
+            figures.push(self.figure(
+                &format!("lazy read of trace id, name, duration, assume_unique, {order}"),
+                60.0,
+                Box::new(|| timed(|| walk::view_lazily::<true>(body, &LIMITS).unwrap_or(0))),
+                (PROST, lazily()),
+            ));
+            figures.push(self.figure(
+                &format!("owned decode within limits, {order}"),
+                1.5,
+                Box::new(|| timed(|| records(body).map_or(0, |request| walk::record_lazily(&request)))),
+                (PROST, lazily()),
             ));
         }
-        figures.push(self.figure(
-            "owned decode within limits",
-            1.5,
-            Box::new(|| {
-                timed(|| records(&self.ascending).map_or(0, |request| walk::record_lazily(&request)))
-            }),
-            (
-                PROST,
-                Box::new(|| {
-                    timed(|| decode(&self.ascending).map_or(1, |request| walk::prost_lazily(&request)))
-                }),
-            ),
-        ));
         figures
     }
 
@@ -182,7 +185,7 @@ impl Case {
             self.records.encode(writer);
         };
         let walk = || assert!(walk::view(&self.ascending, &LIMITS).is_ok());
-        let lazy = || assert!(walk::view_lazily(&self.descending, &LIMITS).is_ok());
+        let lazy = || assert!(walk::view_lazily::<false>(&self.descending, &LIMITS).is_ok());
         let own = || drop(records(&self.ascending));
         let decode = || drop(decode(&self.ascending));
         let a_span = |work: &dyn Fn()| {
@@ -235,13 +238,21 @@ fn records(body: &[u8]) -> Result<TracesRequest, DecodeError> {
     TracesView::parse(body, &LIMITS)?.to_record()
 }
 
+/// The realistic request, for other areas to move.
+pub(crate) fn request() -> Vec<u8> {
+    let mut writer = Writer::new();
+    SpanEncoder::new().encode(&payload::spans(payload::Kind::Realistic), &payload::resource(), &mut writer);
+    writer.as_slice().to_vec()
+}
+
 /// Measures the area and prints its rows.
 #[must_use]
 pub fn run(effort: &Effort) -> ExitCode {
     let kinds = [("realistic", payload::Kind::Realistic), ("non-ASCII", payload::Kind::NonAscii)];
     let traces = kinds.into_iter().flat_map(|(name, kind)| rows(name, kind, effort));
     // Chained lazily, so that rows are printed as they come.
-    let signals: [fn(&Effort) -> Rows; 3] = [log::rows, metric::rows, json::rows];
+    let signals: [fn(&Effort) -> Rows; 6] =
+        [log::rows, metric::rows, profile::rows, sdk::rows, layer::rows, json::rows];
     report(traces.chain(signals.into_iter().flat_map(|rows| rows(effort))))
 }
 
@@ -256,5 +267,6 @@ fn rows(name: &'static str, kind: payload::Kind, effort: &Effort) -> Rows {
     let mut rows: Rows = figures.map(|mut figure| Ok(compare(&mut figure, effort)?)).collect();
     let counts = case.counts().into_iter().filter(|row| row.figure.contains(&effort.only));
     rows.extend(counts.map(Ok));
+    rows.extend(edit::rows(name, &case.ascending, effort));
     rows
 }

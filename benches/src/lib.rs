@@ -5,3 +5,4 @@
 pub mod core;
 pub mod heap;
 pub mod measure;
+pub mod transport;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use otlp_core::encode::Encode as _;
 use otlp_core::finding::Finding;
 use otlp_core::protocol::Signal;
-use otlp_core::protocol::export::{Counters, ExporterConfig, RequestId, TraceEvent};
+use otlp_core::protocol::export::{Counters, ExporterConfig, Priority, Request, RequestId, TraceEvent};
 use otlp_core::record::{
     LogsRequest, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, TracesRequest,
 };
@@ -164,12 +164,16 @@ impl Batches {
         for tapped in &spans {
             *by_service.entry(tapped.service.to_string()).or_default() += 1;
         }
+        let failed = spans.iter().any(|tapped| tapped.span.is_error());
+        let priority = if failed { Priority::High } else { Priority::Normal };
         let request = grouped(spans);
         let records = u32::try_from(request.record_count()).unwrap_or(u32::MAX);
         let body = request.encode_to_bytes();
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.bytes += u64::try_from(body.len()).unwrap_or(u64::MAX);
-        if let Ok(request) = self.client.send(Signal::Traces, body, records) {
+        // Were the queue full, batches without an error would go first.
+        let request = Request::new(Signal::Traces, body, records).priority(priority);
+        if let Ok(request) = self.client.submit(request) {
             sent.requests.insert(request, by_service);
             return;
         }

@@ -415,7 +415,9 @@ fn export_event(event: &TraceEvent, trace: &[TraceEvent], clock: &Clock) -> Opti
         _ => "an answer that cannot be used".to_owned(),
     };
     let next = |later: &TraceEvent| match later {
-        TraceEvent::Sent { request: same, attempt: next, at: then } if same == request && next > attempt => {
+        TraceEvent::Sent { request: same, attempt: next, at: then, .. }
+            if same == request && next > attempt =>
+        {
             Some(format!("sent again after {}", figure::secs(then.duration_since(*at).as_secs_f64())))
         }
         TraceEvent::Exported { request: same, records, rejected, .. } if same == request => {

@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use otlp_ebpf::parse::infer::Protocol;
+use otlp_ebpf::parse::infer::Builtin;
 
-fuzz_target!(|data: &[u8]| otlp_fuzz::stream(Protocol::Redis, data));
+fuzz_target!(|data: &[u8]| otlp_fuzz::stream(Builtin::Redis, data));

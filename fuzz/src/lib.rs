@@ -1,24 +1,46 @@
 //! What fuzz targets share.
 
+pub mod otlp;
+
+/// What the tests of otlp-core hold views and prost together with, unchanged.
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each program uses its part")]
+#[path = "../../otlp-core/tests/codec"]
+mod oracle {
+    pub(crate) mod answer;
+    pub(crate) mod chunk;
+    pub(crate) mod dice;
+    pub(crate) mod generate;
+    pub(crate) mod mutate;
+    pub(crate) mod normal;
+    pub(crate) mod repair;
+    pub(crate) mod signal;
+    pub(crate) mod tree;
+    pub(crate) mod verdict;
+    pub(crate) mod walk;
+}
+
 use std::sync::Arc;
 
 use otlp_core::UnixNanos;
-use otlp_ebpf::parse::infer::Protocol;
+use otlp_ebpf::parse::infer::{Builtin, Protocol};
 use otlp_ebpf::parse::{Chunk, Direction};
 use otlp_ebpf::{Account, Connection, Ending, Ends, IdSource, Limits, Service};
+
+// As in the tests, they know each other by these names.
+use oracle::{answer, chunk, dice, generate, mutate, normal, repair, signal, tree, verdict, walk};
 
 /// What one connection may hold: two heads and their bookkeeping.
 const MAX_HELD: usize = 256 << 10;
 
 /// Follows a connection whole and byte by byte: never a panic, memory bounded, the account exact, and the cuts make
 /// no difference. Input: pieces of up to 127 bytes, each behind a byte of direction (bit 7) and length.
-pub fn stream(protocol: Protocol, data: &[u8]) {
+pub fn stream(protocol: Builtin, data: &[u8]) {
     let whole = follow(protocol, data, usize::MAX);
     let cut = follow(protocol, data, 1);
     assert_eq!(whole, cut, "cuts make a difference");
 }
 
-fn follow(protocol: Protocol, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
+fn follow(protocol: Builtin, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
     let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
     let parser = protocol.parser(&Limits::default());
     let mut connection = Connection::new(service, parser, Ends::default());

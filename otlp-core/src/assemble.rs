@@ -7,6 +7,7 @@
 
 mod assembler;
 mod graph;
+mod measure;
 mod request;
 mod trace;
 

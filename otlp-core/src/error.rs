@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Timeout,
     /// The object was shut down already.
     Closed,
+    /// There is no room now, and nothing was lost: the same call may succeed later.
+    Full,
 }
 
 impl Error {
@@ -80,7 +82,8 @@ impl Error {
     /// True where the same call may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout) || self.0.retry_after.is_some()
+        matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout | ErrorKind::Full)
+            || self.0.retry_after.is_some()
     }
 
     /// True where a limit was reached.

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod assemble;
+pub mod batch;
 pub mod change;
 #[cfg(feature = "gzip")]
 pub mod compress;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod interop;
 pub mod json;
 pub mod limits;
+pub mod process;
 pub mod protocol;
 pub mod record;
 pub mod redact;
@@ -22,6 +24,8 @@ pub mod semconv;
 pub mod series;
 pub mod sink;
 pub mod stats;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod time;
 #[cfg(feature = "http")]
 pub mod transport;

@@ -4,9 +4,18 @@
 //! an event, outputs are commands; a driver (`transport`) carries them out. The same code is simulated,
 //! fuzzed and model-checked as it ships.
 
+pub mod batch;
+pub mod breaker;
+mod env;
 pub mod export;
+pub mod failover;
+pub mod fanout;
+pub mod memory;
+mod percent;
 pub mod retry;
 mod signal;
 pub mod status;
+mod timeline;
 
+pub use env::{FromEnv, Processor};
 pub use signal::Signal;

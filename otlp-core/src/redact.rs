@@ -46,6 +46,11 @@ impl Redactor {
         Self { keys: keys.into_iter().map(|key| key.as_ref().to_ascii_lowercase()).collect() }
     }
 
+    /// The sensitive keys, in lower case.
+    pub(crate) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// True where values under `key` must be masked.
     #[must_use]
     pub fn is_sensitive(&self, key: &str) -> bool {

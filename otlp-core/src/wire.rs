@@ -4,6 +4,8 @@
 //! front, so that every length is known when it is written and takes as few bytes as it can.
 
 mod reader;
+#[cfg(test)]
+pub(crate) mod steps;
 mod tag;
 mod utf8;
 mod varint;

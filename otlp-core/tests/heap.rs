@@ -1,56 +1,22 @@
 //! What decoding takes from the heap, by a counting allocator.
-#![expect(unsafe_code, reason = "a global allocator cannot be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod measure;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use otlp_core::batch::{Router, Splitter, merge};
 use otlp_core::encode::Encode;
+use otlp_core::process::{Edits, Filter, Places, Sampler};
+use otlp_core::protocol::Signal;
 use otlp_core::record::{
-    AnyValue, Event, KeyValue, Link, Resource, ResourceSpans, ScopeSpans, Span, TracesRequest,
+    AnyValue, Event, Function, KeyValue, Line, Link, Location, Profile, ProfilesDictionary, ProfilesRequest,
+    Resource, ResourceProfiles, ResourceSpans, Sample, ScopeProfiles, ScopeSpans, Span, Stack, TracesRequest,
 };
-use otlp_core::view::{AnyValueView, KeyValueView, TracesView};
+use otlp_core::view::{ProfilesView, TracesView};
 use otlp_core::wire::Writer;
 use otlp_core::{DecodeError, Limits};
 use prost::Message;
 
-/// Counts what the present thread takes: tests run beside each other.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counters allocate nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get() + layout.size());
-        PEAK.set(PEAK.get().max(HELD.get()));
-        CALLS.set(CALLS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().saturating_sub(layout.size()));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `work` gives, the most bytes it held at a time, and how often it asked for some.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    HELD.set(0);
-    PEAK.set(0);
-    CALLS.set(0);
-    let result = work();
-    (result, PEAK.get(), CALLS.get())
-}
+use measure::{measured, visit};
 
 fn request(spans: usize) -> TracesRequest {
     let list = AnyValue::Array(vec![AnyValue::from("x"), AnyValue::KvList(vec![KeyValue::new("k", 1.5)])]);
@@ -77,60 +43,71 @@ fn empty_spans() -> Vec<u8> {
     writer.as_slice().to_vec()
 }
 
-/// Visits every field of every span; gives a count of bytes seen.
-fn walk(body: &[u8], limits: &Limits) -> Result<usize, DecodeError> {
-    let mut seen = 0;
-    for group in TracesView::parse(body, limits)?.resources() {
-        let group = group?;
-        seen += pairs(group.resource().attributes())?;
-        for scope in group.scopes() {
-            for span in scope?.spans() {
-                let span = span?;
-                seen += span.name().len() + pairs(span.attributes())?;
-                for event in span.events() {
-                    let event = event?;
-                    seen += event.name().len() + pairs(event.attributes())?;
-                }
-                for link in span.links() {
-                    let link = link?;
-                    seen += link.trace_state().len() + pairs(link.attributes())?;
-                }
-            }
-        }
-    }
-    Ok(seen)
-}
-
-#[expect(single_use_lifetimes, reason = "the elided form is not stable in argument position")]
-fn pairs<'a>(
-    views: impl Iterator<Item = Result<KeyValueView<'a>, DecodeError>>,
-) -> Result<usize, DecodeError> {
-    let mut seen = 0;
-    for view in views {
-        let view = view?;
-        seen += view.key().len() + value(&view.value())?;
-    }
-    Ok(seen)
-}
-
-fn value(view: &AnyValueView<'_>) -> Result<usize, DecodeError> {
-    match view {
-        AnyValueView::String(text) => Ok(text.len()),
-        AnyValueView::Array(list) => list.values().try_fold(0, |seen, item| Ok(seen + value(&item?)?)),
-        AnyValueView::KvList(map) => pairs(map.entries()),
-        _ => Ok(8),
-    }
-}
-
 #[test]
 fn a_full_walk_allocates_nothing() {
     let body = request(50).encode_to_bytes();
-    let (seen, peak, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap());
+    let (seen, peak, calls) = measured(|| visit::traces(&body, &Limits::DEFAULT).unwrap());
     assert!(seen > 50 * 20);
     assert_eq!((peak, calls), (0, 0));
     // The planted fault: the counter sees one small string.
     let (_, peak, calls) = measured(|| "one".to_owned());
     assert_eq!((peak, calls), (3, 1));
+}
+
+/// Two hundred samples of one stack of two frames.
+fn profiles() -> ProfilesRequest {
+    let mut dictionary = ProfilesDictionary::new();
+    dictionary.strings.push("main".into());
+    dictionary.functions.push(Function { name_index: 1, ..Function::default() });
+    let line = Line { function_index: 1, ..Line::default() };
+    dictionary.locations.push(Location { lines: vec![line; 2], ..Location::default() });
+    dictionary.stacks.push(Stack { location_indices: vec![1] });
+    let sample = Sample { stack_index: 1, values: vec![1, 2, 3], ..Sample::default() };
+    let profile = Profile { samples: vec![sample; 200], ..Profile::default() };
+    let scopes = vec![ScopeProfiles { profiles: vec![profile], ..ScopeProfiles::default() }];
+    let resources = vec![ResourceProfiles { scopes, ..ResourceProfiles::default() }];
+    ProfilesRequest { resources, dictionary }
+}
+
+/// Resolves the stack of every sample; gives how many frames there were.
+fn resolve(body: &[u8], limits: &Limits) -> Result<usize, DecodeError> {
+    let view = ProfilesView::parse(body, limits)?;
+    let index = view.dictionary().index()?;
+    let mut frames = 0;
+    for group in view.resources() {
+        for scope in group?.scopes() {
+            for profile in scope?.profiles() {
+                for sample in profile?.samples() {
+                    for frame in index.frames(sample?.stack_index())? {
+                        frames += usize::from(frame?.name() == "main");
+                    }
+                }
+            }
+        }
+    }
+    Ok(frames)
+}
+
+#[test]
+fn resolving_profiles_allocates_once_and_checking_them_never() {
+    let body = profiles().encode_to_bytes();
+    let limits = Limits::default();
+    let (frames, peak, calls) = measured(|| resolve(&body, &limits).unwrap());
+    // Eleven elements in the seven tables, four bytes each.
+    assert_eq!((frames, peak, calls), (400, 44, 1));
+    let (checked, _, calls) = measured(|| ProfilesView::parse(&body, &limits).unwrap().check());
+    assert_eq!((checked, calls), (Ok(()), 0));
+}
+
+#[test]
+fn records_of_profiles_take_exactly_what_the_budget_counts() {
+    let body = profiles().encode_to_bytes();
+    let read = |bound| ProfilesView::parse(&body, &Limits::default().max_heap_bytes(bound))?.to_record();
+    let (record, peak, _) =
+        measured(|| ProfilesView::parse(&body, &Limits::DEFAULT).unwrap().to_record().unwrap());
+    assert_eq!(record, profiles());
+    assert!(read(peak).is_ok_and(|met| met == record));
+    assert!(read(peak - 1).is_err_and(|error| error.is_limit()));
 }
 
 #[test]
@@ -145,10 +122,43 @@ fn encoding_into_kept_room_allocates_nothing() {
 }
 
 #[test]
+fn work_in_place_into_kept_room_allocates_nothing() {
+    let body = request(50).encode_to_bytes();
+    let mut editor = Edits::new()
+        .at(Places::ALL)
+        .redact("http.route")
+        .insert("env", "prod")
+        .rename(["list", "k"], "l")
+        .build()
+        .unwrap();
+    let (mut filter, mut sampler) = (Filter::new(Limits::DEFAULT), Sampler::ratio(0.5).unwrap());
+    let mut splitter = Splitter::new(Limits::DEFAULT).max_records(7);
+    let mut router = Router::by("service.name", Limits::DEFAULT);
+    let (mut out, mut keep, mut handed_out) = (Writer::new(), false, 0);
+    let mut work = || {
+        out.clear();
+        assert!(editor.edit(Signal::Traces, &body, &mut out).unwrap().attributes > 50);
+        let mut every_other = || {
+            keep = !keep;
+            keep
+        };
+        filter.spans(&body, &mut out, |_, _, _| every_other()).unwrap();
+        sampler.spans(&body, &mut out).unwrap();
+        merge(Signal::Traces, &[&body, &body], &Limits::DEFAULT, &mut out).unwrap();
+        splitter.split(Signal::Traces, &body, |part| handed_out += part.records).unwrap();
+        router.route(Signal::Traces, &body, |_, request| handed_out += request.len()).unwrap();
+    };
+    work();
+    let ((), peak, calls) = measured(work);
+    assert_eq!((peak, calls), (0, 0));
+    assert_eq!(handed_out, 2 * (50 + body.len()));
+}
+
+#[test]
 fn refusing_hostile_input_allocates_nothing() {
     let mut body = request(1).encode_to_bytes().to_vec();
     body.truncate(body.len() - 1);
-    let (error, _, calls) = measured(|| walk(&body, &Limits::DEFAULT).unwrap_err());
+    let (error, _, calls) = measured(|| visit::traces(&body, &Limits::DEFAULT).unwrap_err());
     assert!(!error.is_limit());
     assert_eq!(calls, 0);
 }

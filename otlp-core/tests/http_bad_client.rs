@@ -66,6 +66,7 @@ fn wrong_path_method_type_and_coding_are_refused_by_their_own_status() {
     for (status, request) in [
         (404, post("/v1/other", "", b"x")),
         (404, post("/v1/traces/", "", b"x")),
+        (404, post("/v1/profiles", "", b"x")),
         (405, text("GET /v1/traces HTTP/1.1\r\nHost: x\r\n\r\n")),
         (405, text("PUT /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")),
         (415, text("POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")),

@@ -12,6 +12,7 @@ use otlp_core::encode::Encode;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{DropReason, ExporterConfig, RequestId, Verdict};
 use otlp_core::protocol::retry::Backoff;
+use otlp_core::protocol::status::Code;
 use otlp_core::record::{ExportResponse, RpcStatus};
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
@@ -295,7 +296,7 @@ fn a_refusal_is_final_and_carries_the_servers_words() {
             wire.write(&[head.as_bytes(), &body].concat());
         });
         let message = "no such tenant".to_owned();
-        assert_eq!(verdict, Verdict::Rejected { records: RECORDS, code, message });
+        assert_eq!(verdict, Verdict::Rejected { records: RECORDS, code: Code::Http(code), message });
         assert_eq!((stats.rejected, server.connections()), (RECORDS.into(), 1));
     }
 }

@@ -10,9 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::profiles::v1development::{
+    Profile, ProfilesDictionary, ResourceProfiles, Sample, ScopeProfiles,
+};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use otlp_core::ErrorKind;
 use otlp_core::protocol::Signal;
@@ -84,8 +88,16 @@ fn metrics() -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest { resource_metrics }
 }
 
+fn profiles() -> ExportProfilesServiceRequest {
+    let profile = Profile { period: 7, samples: vec![Sample::default()], ..Profile::default() };
+    let scope_profiles = vec![ScopeProfiles { profiles: vec![profile; 2], ..ScopeProfiles::default() }];
+    let resource_profiles = vec![ResourceProfiles { scope_profiles, ..Default::default() }];
+    let dictionary = ProfilesDictionary { string_table: vec![String::new()], ..Default::default() };
+    ExportProfilesServiceRequest { resource_profiles, dictionary: Some(dictionary) }
+}
+
 #[test]
-fn requests_written_by_prost_arrive_whole_for_three_signals_plain_and_gzip() {
+fn requests_written_by_prost_arrive_whole_for_four_signals_plain_and_gzip() {
     for compression in [Compression::None, Compression::Gzip] {
         let inbox = Inbox::default();
         let receiver = receiver(inbox.clone());
@@ -93,14 +105,16 @@ fn requests_written_by_prost_arrive_whole_for_three_signals_plain_and_gzip() {
         client.send(Signal::Traces, traces().encode_to_vec().into(), 3).expect("room");
         client.send(Signal::Logs, logs().encode_to_vec().into(), 2).expect("room");
         client.send(Signal::Metrics, metrics().encode_to_vec().into(), 1).expect("room");
+        client.send(Signal::Profiles, profiles().encode_to_vec().into(), 2).expect("room");
         let stats = client.shutdown(PATIENCE).stats;
-        assert_eq!((stats.exported, stats.rejected, stats.dropped), (6, 0, 0));
+        assert_eq!((stats.exported, stats.rejected, stats.dropped), (8, 0, 0));
         let only = |signal| inbox.bodies(signal).concat();
         assert_eq!(ExportTraceServiceRequest::decode(&*only(Signal::Traces)), Ok(traces()));
         assert_eq!(ExportLogsServiceRequest::decode(&*only(Signal::Logs)), Ok(logs()));
         assert_eq!(ExportMetricsServiceRequest::decode(&*only(Signal::Metrics)), Ok(metrics()));
+        assert_eq!(ExportProfilesServiceRequest::decode(&*only(Signal::Profiles)), Ok(profiles()));
         let stats = receiver.shutdown(PATIENCE);
-        assert_eq!((stats.requests.exported, stats.records_accepted), (3, 3));
+        assert_eq!((stats.requests.exported, stats.records_accepted), (4, 4));
         assert!(stats.requests.is_balanced() && stats.connections_open == 0, "{stats:?}");
     }
 }
@@ -159,7 +173,12 @@ fn a_busy_receiver_gets_every_request_once_in_the_end() {
 }
 
 #[test]
-fn partial_success_is_told_counted_and_never_sent_again() {
+fn partial_success_is_told_counted_and_never_sent_again_for_each_signal() {
+    Signal::ALL.into_iter().for_each(partial_success);
+}
+
+#[expect(clippy::panic, reason = "a test may fail")]
+fn partial_success(signal: Signal) {
     let inbox = Inbox::answering([Answer::partial(7, 3, "clock skew")]);
     let receiver = receiver(inbox.clone());
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -168,13 +187,13 @@ fn partial_success_is_told_counted_and_never_sent_again() {
         listening.lock().expect("not poisoned").push((id, verdict.clone()));
     };
     let client = Client::start(config(&receiver).observer(Arc::new(observer))).expect("valid");
-    let request = client.send(Signal::Traces, vec![1].into(), 10).expect("room");
+    let request = client.send(signal, vec![1].into(), 10).expect("room");
     let stats = client.shutdown(PATIENCE).stats;
     assert_eq!((stats.exported, stats.rejected, stats.dropped), (7, 3, 0));
     let told = told.lock().expect("not poisoned");
     let [(id, Verdict::Partial { exported: 7, response })] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((*id, response.rejected, response.message.as_str()), (request, 3, "clock skew"));
-    assert_eq!(inbox.bodies(Signal::Traces).len(), 1);
+    assert_eq!(inbox.bodies(signal).len(), 1);
     let stats = receiver.shutdown(PATIENCE);
     assert_eq!((stats.partial, stats.records_accepted, stats.records_rejected), (1, 7, 3));
 }

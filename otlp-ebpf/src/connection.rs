@@ -6,10 +6,11 @@ use otlp_core::UnixNanos;
 use otlp_core::record::Span;
 
 use crate::account::Account;
-use crate::pair::{Answered, Opened, Pairing, Unfollowed};
+use crate::pair::{Answered, Numbered, Opened, Pairing, Unfollowed};
 use crate::parse::redis::Role;
 use crate::parse::{
-    Chunk, Direction, End, Event, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
+    Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, Parser, RequestHead,
+    ResponseHead,
 };
 use crate::service::Service;
 use crate::span::{Draft, Ends};
@@ -19,12 +20,12 @@ use crate::span::{Draft, Ends};
 /// ```
 /// use std::sync::Arc;
 /// use otlp_core::UnixNanos;
-/// use otlp_ebpf::parse::infer::Protocol;
+/// use otlp_ebpf::parse::infer::{Builtin, Protocol};
 /// use otlp_ebpf::parse::{Chunk, Direction};
 /// use otlp_ebpf::{Connection, Ends, IdSource, Limits, Service};
 ///
 /// let cache = Arc::new(Service::new("cache", Arc::new(IdSource::seeded(1))));
-/// let parser = Protocol::Redis.parser(&Limits::default());
+/// let parser = Builtin::Redis.parser(&Limits::default());
 /// let mut connection = Connection::new(cache, parser, Ends::default());
 /// let mut spans = Vec::new();
 /// let seen = [(Direction::ToServer, 10, "*2\r\n$3\r\nGET\r\n$5\r\n"), (Direction::ToServer, 11, "apple\r\n"),
@@ -59,6 +60,7 @@ struct Stitch {
     service: Arc<Service>,
     ends: Ends,
     pairing: Pairing<Draft>,
+    numbered: Numbered<Draft>,
     account: Account,
     realign: bool,
 }
@@ -70,7 +72,8 @@ impl Connection {
     #[must_use]
     pub fn new(service: Arc<Service>, parser: Box<dyn Parser>, ends: Ends) -> Self {
         let pairing = Pairing::new(service.limits.in_flight());
-        let stitch = Stitch { service, ends, pairing, account: Account::default(), realign: false };
+        let numbered = Numbered::new(service.limits.in_flight());
+        let stitch = Stitch { service, ends, pairing, numbered, account: Account::default(), realign: false };
         Self { parser, stitch, closed: [false; 2] }
     }
 
@@ -116,7 +119,7 @@ impl Connection {
     /// The account of this connection so far.
     #[must_use]
     pub fn account(&self) -> Account {
-        let in_progress = u64::try_from(self.stitch.pairing.len()).unwrap_or(u64::MAX);
+        let in_progress = u64::try_from(self.stitch.waiting()).unwrap_or(u64::MAX);
         Account { in_progress, ..self.stitch.account }
     }
 
@@ -147,19 +150,14 @@ impl Drop for Connection {
 impl Stitch {
     fn on(&mut self, event: Event<'_>, now: UnixNanos, out: Emit<'_>) {
         match event {
-            Event::Request { time, head } => self.request((time, now), &head, out),
-            Event::RequestEnd { body_bytes, end, .. } => {
-                if let Some(newest) = self.pairing.newest() {
-                    newest.request_ended(body_bytes, end);
-                }
-                if let End::Broken(_) = end {
-                    self.account.refused += 1;
-                    self.pairing.lose_requests();
-                }
+            Event::Request { exchange, time, head } => self.request(exchange, (time, now), &head, out),
+            Event::RequestEnd { exchange, body_bytes, end, .. } => {
+                self.request_end(exchange, body_bytes, end);
             }
-            Event::Response { time, head, body_bytes, end, .. } => {
-                self.response(time, &head, (body_bytes, end), out);
+            Event::Response { exchange, time, head, body_bytes, end, .. } => {
+                self.response((exchange, time), &head, (body_bytes, end), out);
             }
+            Event::Aborted { exchange, time, error } => self.aborted((exchange, time), error, out),
             Event::Interim { .. } => self.account.interim += 1,
             Event::Refused { direction: Direction::ToServer, error } => self.refused_request(error),
             Event::Refused { direction: Direction::ToClient, error } => self.refused_response(error),
@@ -176,13 +174,30 @@ impl Stitch {
         }
     }
 
-    fn request(&mut self, (time, now): (UnixNanos, UnixNanos), head: &RequestHead<'_>, out: Emit<'_>) {
+    fn request(
+        &mut self,
+        exchange: Exchange,
+        (time, now): (UnixNanos, UnixNanos),
+        head: &RequestHead<'_>,
+        out: Emit<'_>,
+    ) {
         self.account.requests += 1;
         let draft = Draft::begin(&self.service, &self.ends, (time, head), &mut self.account.join);
-        match self.pairing.open(draft, head.expect()) {
+        let opened = match exchange {
+            Exchange::Numbered(number) if head.expect() != Expect::Nothing => {
+                let (opened, stale) = self.numbered.open(number, draft);
+                if let Some(mut stale) = stale {
+                    stale.leave(&self.service);
+                    self.account.lost.desync += 1;
+                }
+                opened
+            }
+            _ => self.pairing.open(draft, head.expect()),
+        };
+        match opened {
             Opened::Waits { realign } => {
                 self.realign |= realign;
-                if let Some(draft) = self.pairing.newest() {
+                if let Some(draft) = find(&mut self.pairing, &mut self.numbered, exchange) {
                     draft.enter(&self.service);
                 }
             }
@@ -195,12 +210,29 @@ impl Stitch {
         }
     }
 
-    fn response(&mut self, time: UnixNanos, head: &ResponseHead<'_>, body: (u64, End), out: Emit<'_>) {
-        let role = match head {
-            ResponseHead::Http1(_) => Role::Answer,
-            ResponseHead::Redis(reply) => reply.role(),
+    fn request_end(&mut self, exchange: Exchange, body_bytes: u64, end: End) {
+        if let Some(draft) = find(&mut self.pairing, &mut self.numbered, exchange) {
+            draft.request_ended(body_bytes, end);
+        }
+        if let End::Broken(_) = end {
+            self.account.refused += 1;
+            if exchange == Exchange::InOrder {
+                self.pairing.lose_requests();
+            }
+        }
+    }
+
+    fn response(
+        &mut self,
+        (exchange, time): (Exchange, UnixNanos),
+        head: &ResponseHead<'_>,
+        body: (u64, End),
+        out: Emit<'_>,
+    ) {
+        let answered = match exchange {
+            Exchange::InOrder => self.pairing.answer(head.role()),
+            Exchange::Numbered(number) => self.numbered.answer(number),
         };
-        let answered = self.pairing.answer(role);
         let account = &mut self.account;
         account.responses += u64::from(!matches!(answered, Answered::Push));
         match answered {
@@ -218,8 +250,23 @@ impl Stitch {
         }
         if let (_, End::Broken(_)) = body {
             account.refused += 1;
-            let lost = self.lose_responses();
-            self.account.lost.desync += lost;
+            if exchange == Exchange::InOrder {
+                let lost = self.lose_responses();
+                self.account.lost.desync += lost;
+            }
+        }
+    }
+
+    /// An exchange given up is a failed span; that of a request never seen is nothing.
+    fn aborted(&mut self, (exchange, time): (Exchange, UnixNanos), error: &'static str, out: Emit<'_>) {
+        let answered = match exchange {
+            Exchange::InOrder => self.pairing.answer(Role::Answer),
+            Exchange::Numbered(number) => self.numbered.answer(number),
+        };
+        if let Answered::Complete(mut draft) = answered {
+            draft.leave(&self.service);
+            self.account.spans += 1;
+            out(draft.failed(time, error));
         }
     }
 
@@ -256,16 +303,33 @@ impl Stitch {
     }
 
     fn let_go(&mut self) -> u64 {
-        let Self { pairing, service, .. } = self;
-        pairing.let_go().map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)
+        let Self { pairing, numbered, service, .. } = self;
+        let waiting = pairing.let_go().chain(numbered.let_go());
+        waiting.map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)
+    }
+
+    fn waiting(&self) -> usize {
+        self.pairing.len() + self.numbered.len()
     }
 
     fn fail_waiting(&mut self, time: UnixNanos, error: &str, out: Emit<'_>) {
-        for mut draft in self.pairing.let_go() {
+        for mut draft in self.pairing.let_go().chain(self.numbered.let_go()) {
             draft.leave(&self.service);
             self.account.spans += 1;
             out(draft.failed(time, error));
         }
+    }
+}
+
+/// The draft of a request that waits.
+fn find<'p>(
+    pairing: &'p mut Pairing<Draft>,
+    numbered: &'p mut Numbered<Draft>,
+    exchange: Exchange,
+) -> Option<&'p mut Draft> {
+    match exchange {
+        Exchange::InOrder => pairing.newest(),
+        Exchange::Numbered(number) => numbered.get(number),
     }
 }
 

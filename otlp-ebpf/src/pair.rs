@@ -1,14 +1,18 @@
-//! Requests with their responses, in pipelining order.
+//! Requests with their responses: in pipelining order here, by number in [`numbered`].
 //!
 //! Responses come in the order of the requests. Where a direction has lost its place that order tells
 //! nothing any more: whatever is in flight is let go, and pairing begins again with the first request
 //! that comes while nothing is in flight, provided that the client was never seen to pipeline (one that
 //! does not has read all it asked for before it asks again). A wrong pair is never made for a right one lost.
 
+mod numbered;
+
 use std::collections::VecDeque;
 
 use crate::parse::Expect;
 use crate::parse::redis::Role;
+
+pub(crate) use self::numbered::Numbered;
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]

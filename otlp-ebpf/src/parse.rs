@@ -97,13 +97,17 @@ pub trait Parser: Send {
 pub enum Event<'a> {
     /// The head of a request is complete (for HTTP its body may still be under way).
     Request {
+        /// Which response will be its own.
+        exchange: Exchange,
         /// When its first byte was seen.
         time: UnixNanos,
         /// What it asks.
         head: RequestHead<'a>,
     },
-    /// The newest request has ended.
+    /// A request has ended.
     RequestEnd {
+        /// Which: for [`Exchange::InOrder`] the newest.
+        exchange: Exchange,
         /// When its last byte was seen.
         time: UnixNanos,
         /// Bytes of its body, transfer coding taken off.
@@ -113,6 +117,8 @@ pub enum Event<'a> {
     },
     /// A response has ended.
     Response {
+        /// Which request it answers.
+        exchange: Exchange,
         /// When its first byte was seen.
         first_byte: UnixNanos,
         /// When its last byte was seen.
@@ -123,6 +129,15 @@ pub enum Event<'a> {
         body_bytes: u64,
         /// How it ended.
         end: End,
+    },
+    /// One of the peers gave up an exchange; no response will come (HTTP/2 `RST_STREAM`).
+    Aborted {
+        /// Which.
+        exchange: Exchange,
+        /// When that was seen.
+        time: UnixNanos,
+        /// Why, as `error.type` has it: of few different values.
+        error: &'static str,
     },
     /// An interim HTTP response (1xx but 101), which answers nothing yet.
     Interim {
@@ -145,6 +160,16 @@ pub enum Event<'a> {
         /// How many.
         bytes: u64,
     },
+}
+
+/// How a request is told from the others of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "complete: answers come in order, or say what they answer")]
+pub enum Exchange {
+    /// Responses come in the order of the requests.
+    InOrder,
+    /// Requests and responses carry this number (an HTTP/2 stream, a Kafka correlation id), in any order.
+    Numbered(u64),
 }
 
 /// What a request asks.
@@ -176,6 +201,16 @@ pub enum ResponseHead<'a> {
     Http1(http1::Response),
     /// A Redis reply.
     Redis(redis::Reply<'a>),
+}
+
+impl ResponseHead<'_> {
+    /// How it takes part in pairing.
+    pub(crate) fn role(&self) -> redis::Role {
+        match self {
+            Self::Http1(_) => redis::Role::Answer,
+            Self::Redis(reply) => reply.role(),
+        }
+    }
 }
 
 /// How many answers a request gets.

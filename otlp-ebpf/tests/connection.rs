@@ -15,7 +15,7 @@ use otlp_core::record::{AnyValue, KeyValue, Span, StatusCode};
 use otlp_core::redact::Redactor;
 use otlp_core::{TraceId, UnixNanos};
 use otlp_ebpf::join::JoinTable;
-use otlp_ebpf::parse::infer::{Inferring, Protocol};
+use otlp_ebpf::parse::infer::{Builtin, Inferring, Protocol};
 use otlp_ebpf::parse::{Chunk, Direction};
 use otlp_ebpf::{Connection, Ending, Ends, IdSource, Limits, Service};
 use proptest::collection::vec;
@@ -38,11 +38,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(protocol: Protocol) -> Self {
+    fn new(protocol: Builtin) -> Self {
         Self::with(service(), protocol, ends())
     }
 
-    fn with(service: Service, protocol: Protocol, ends: Ends) -> Self {
+    fn with(service: Service, protocol: Builtin, ends: Ends) -> Self {
         let parser = protocol.parser(&Limits::default());
         Self { connection: Connection::new(Arc::new(service), parser, ends), spans: Vec::new(), millis: 1000 }
     }
@@ -108,7 +108,7 @@ fn text(span: &Span) -> String {
 
 #[test]
 fn an_http_exchange_becomes_this_span() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched
         .feed(ToServer, "POST /cart/7?item=9&token=s3cret HTTP/1.1\r\nHost: shop.test:8080\r\n")
         .feed(
@@ -144,7 +144,7 @@ trace 4bf92f3577b34da6a3ce929d0e0e4736 span 63cbe1e459320dd7 parent 00f067aa0ba9
 #[test]
 fn a_redis_command_becomes_this_span() {
     let ends = ends().with_caller(Some("order".into()));
-    let mut watched = Watched::with(service(), Protocol::Redis, ends);
+    let mut watched = Watched::with(service(), Builtin::Redis, ends);
     watched
         .feed(ToServer, "*3\r\n$4\r\nHSET\r\n$9\r\nsecretkey\r\n")
         .feed(ToServer, "$3\r\nval\r\n")
@@ -173,7 +173,7 @@ fn value<'a>(span: &'a Span, key: &str) -> Option<&'a AnyValue> {
 
 /// The span of one request that is answered 200.
 fn http_span(request: &str) -> Span {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched.feed(ToServer, request).feed(ToClient, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(watched.spans.len(), 1, "{request:?}");
     watched.spans.remove(0)
@@ -214,14 +214,14 @@ fn no_canary_leaves_under_the_default() {
         "POST /login?password={canary}&Token={canary}&a=1 HTTP/1.1\r\nAuthorization: Bearer {canary}\r\nCookie: id={canary}\r\nContent-Length: 6\r\n\r\n{canary}"
     );
     assert!(!format!("{:?}", http_span(&request)).contains(canary));
-    let mut redis = Watched::new(Protocol::Redis);
+    let mut redis = Watched::new(Builtin::Redis);
     redis.feed(ToServer, format!("AUTH {canary}\r\nSET {canary} {canary}\r\n"));
     redis.feed(ToClient, format!("-WRONGPASS {canary}\r\n-ERR {canary} {canary}\r\n"));
     assert_eq!(redis.spans.len(), 2);
     assert!(!format!("{:?}", redis.spans).contains(canary));
     // The twin: a redactor that masks nothing lets it through.
     let open = service().redactor(Redactor::new(Vec::<String>::new()));
-    let mut watched = Watched::with(open, Protocol::Http1, ends());
+    let mut watched = Watched::with(open, Builtin::Http1, ends());
     watched.feed(ToServer, &request).feed(ToClient, "HTTP/1.1 204 x\r\n\r\n");
     assert!(format!("{:?}", watched.spans).contains(canary));
 }
@@ -252,7 +252,7 @@ fn only_one_valid_traceparent_continues_a_trace() {
 fn a_request_finds_the_request_that_caused_it() {
     let table = Arc::new(JoinTable::default());
     let order = service().join(Arc::clone(&table));
-    let mut caller = Watched::with(order, Protocol::Http1, ends());
+    let mut caller = Watched::with(order, Builtin::Http1, ends());
     caller.feed(
         ToServer,
         "GET /order HTTP/1.1\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n",
@@ -261,15 +261,15 @@ fn a_request_finds_the_request_that_caused_it() {
 
     let from = |name: &str| ends().with_caller(Some(name.into()));
     let stock = || Service::new("stock", Arc::new(IdSource::seeded(9))).join(Arc::clone(&table));
-    let mut redis = Watched::with(stock(), Protocol::Redis, from("shop"));
+    let mut redis = Watched::with(stock(), Builtin::Redis, from("shop"));
     redis.feed(ToServer, "PING\r\n").feed(ToClient, "+PONG\r\n");
-    let mut http = Watched::with(stock(), Protocol::Http1, from("shop"));
+    let mut http = Watched::with(stock(), Builtin::Http1, from("shop"));
     http.feed(
         ToServer,
         "GET /1 HTTP/1.1\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01\r\n\r\n",
     );
     http.feed(ToClient, "HTTP/1.1 204 x\r\n\r\n");
-    let mut elsewhere = Watched::with(stock(), Protocol::Http1, from("shop"));
+    let mut elsewhere = Watched::with(stock(), Builtin::Http1, from("shop"));
     elsewhere.feed(
         ToServer,
         "GET /2 HTTP/1.1\r\ntraceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-1111111111111111-01\r\n\r\n",
@@ -293,11 +293,11 @@ fn a_request_finds_the_request_that_caused_it() {
 fn several_possible_causes_are_counted_and_none_is_chosen() {
     let table = Arc::new(JoinTable::default());
     let shop = || service().join(Arc::clone(&table));
-    let mut callers = [0, 1].map(|_| Watched::with(shop(), Protocol::Http1, ends()));
+    let mut callers = [0, 1].map(|_| Watched::with(shop(), Builtin::Http1, ends()));
     for caller in &mut callers {
         caller.feed(ToServer, "GET / HTTP/1.1\r\n\r\n");
     }
-    let mut redis = Watched::with(shop(), Protocol::Redis, ends().with_caller(Some("shop".into())));
+    let mut redis = Watched::with(shop(), Builtin::Redis, ends().with_caller(Some("shop".into())));
     redis.feed(ToServer, "PING\r\n").feed(ToClient, "+PONG\r\n");
     assert!(!redis.spans[0].parent_span_id.is_valid());
     assert_eq!(redis.connection.account().join.ambiguous, 1);
@@ -309,7 +309,7 @@ fn several_possible_causes_are_counted_and_none_is_chosen() {
 fn responses_that_never_come_are_failed_spans() {
     let cases = [(Ending::Closed, "connection_closed"), (Ending::Reset, "connection_reset")];
     for (ending, error) in cases {
-        let mut watched = Watched::new(Protocol::Http1);
+        let mut watched = Watched::new(Builtin::Http1);
         watched.feed(ToServer, "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
         watched.feed(ToClient, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").finish(ending);
         let errors: Vec<_> = watched
@@ -325,7 +325,7 @@ fn responses_that_never_come_are_failed_spans() {
 
 #[test]
 fn what_is_in_flight_at_a_shutdown_is_lost_and_counted() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched.feed(ToServer, "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n").finish(Ending::Shutdown);
     let account = watched.connection.account();
     assert_eq!((account.requests, account.spans, account.lost.shutdown), (2, 0, 2));
@@ -333,7 +333,7 @@ fn what_is_in_flight_at_a_shutdown_is_lost_and_counted() {
 
 #[test]
 fn a_server_that_closes_fails_what_waits_at_once() {
-    let mut watched = Watched::new(Protocol::Redis);
+    let mut watched = Watched::new(Builtin::Redis);
     watched.feed(ToServer, "PING\r\n").close(ToClient).close(ToServer);
     assert_eq!(watched.spans.len(), 1);
     assert!(watched.spans[0].is_error());
@@ -341,7 +341,7 @@ fn a_server_that_closes_fails_what_waits_at_once() {
 
 #[test]
 fn after_a_refused_request_nothing_is_paired_with_the_wrong_response() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched.feed(ToServer, "GET /1 HTTP/1.1\r\n\r\nBAD\r\n\r\nGET /3 HTTP/1.1\r\n\r\n");
     watched.feed(ToClient, "HTTP/1.1 201 x\r\nContent-Length: 0\r\n\r\n");
     watched.feed(
@@ -359,7 +359,7 @@ fn after_a_refused_request_nothing_is_paired_with_the_wrong_response() {
 
 #[test]
 fn a_client_that_waits_is_followed_again_after_a_refused_request() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched.feed(ToServer, "BAD\r\n\r\n").feed(ToClient, "HTTP/1.1 400 x\r\nContent-Length: 0\r\n\r\n");
     watched.feed(ToServer, "HEAD /2 HTTP/1.1\r\n\r\n");
     watched.feed(ToClient, "HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\n");
@@ -373,8 +373,8 @@ fn a_client_that_waits_is_followed_again_after_a_refused_request() {
 #[test]
 fn a_malformed_response_is_counted_and_the_next_request_followed() {
     for (protocol, request, bad, good) in [
-        (Protocol::Http1, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n"),
-        (Protocol::Redis, "PING\r\n", "banana\r\n", "+PONG\r\n"),
+        (Builtin::Http1, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n"),
+        (Builtin::Redis, "PING\r\n", "banana\r\n", "+PONG\r\n"),
     ] {
         let mut watched = Watched::new(protocol);
         watched.feed(ToServer, request).feed(ToClient, bad).feed(ToServer, request).feed(ToClient, good);
@@ -390,7 +390,7 @@ fn a_malformed_response_is_counted_and_the_next_request_followed() {
 
 #[test]
 fn subscriptions_and_pushes_do_not_shift_the_answers() {
-    let mut watched = Watched::new(Protocol::Redis);
+    let mut watched = Watched::new(Builtin::Redis);
     watched.feed(ToServer, "HELLO 3\r\nSUBSCRIBE a b\r\nGET x\r\n");
     watched.feed(
         ToClient,
@@ -405,7 +405,7 @@ fn subscriptions_and_pushes_do_not_shift_the_answers() {
 
 #[test]
 fn commands_without_a_reply_are_spans_of_their_own() {
-    let mut watched = Watched::new(Protocol::Redis);
+    let mut watched = Watched::new(Builtin::Redis);
     watched.feed(ToServer, "CLIENT REPLY OFF\r\nSET a b\r\nCLIENT REPLY ON\r\nGET a\r\n");
     assert_eq!(watched.spans.len(), 2, "the two that get none");
     watched.feed(ToClient, "+OK\r\n-ERR x\r\n");
@@ -414,7 +414,7 @@ fn commands_without_a_reply_are_spans_of_their_own() {
 
 #[test]
 fn an_early_answer_ends_the_span_before_the_body_does() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     watched.feed(ToServer, "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nab");
     watched.feed(ToClient, "HTTP/1.1 413 x\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(value(&watched.spans[0], "http.request.body.size"), None);
@@ -424,7 +424,7 @@ fn an_early_answer_ends_the_span_before_the_body_does() {
 
 #[test]
 fn a_clock_that_goes_backwards_makes_no_span_negative() {
-    let mut watched = Watched::new(Protocol::Redis);
+    let mut watched = Watched::new(Builtin::Redis);
     watched.feed(ToServer, "PING\r\n");
     watched.millis = 5;
     watched.feed(ToClient, "+PONG\r\n");
@@ -434,7 +434,7 @@ fn a_clock_that_goes_backwards_makes_no_span_negative() {
 #[test]
 fn requests_beyond_the_limit_are_counted_and_the_rest_is_right() {
     let limits = Limits::default().max_in_flight(3);
-    let mut watched = Watched::with(service().limits(limits), Protocol::Redis, ends());
+    let mut watched = Watched::with(service().limits(limits), Builtin::Redis, ends());
     watched.feed(ToServer, "GET 1\r\nGET 2\r\nGET 3\r\nGET 4\r\nGET 5\r\n");
     watched.feed(ToClient, ":1\r\n:2\r\n:3\r\n-ERR 4\r\n-ERR 5\r\n");
     watched.feed(ToServer, "GET 6\r\n").feed(ToClient, ":6\r\n");
@@ -489,7 +489,7 @@ proptest! {
         talk in talk(), cut in 1..60_usize, holes in vec((0..4000_usize, 1..80_usize), 0..4),
     ) {
         // A client that waits for each answer; now and then bytes are lost, as a capture may lose them.
-        let mut watched = Watched::new(Protocol::Http1);
+        let mut watched = Watched::new(Builtin::Http1);
         let mut at = 0;
         for (_, status) in &talk {
             for (direction, text) in [ToServer, ToClient].into_iter().zip(exchange(*status)) {
@@ -520,7 +520,7 @@ proptest! {
 
     #[test]
     fn pipelined_requests_get_their_own_responses(talk in talk(), cut in 1..60_usize) {
-        let mut watched = Watched::new(Protocol::Http1);
+        let mut watched = Watched::new(Builtin::Http1);
         let [requests, responses] = talk.iter().map(|(_, status)| exchange(*status)).fold(
             [String::new(), String::new()],
             |[requests, responses], [request, response]| [requests + &request, responses + &response],
@@ -538,7 +538,7 @@ proptest! {
     fn garbage_keeps_the_account_balanced(
         pieces in vec((stream::direction(), "[\r\n*$:+%>0-3GETHP/ .1-]{0,60}"), 1..12), redis: bool,
     ) {
-        let mut watched = Watched::new(if redis { Protocol::Redis } else { Protocol::Http1 });
+        let mut watched = Watched::new(if redis { Builtin::Redis } else { Builtin::Http1 });
         for (direction, text) in &pieces {
             watched.feed(*direction, text);
         }
@@ -548,7 +548,7 @@ proptest! {
 
 #[test]
 fn the_checks_notice_a_wrong_pair_and_a_forgotten_count() {
-    let mut watched = Watched::new(Protocol::Http1);
+    let mut watched = Watched::new(Builtin::Http1);
     let ([first, _], [_, second]) = (exchange(200), exchange(404));
     watched.feed(ToServer, first).feed(ToClient, second);
     assert!(!rightly_paired(&watched.spans));

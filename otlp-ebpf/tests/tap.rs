@@ -20,7 +20,7 @@ use otlp_core::UnixNanos;
 use otlp_core::record::{AnyValue, KeyValue};
 use otlp_core::sink::MemorySink;
 use otlp_ebpf::join::JoinTable;
-use otlp_ebpf::parse::infer::Protocol;
+use otlp_ebpf::parse::infer::Builtin;
 use otlp_ebpf::resolve::process::ProcessTable;
 use otlp_ebpf::tap::{Tap, TapConfig, TapProtocol};
 use otlp_ebpf::{IdSource, Service};
@@ -63,14 +63,14 @@ fn carries_unaltered(between: impl Fn(SocketAddr) -> SocketAddr, seed: u64) -> b
 #[test]
 fn bytes_pass_unaltered_whatever_they_are_and_however_they_are_cut() {
     for (seed, protocol) in [
-        (1, TapProtocol::Infer),
-        (2, TapProtocol::Is(Protocol::Http1)),
-        (3, TapProtocol::Is(Protocol::Redis)),
+        (1, TapProtocol::default()),
+        (2, TapProtocol::only(Builtin::Http1)),
+        (3, TapProtocol::only(Builtin::Redis)),
     ] {
         let tapped = std::sync::Mutex::new(None);
         let unaltered = carries_unaltered(
             |upstream| {
-                let started = Tapped::start(config(upstream).protocol(protocol));
+                let started = Tapped::start(config(upstream).protocol(protocol.clone()));
                 let address = started.tap.local_addr();
                 *tapped.lock().unwrap() = Some(started);
                 address
@@ -167,7 +167,7 @@ fn a_reset_by_the_client_reaches_the_server_mid_message() {
         let mut rest = Vec::new();
         met.send(stream.read_to_end(&mut rest).map_err(|error| error.kind())).unwrap();
     });
-    let tapped = Tapped::start(config(upstream).protocol(TapProtocol::Is(Protocol::Http1)));
+    let tapped = Tapped::start(config(upstream).protocol(TapProtocol::only(Builtin::Http1)));
     let mut client = tapped.connect();
     client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf").unwrap();
     reset(client);
@@ -278,7 +278,7 @@ fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
             finished.store(true, Ordering::SeqCst);
         }
     });
-    let tapped = Tapped::start(config(upstream).protocol(TapProtocol::Is(Protocol::Http1)));
+    let tapped = Tapped::start(config(upstream).protocol(TapProtocol::only(Builtin::Http1)));
     let mut client = tapped.connect();
     tapped.until(|stats| {
         assert!(stats.to_client.waiting <= 64 << 10, "{stats:?}");

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use otlp_core::UnixNanos;
 use otlp_core::record::SeverityNumber;
+use otlp_core::{UnixNanos, semconv};
 
 use crate::limits::Limits;
 
@@ -158,7 +158,7 @@ impl<'a> Line<'a> {
                 self.severity = level(bare)?;
                 Some(end)
             }
-            "service" | "service.name" | "svc" if !bare.is_empty() => {
+            "service" | semconv::SERVICE_NAME | "svc" if !bare.is_empty() => {
                 let at = start + value_at + quoted;
                 self.service = Some((at, at + bare.len()));
                 Some(end)

@@ -10,10 +10,10 @@
 //!
 //! let mut monitor = Monitor::new(Rules::small());
 //! monitor.observe(10, &Action::Enqueue { request: 1, records: 5 })?;
-//! monitor.observe(10, &Action::Send { request: 1, attempt: 1 })?;
+//! monitor.observe(10, &Action::Send { request: 1, attempt: 1, destination: 0 })?;
 //! monitor.observe(11, &Action::Answer { request: 1, attempt: 1, answer: Answer::Busy { retry_after: Some(2) } })?;
 //! monitor.observe(11, &Action::ScheduleRetry { request: 1, attempt: 1, not_before: 13 })?;
-//! let early = monitor.observe(12, &Action::Send { request: 1, attempt: 2 });
+//! let early = monitor.observe(12, &Action::Send { request: 1, attempt: 2, destination: 0 });
 //! assert!(early.is_err_and(|misfit| misfit.index() == 4 && misfit.to_string().contains("1 before")));
 //! # Ok::<(), otlp_verify::conform::Misfit>(())
 //! ```
@@ -27,7 +27,7 @@ use std::fmt;
 pub use recorded::check;
 
 use crate::spec::export_retry::{
-    Account, Action, EACH_REQUEST, ExportRetry, Pending, Phase, Refusal, Rules, State, WHOLE, World,
+    Account, Action, Breaker, EACH_REQUEST, ExportRetry, Pending, Phase, Refusal, Rules, State, WHOLE, World,
 };
 
 /// Follows a record of events and stops at the first that the model does not allow.
@@ -98,6 +98,13 @@ pub enum Why {
         /// What the exporter says.
         claimed: Account,
     },
+    /// A breaker does not stand as the exporter says.
+    Breaker {
+        /// The destination.
+        destination: u8,
+        /// How it stands by the events so far.
+        by_events: Breaker,
+    },
     /// A kind of event that the model does not know.
     UnknownEvent,
 }
@@ -126,20 +133,8 @@ impl Monitor {
     /// Where the model does not allow it.
     pub fn observe(&mut self, at: u64, action: &Action) -> Result<(), Misfit> {
         let model = self.model();
-        if at != self.state.now {
-            // A refusal of time is one of the event: it came at the wrong instant.
-            let before = self.state.now;
-            if at < before {
-                return Err(self.misfit(
-                    action,
-                    at,
-                    Why::NotEnabled(Refusal::TimeRunsBack { by: before - at }),
-                ));
-            }
-            model
-                .apply(&mut self.state, &Action::Tick { to: at })
-                .map_err(|refusal| self.misfit(action, at, Why::NotEnabled(refusal)))?;
-        }
+        // A refusal of time is one of the event: it came at the wrong instant.
+        self.advance(at).map_err(|refusal| self.misfit(action, at, Why::NotEnabled(refusal)))?;
         model
             .apply(&mut self.state, action)
             .map_err(|refusal| self.misfit(action, at, Why::NotEnabled(refusal)))?;
@@ -152,6 +147,27 @@ impl Monitor {
             self.summary.retries += u64::from(attempt > 1);
         }
         Ok(())
+    }
+
+    /// Takes the exporter's word for how a breaker stands at tick `at`.
+    ///
+    /// # Errors
+    /// Where by the events so far it does not.
+    pub fn observe_breaker(&mut self, at: u64, destination: u8, claimed: Breaker) -> Result<(), Misfit> {
+        self.advance(at).map_err(|refusal| self.ending(Why::NotEnabled(refusal)))?;
+        let by_events = self.state.destination(destination).breaker;
+        if by_events != claimed {
+            return Err(self.ending(Why::Breaker { destination, by_events }));
+        }
+        self.summary.events += 1;
+        Ok(())
+    }
+
+    fn advance(&mut self, at: u64) -> Result<(), Refusal> {
+        if at == self.state.now {
+            return Ok(());
+        }
+        self.model().apply(&mut self.state, &Action::Tick { to: at })
     }
 
     /// Where every record is, by the events so far.
@@ -258,6 +274,7 @@ fn describe(action: &Action, now: u64) -> String {
             )
         }
         Action::BeginShutdown { .. } => "BeginShutdown".to_owned(),
+        Action::AdvanceShutdown { .. } => "AdvanceShutdown".to_owned(),
         _ => format!("{action:?}"),
     }
 }
@@ -317,6 +334,9 @@ impl fmt::Display for Why {
             Self::InLimbo { request } => write!(f, "the record ends while request {request} is undecided"),
             Self::Account { by_events, claimed } => {
                 write!(f, "the events add up to {by_events}, the exporter claims {claimed}")
+            }
+            Self::Breaker { destination, by_events } => {
+                write!(f, "the breaker of destination {destination} is {by_events:?} by the events so far")
             }
             Self::UnknownEvent => f.write_str("the model does not know this kind of event"),
         }

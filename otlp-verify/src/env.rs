@@ -32,7 +32,8 @@ use crate::spec::export_retry::{self, Rules};
 /// What the network and the receiver may do in an exploration. One tick is a millisecond.
 ///
 /// By default: two requests of two records, every [`Reply`] but [`Reply::Unusable`], a `Retry-After` of three ticks,
-/// the shortest jitter alone, one answer that may come twice, and no shutdown.
+/// the shortest jitter alone, one answer that may come twice, and no shutdown. Every destination has the same network and
+/// the same receiver; what one of them stored is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     requests: u8,
@@ -41,6 +42,7 @@ pub struct World {
     jitters: Vec<u64>,
     duplicates: u8,
     shutdown: Option<Duration>,
+    hurry: Option<Duration>,
 }
 
 /// A real exporter's configuration, and the world it is put into.
@@ -71,6 +73,8 @@ pub struct State {
     pub duplicates_left: u8,
     /// Whether the shutdown was asked for.
     pub shutting_down: bool,
+    /// Whether its end was brought forward.
+    pub hurried: bool,
     /// The model, as far as the exporter's events have moved it.
     pub model: export_retry::State,
     /// The first event that the model does not allow.
@@ -166,6 +170,8 @@ pub enum Action {
     },
     /// The exporter is asked to end.
     ShutDown,
+    /// It is asked to end sooner.
+    Hurry,
 }
 
 /// A configuration of milliseconds: one in flight of two queued, two attempts of two, five of life, waits of one or two.
@@ -197,6 +203,7 @@ impl Default for World {
             jitters: vec![0],
             duplicates: 1,
             shutdown: None,
+            hurry: None,
         }
     }
 }
@@ -241,6 +248,13 @@ impl World {
     #[must_use]
     pub const fn shutdown(mut self, within: Duration) -> Self {
         self.shutdown = Some(within);
+        self
+    }
+
+    /// Lets a second call, once, leave the shutdown no longer than this.
+    #[must_use]
+    pub const fn hurry(mut self, within: Duration) -> Self {
+        self.hurry = Some(within);
         self
     }
 }
@@ -326,7 +340,7 @@ impl Model for Env {
     }
 
     fn action_names(&self) -> &'static [&'static str] {
-        &["Enqueue", "Tick", "Serve", "Lose", "Break", "Arrive", "ArriveAndStay", "ShutDown"]
+        &["Enqueue", "Tick", "Serve", "Lose", "Break", "Arrive", "ArriveAndStay", "ShutDown", "Hurry"]
     }
 
     fn action_kind(&self, action: &Action) -> usize {
@@ -339,6 +353,7 @@ impl Model for Env {
             Action::Arrive { .. } => 5,
             Action::ArriveAndStay { .. } => 6,
             Action::ShutDown => 7,
+            Action::Hurry => 8,
         }
     }
 }

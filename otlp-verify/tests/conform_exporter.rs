@@ -11,6 +11,8 @@ use std::time::Duration;
 use hostile::Run;
 use otlp_core::UnixNanos;
 use otlp_core::protocol::export::{DropReason, TraceEvent, TraceOutcome};
+use otlp_core::protocol::failover::DestinationId;
+use otlp_core::protocol::status::Code;
 use otlp_verify::conform::{Conformance, Misfit, Monitor, Why, check};
 
 const SEEDS: u64 = 300;
@@ -46,6 +48,9 @@ fn the_hostile_driver_provokes_every_event_every_outcome_and_every_reason() {
                     met.insert(format!("Refused {}", retry_after.is_some()));
                 }
                 TraceEvent::Sent { attempt: 3.., .. } => _ = met.insert("Sent often".to_owned()),
+                TraceEvent::Sent { destination: DestinationId(1), .. } => {
+                    _ = met.insert("Sent to 1".to_owned())
+                }
                 _ => {}
             }
         }
@@ -53,7 +58,16 @@ fn the_hostile_driver_provokes_every_event_every_outcome_and_every_reason() {
     let kinds =
         ["Enqueued", "Sent", "Responded", "RetryScheduled", "Exported", "Rejected", "Stale", "Finished"];
     let reasons = DropReason::ALL.map(|reason| format!("Dropped {reason}"));
-    let rest = ["ShutdownBegan", "Refused true", "Refused false", "Sent often"];
+    let rest = [
+        "ShutdownBegan",
+        "ShutdownAdvanced",
+        "BreakerOpened",
+        "BreakerClosed",
+        "Sent to 1",
+        "Refused true",
+        "Refused false",
+        "Sent often",
+    ];
     for wanted in kinds.into_iter().chain(rest).map(str::to_owned).chain(reasons) {
         assert!(met.contains(&wanted), "{wanted} never happened: {met:?}");
     }
@@ -102,9 +116,12 @@ fn an_event_removed_is_told() {
     assert_told("removed", |events, index| {
         match events[index] {
             // Stale changes nothing; the end of a shutdown is no more than an end.
-            TraceEvent::Stale { .. } | TraceEvent::Finished { .. } | TraceEvent::ShutdownBegan { .. } => {
-                return None;
-            }
+            TraceEvent::Stale { .. }
+            | TraceEvent::Finished { .. }
+            | TraceEvent::ShutdownBegan { .. }
+            | TraceEvent::ShutdownAdvanced { .. } => return None,
+            // Repeats what follows from the answers before it.
+            TraceEvent::BreakerOpened { .. } | TraceEvent::BreakerClosed { .. } => return None,
             TraceEvent::Sent { .. } | TraceEvent::Responded { .. } | TraceEvent::RetryScheduled { .. }
                 if is_shut_down_next(events, index) =>
             {
@@ -121,7 +138,11 @@ fn an_event_removed_is_told() {
 #[test]
 fn an_event_told_twice_is_told() {
     assert_told("doubled", |events, index| {
-        if matches!(events[index], TraceEvent::Stale { .. }) {
+        let repeats = matches!(
+            events[index],
+            TraceEvent::Stale { .. } | TraceEvent::BreakerOpened { .. } | TraceEvent::BreakerClosed { .. }
+        );
+        if repeats {
             return None;
         }
         let mut events = events.to_vec();
@@ -178,9 +199,31 @@ fn a_wait_that_is_not_what_backoff_and_answer_demand_is_told() {
 #[test]
 fn a_skipped_attempt_is_told() {
     assert_told("skipped", |events, index| {
-        let TraceEvent::Sent { request, attempt, at } = events[index] else { return None };
+        let TraceEvent::Sent { request, attempt, destination, at } = events[index] else { return None };
         let mut events = events.to_vec();
-        events[index] = TraceEvent::Sent { request, attempt: attempt + 1, at };
+        events[index] = TraceEvent::Sent { request, attempt: attempt + 1, destination, at };
+        Some(events)
+    });
+}
+
+#[test]
+fn a_request_sent_to_another_destination_is_told() {
+    assert_told("diverted", |events, index| {
+        let TraceEvent::Sent { request, attempt, destination, at } = events[index] else { return None };
+        let mut events = events.to_vec();
+        let elsewhere = DestinationId(destination.0 + 1);
+        events[index] = TraceEvent::Sent { request, attempt, destination: elsewhere, at };
+        Some(events)
+    });
+}
+
+#[test]
+fn a_breaker_said_to_open_at_another_time_is_told() {
+    assert_told("breaker", |events, index| {
+        let TraceEvent::BreakerOpened { destination, until, at } = events[index] else { return None };
+        let mut events = events.to_vec();
+        let until = until + Duration::from_nanos(1);
+        events[index] = TraceEvent::BreakerOpened { destination, until, at };
         Some(events)
     });
 }
@@ -212,7 +255,7 @@ fn a_refusal_for_good_that_is_retried_is_told() {
             return None;
         }
         let mut events = events.to_vec();
-        let outcome = TraceOutcome::Refused { code: 500, retry_after: None };
+        let outcome = TraceOutcome::Refused { code: Code::Http(500), retry_after: None };
         events[index] = TraceEvent::Responded { request, attempt, outcome, at };
         Some(events)
     });
@@ -252,6 +295,9 @@ fn at(event: TraceEvent, instant: UnixNanos) -> TraceEvent {
         | TraceEvent::Dropped { at, .. }
         | TraceEvent::Stale { at, .. }
         | TraceEvent::ShutdownBegan { at, .. }
+        | TraceEvent::ShutdownAdvanced { at, .. }
+        | TraceEvent::BreakerOpened { at, .. }
+        | TraceEvent::BreakerClosed { at, .. }
         | TraceEvent::Finished { at } => *at = instant,
         other => panic!("a kind of event this test does not know: {other:?}"),
     }

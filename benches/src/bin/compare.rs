@@ -4,20 +4,35 @@ use std::process::ExitCode;
 
 use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
+use otlp_benches::{core, transport};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core, all";
+const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core, transport, all";
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Some((area, effort)) if area == "core" || area == "all" => otlp_benches::core::run(&effort),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(64)
-        }
+        Some((area, effort)) => run(&area, &effort),
+        None => usage(),
     }
+}
+
+fn run(area: &str, effort: &Effort) -> ExitCode {
+    match area {
+        "core" => core::run(effort),
+        "transport" => transport::run(effort),
+        "all" => {
+            let codes = [core::run(effort), transport::run(effort)];
+            codes.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
+        }
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(64)
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Option<(String, Effort)> {

@@ -124,7 +124,10 @@ impl Case {
         let (mut text, mut theirs, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let written = write(signal, wire, &mut text) && (peer.write)(wire, &mut theirs);
         for text in [&text, &theirs] {
-            for read in [&|text: &[u8], wire: &mut _| read(signal, text, wire), &peer.read as &dyn Fn(&_, &mut _) -> _] {
+            for read in [
+                &|text: &[u8], wire: &mut _| read(signal, text, wire),
+                &peer.read as &dyn Fn(&_, &mut _) -> _,
+            ] {
                 if !written || !read(text, &mut again) || (peer.again)(&again).as_ref() != Some(wire) {
                     return Err(format!("{name}: what JSON says differs").into());
                 }
@@ -185,17 +188,13 @@ impl Case {
             Row::count(&figure, ours as f64, 0.0, Some((PEER, theirs as f64)))
         };
         let mut other = Vec::new();
-        let mut written = vec![row(
-            "wire to JSON",
-            &mut || write(signal, wire, &mut text),
-            &mut || (peer.write)(wire, &mut other),
-        )];
+        let mut written = vec![row("wire to JSON", &mut || write(signal, wire, &mut text), &mut || {
+            (peer.write)(wire, &mut other)
+        })];
         let mut other = Vec::new();
-        written.push(row(
-            "JSON to wire",
-            &mut || read(signal, &self.text, &mut back),
-            &mut || (peer.read)(&self.text, &mut other),
-        ));
+        written.push(row("JSON to wire", &mut || read(signal, &self.text, &mut back), &mut || {
+            (peer.read)(&self.text, &mut other)
+        }));
         written
     }
 }

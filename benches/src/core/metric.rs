@@ -190,7 +190,7 @@ fn prost_one(seen: &mut Seen, metric: &prost_metrics::Metric) {
             data.data_points.iter().for_each(|point| prost_exponential_point(seen, point));
         }
         Some(Data::Summary(data)) => {
-            data.data_points.iter().for_each(|point| prost_summary_point(seen, point))
+            data.data_points.iter().for_each(|point| prost_summary_point(seen, point));
         }
         None => {}
     }

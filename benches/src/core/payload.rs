@@ -30,10 +30,14 @@ pub(super) enum Kind {
 }
 
 /// Numbers from a seed (splitmix64).
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    const fn number(&mut self) -> u64 {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -41,17 +45,17 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    const fn below(&mut self, bound: u64) -> u64 {
+    pub(super) const fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T], otherwise: T) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T], otherwise: T) -> T {
         let index = usize::try_from(self.below(of.len() as u64)).unwrap_or(0);
         of.get(index).copied().unwrap_or(otherwise)
     }
 
     /// Twelve to forty characters of two to four bytes.
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         let blocks = [0x0430_u32, 0x4e00, 0x3042, 0x1f600];
         let len = 12 + self.below(28);
         let letter = |_| {

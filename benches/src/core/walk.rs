@@ -3,8 +3,9 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use otlp_core::record::TracesRequest;
+use otlp_core::view::select::span::{End, Name, Start, TraceId};
 use otlp_core::view::{AnyValueView, KeyValueView, SpanView, TracesView};
-use otlp_core::{DecodeError, Limits};
+use otlp_core::{DecodeError, Limits, UnixNanos};
 
 /// A checksum of what was visited: cheap, and different where a field is missed or misread.
 #[derive(Default)]
@@ -13,6 +14,12 @@ pub(super) struct Seen(pub(super) u64);
 impl Seen {
     pub(super) fn number(&mut self, number: u64) {
         self.0 = self.0.wrapping_add(number).rotate_left(5);
+    }
+
+    fn head(&mut self, (id, name, start, end): (otlp_core::TraceId, &str, UnixNanos, UnixNanos)) {
+        self.bytes(id.as_bytes());
+        self.bytes(name.as_bytes());
+        self.number(end.0.wrapping_sub(start.0));
     }
 
     /// Length, first and last byte: as much for either side.
@@ -85,6 +92,8 @@ pub(super) fn pairs<'a>(
     Ok(())
 }
 
+/// Scalars right where they were read, on either side; what nests goes on elsewhere.
+#[inline(always)]
 pub(super) fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
     match value {
         AnyValueView::String(text) => seen.bytes(text.as_bytes()),
@@ -92,15 +101,18 @@ pub(super) fn value(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), Dec
         AnyValueView::Int(value) => seen.number(value.cast_unsigned()),
         AnyValueView::Double(value) => seen.number(value.to_bits()),
         AnyValueView::Bytes(bytes) => seen.bytes(bytes),
-        AnyValueView::Array(list) => {
-            for each in list.values() {
-                self::value(seen, &each?)?;
-            }
-        }
-        AnyValueView::KvList(map) => pairs(seen, map.entries())?,
-        _ => {}
+        _ => nested(seen, value)?,
     }
     Ok(())
+}
+
+#[inline(never)]
+fn nested(seen: &mut Seen, value: &AnyValueView<'_>) -> Result<(), DecodeError> {
+    match value {
+        AnyValueView::Array(list) => list.values().try_for_each(|each| self::value(seen, &each?)),
+        AnyValueView::KvList(map) => pairs(seen, map.entries()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn prost(request: &ExportTraceServiceRequest) -> u64 {
@@ -162,6 +174,7 @@ pub(super) fn prost_pairs(seen: &mut Seen, pairs: &[KeyValue]) {
     }
 }
 
+#[inline(always)]
 pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
     match &value.value {
         Some(Value::StringValue(text)) => seen.bytes(text.as_bytes()),
@@ -169,21 +182,33 @@ pub(super) fn prost_value(seen: &mut Seen, value: &AnyValue) {
         Some(Value::IntValue(value)) => seen.number(value.cast_unsigned()),
         Some(Value::DoubleValue(value)) => seen.number(value.to_bits()),
         Some(Value::BytesValue(bytes)) => seen.bytes(bytes),
-        Some(Value::ArrayValue(list)) => list.values.iter().for_each(|each| prost_value(seen, each)),
-        Some(Value::KvlistValue(map)) => prost_pairs(seen, &map.values),
-        Some(Value::StringValueStrindex(_)) | None => {}
+        _ => prost_nested(seen, value),
     }
 }
 
-pub(super) fn view_lazily(body: &[u8], limits: &Limits) -> Result<u64, DecodeError> {
+#[inline(never)]
+fn prost_nested(seen: &mut Seen, value: &AnyValue) {
+    match &value.value {
+        Some(Value::ArrayValue(list)) => list.values.iter().for_each(|each| prost_value(seen, each)),
+        Some(Value::KvlistValue(map)) => prost_pairs(seen, &map.values),
+        _ => {}
+    }
+}
+
+/// Trace id, name and duration of each span. With `UNIQUE` each span is left when they are found.
+pub(super) fn view_lazily<const UNIQUE: bool>(body: &[u8], limits: &Limits) -> Result<u64, DecodeError> {
     let mut seen = Seen::default();
     for group in TracesView::parse(body, limits)?.resources() {
         for scope in group?.scopes() {
-            for span in scope?.spans() {
-                let span = span?;
-                seen.bytes(span.trace_id().as_bytes());
-                seen.bytes(span.name().as_bytes());
-                seen.number(span.end().0.wrapping_sub(span.start().0));
+            let spans = scope?.spans_as::<(TraceId, Name, Start, End)>();
+            if UNIQUE {
+                for span in spans.assume_unique() {
+                    seen.head(span?);
+                }
+            } else {
+                for span in spans {
+                    seen.head(span?);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Encode, attributes, nested, number, text};
 use crate::record::{AnyValue, EntityRef, KeyValue, Resource, Scope};
+use crate::view::{AnyValueView, KeyValueView};
 use crate::wire::Writer;
 
 impl Encode for KeyValue {
@@ -26,6 +27,32 @@ impl Encode for AnyValue {
             Self::Double(value) => writer.double(4, *value),
             Self::Array(values) => writer.message(5, |inner| super::list(inner, 1, values)),
             Self::KvList(entries) => writer.message(6, |inner| super::list(inner, 1, entries)),
+            Self::Bytes(value) => writer.bytes(7, value),
+            Self::StringIndex(index) => writer.int(8, (*index).into()),
+        }
+    }
+}
+
+impl Encode for KeyValueView<'_> {
+    /// Writes key and value; fields that no version knows are left out, those within lists and maps stay.
+    fn encode(&self, writer: &mut Writer) {
+        number(writer, 3, self.key_index().into());
+        nested(writer, 2, &self.value(), matches!(self.value(), AnyValueView::Empty));
+        text(writer, 1, self.key());
+    }
+}
+
+impl Encode for AnyValueView<'_> {
+    /// Writes the value; lists and maps as they lie on the wire.
+    fn encode(&self, writer: &mut Writer) {
+        match self {
+            Self::Empty => {}
+            Self::String(value) => writer.str(1, value),
+            Self::Bool(value) => writer.varint(2, (*value).into()),
+            Self::Int(value) => writer.int(3, *value),
+            Self::Double(value) => writer.double(4, *value),
+            Self::Array(values) => writer.message(5, |inner| values.encode(inner)),
+            Self::KvList(entries) => writer.message(6, |inner| entries.encode(inner)),
             Self::Bytes(value) => writer.bytes(7, value),
             Self::StringIndex(index) => writer.int(8, (*index).into()),
         }

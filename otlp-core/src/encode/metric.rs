@@ -83,8 +83,8 @@ impl Encode for HistogramPoint {
         number(writer, 10, self.flags.into());
         attributes(writer, 9, &self.attributes);
         list(writer, 8, &self.exemplars);
-        packed_fixed64(writer, 7, self.explicit_bounds.iter().map(|bound| bound.to_bits()));
-        packed_fixed64(writer, 6, self.bucket_counts.iter().copied());
+        writer.packed_fixed64(7, self.explicit_bounds.iter().map(|bound| bound.to_bits()));
+        writer.packed_fixed64(6, self.bucket_counts.iter().copied());
         optional_double(writer, 5, self.sum);
         fixed64(writer, 4, self.count);
         fixed64(writer, 3, self.time.0);
@@ -113,9 +113,7 @@ impl Encode for ExponentialHistogramPoint {
 
 impl Encode for Buckets {
     fn encode(&self, writer: &mut Writer) {
-        if !self.counts.is_empty() {
-            writer.message(2, |run| self.counts.iter().rev().for_each(|count| run.raw_varint(*count)));
-        }
+        writer.packed_varints(2, self.counts.iter().copied());
         sint32(writer, 1, self.offset);
     }
 }
@@ -157,15 +155,5 @@ impl Encode for Exemplar {
 fn sint32(writer: &mut Writer, field: u32, value: i32) {
     if value != 0 {
         writer.varint(field, zigzag_encode(value.into()));
-    }
-}
-
-fn packed_fixed64(
-    writer: &mut Writer,
-    field: u32,
-    numbers: impl ExactSizeIterator<Item = u64> + DoubleEndedIterator,
-) {
-    if numbers.len() != 0 {
-        writer.message(field, |run| numbers.rev().for_each(|number| run.raw(&number.to_le_bytes())));
     }
 }

@@ -36,11 +36,8 @@ impl Encode for ValueType {
 
 impl Encode for Sample {
     fn encode(&self, writer: &mut Writer) {
-        if !self.timestamps.is_empty() {
-            let times = self.timestamps.iter().rev();
-            writer.message(5, |run| times.for_each(|time| run.raw(&time.to_le_bytes())));
-        }
-        packed(writer, 4, self.values.iter().copied());
+        writer.packed_fixed64(5, self.timestamps.iter().copied());
+        writer.packed_varints(4, self.values.iter().map(|value| value.cast_unsigned()));
         number(writer, 3, self.link_index.into());
         indices(writer, 2, &self.attribute_indices);
         number(writer, 1, self.stack_index.into());
@@ -116,17 +113,7 @@ impl Encode for Stack {
     }
 }
 
+/// Negative numbers take ten bytes each, as protobuf has it.
 fn indices(writer: &mut Writer, field: u32, indices: &[i32]) {
-    packed(writer, field, indices.iter().map(|index| i64::from(*index)));
-}
-
-/// Packed varints; negative numbers take ten bytes each, as protobuf has it.
-fn packed(
-    writer: &mut Writer,
-    field: u32,
-    numbers: impl ExactSizeIterator<Item = i64> + DoubleEndedIterator,
-) {
-    if numbers.len() != 0 {
-        writer.message(field, |run| numbers.rev().for_each(|number| run.raw_varint(number.cast_unsigned())));
-    }
+    writer.packed_varints(field, indices.iter().map(|index| i64::from(*index).cast_unsigned()));
 }

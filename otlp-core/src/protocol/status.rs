@@ -1,23 +1,82 @@
-//! What an HTTP answer means: status codes, `Retry-After`, and the protobuf body.
+//! What an answer means: status codes of HTTP and gRPC, the waits they ask for, and the protobuf body.
 
+mod grpc;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::grpc::{GrpcAnswer, classify_grpc, decode_bin_header, decode_grpc_message, grpc_code};
 use crate::protocol::export::Outcome;
 use crate::protocol::retry::parse_retry_after;
 use crate::view::{ExportResponseView, RpcStatusView};
 use crate::{Limits, UnixNanos};
 
-/// What an HTTP status code means to an exporter (OTLP 1.x, "OTLP/HTTP Response").
+/// What a status means to an exporter (OTLP 1.x, "Failures" and "OTLP/HTTP Response").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "complete: taken, later, never")]
 pub enum Class {
-    /// 2xx: taken, wholly or in part.
+    /// Taken, wholly or in part.
     Success,
-    /// Exactly 429, 502, 503 and 504: the same request may be sent again later.
+    /// The same request may be sent again later.
     Retryable,
     /// Everything else: the request must not be sent again.
     Final,
 }
 
-/// What the HTTP status `code` means.
+/// A receiver's status, in the numbers of its protocol.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::protocol::status::{Class, Code};
+/// let exhausted = Code::Grpc(8);
+/// assert_eq!(exhausted.class(None), Class::Final);
+/// assert_eq!(exhausted.class(Some(Duration::ZERO)), Class::Retryable);
+/// assert_eq!((exhausted.to_string(), Code::Http(503).to_string()), ("RESOURCE_EXHAUSTED".into(), "503".into()));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "complete: the protocols of OTLP")]
+pub enum Code {
+    /// An HTTP status.
+    Http(u16),
+    /// A code of `google.rpc.Code`.
+    Grpc(i32),
+}
+
+impl Code {
+    /// What it means. `retry_after` is the wait that came with it: without one, `RESOURCE_EXHAUSTED` is final.
+    #[must_use]
+    pub const fn class(self, retry_after: Option<Duration>) -> Class {
+        match self {
+            Self::Http(code) => classify(code),
+            Self::Grpc(code) => classify_grpc(code, retry_after),
+        }
+    }
+
+    /// True where by its own word the receiver is at fault and not the request: HTTP 5xx; gRPC `UNKNOWN`,
+    /// `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`.
+    #[must_use]
+    pub const fn is_receivers_fault(self) -> bool {
+        match self {
+            Self::Http(code) => matches!(code, 500..=599),
+            Self::Grpc(code) => matches!(code, 2 | 4 | 12 | 13 | 14 | 15),
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    /// The number of HTTP, the name of gRPC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Http(code) => code.fmt(f),
+            Self::Grpc(code) => match usize::try_from(code).ok().and_then(|code| grpc::NAMES.get(code)) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "gRPC {code}"),
+            },
+        }
+    }
+}
+
+/// What the HTTP status `code` means: 2xx is success; exactly 429, 502, 503 and 504 may be tried again.
 ///
 /// ```
 /// use otlp_core::protocol::status::{Class, classify};
@@ -55,11 +114,11 @@ pub const fn rpc_code(http: u16) -> i32 {
 /// use std::time::Duration;
 /// use otlp_core::UnixNanos;
 /// use otlp_core::protocol::export::Outcome;
-/// use otlp_core::protocol::status::HttpAnswer;
+/// use otlp_core::protocol::status::{Code, HttpAnswer};
 /// let answer = HttpAnswer { code: 503, retry_after: Some("2"), body: b"\x08\x0e\x12\x04busy" };
 /// let outcome = answer.outcome(UnixNanos::from_secs(1_700_000_000));
 /// let retry_after = Some(Duration::from_secs(2));
-/// assert_eq!(outcome, Outcome::Refused { code: 503, retry_after, message: "busy".into() });
+/// assert_eq!(outcome, Outcome::Refused { code: Code::Http(503), retry_after, message: "busy".into() });
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "complete: what OTLP/HTTP reads of an answer")]
@@ -84,25 +143,28 @@ impl HttpAnswer<'_> {
     #[must_use]
     pub fn outcome(&self, now: UnixNanos) -> Outcome {
         if classify(self.code) == Class::Success {
-            return match ExportResponseView::parse(self.body, &LIMITS).map(|view| view.to_record()) {
-                Ok(response) if response.is_full_success() => Outcome::Accepted,
-                Ok(response) => Outcome::Partial(response),
-                Err(_) => Outcome::Unread,
-            };
+            return success(self.body);
         }
         let message = RpcStatusView::parse(self.body, &LIMITS).map(|status| status.message().to_owned());
         Outcome::Refused {
-            code: self.code,
+            code: Code::Http(self.code),
             retry_after: self.retry_after.and_then(|value| parse_retry_after(value, now).ok()),
             message: message.unwrap_or_default(),
         }
     }
 }
 
+/// What the body of an answer adds to its success.
+fn success(body: &[u8]) -> Outcome {
+    match ExportResponseView::parse(body, &LIMITS).map(|view| view.to_record()) {
+        Ok(response) if response.is_full_success() => Outcome::Accepted,
+        Ok(response) => Outcome::Partial(response),
+        Err(_) => Outcome::Unread,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::encode::Encode;
     use crate::record::{ExportResponse, RpcStatus};
@@ -139,14 +201,29 @@ mod tests {
         let body = RpcStatus { code: 8, message: "quota".into() }.encode_to_bytes();
         for (value, wait) in [("7", Some(7)), ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)), ("soon", None)] {
             let retry_after = wait.map(Duration::from_secs);
-            let expected = Outcome::Refused { code: 429, retry_after, message: "quota".into() };
+            let expected = Outcome::Refused { code: Code::Http(429), retry_after, message: "quota".into() };
             assert_eq!(outcome(429, Some(value), &body), expected, "{value}");
         }
     }
 
     #[test]
     fn an_error_page_in_html_is_a_refusal_without_words() {
-        let expected = Outcome::Refused { code: 502, retry_after: None, message: String::new() };
+        let expected = Outcome::Refused { code: Code::Http(502), retry_after: None, message: String::new() };
         assert_eq!(outcome(502, None, b"<html>Bad Gateway</html>"), expected);
+    }
+
+    #[test]
+    fn the_receiver_is_at_fault_by_its_own_word_alone() {
+        let http: Vec<u16> = (0..=999).filter(|&code| Code::Http(code).is_receivers_fault()).collect();
+        assert_eq!((http.first(), http.last(), http.len()), (Some(&500), Some(&599), 100));
+        let grpc: Vec<i32> = (-2..=20).filter(|&code| Code::Grpc(code).is_receivers_fault()).collect();
+        assert_eq!(grpc, [2, 4, 12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn codes_are_shown_as_people_know_them() {
+        let shown =
+            [Code::Http(429), Code::Grpc(14), Code::Grpc(99), Code::Grpc(-1)].map(|code| code.to_string());
+        assert_eq!(shown, ["429", "UNAVAILABLE", "gRPC 99", "gRPC -1"]);
     }
 }

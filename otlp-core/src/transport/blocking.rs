@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
 #[cfg(feature = "trace")]
 use crate::protocol::export::TraceEvent;
-use crate::protocol::export::{Counters, Report, RequestId};
-use crate::stats::Stats;
+use crate::protocol::export::{Counters, ExporterStats, Report, Request, RequestId};
+use crate::stats::{Measure, Measurements, Stats};
 
 /// An OTLP/HTTP client with a thread of its own.
 ///
@@ -61,6 +61,14 @@ impl Client {
         self.client.send(signal, body, records)
     }
 
+    /// Hands in an encoded request with a priority; see [`http::Client::submit`].
+    ///
+    /// # Errors
+    /// As [`http::Client::submit`].
+    pub fn submit(&self, request: Request) -> Result<RequestId> {
+        self.client.submit(request)
+    }
+
     /// Where every record is, at this instant.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -71,6 +79,12 @@ impl Client {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.client.counters()
+    }
+
+    /// All that the client counts; [`Measure`] makes OTLP metrics or OpenMetrics text of it.
+    #[must_use]
+    pub fn exporter_stats(&self) -> ExporterStats {
+        self.client.exporter_stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.
@@ -94,6 +108,12 @@ impl Client {
     /// Blocks for at most `grace`. The thread ends by itself right after.
     pub fn shutdown(&self, grace: Duration) -> Report {
         self.client.shutdown_blocking(grace)
+    }
+}
+
+impl Measure for Client {
+    fn measure(&self, into: &mut Measurements) {
+        self.client.measure(into);
     }
 }
 

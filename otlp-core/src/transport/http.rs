@@ -46,9 +46,11 @@ use crate::protocol::Signal;
 #[cfg(feature = "trace")]
 use crate::protocol::export::TraceEvent;
 use crate::protocol::export::{
-    Command, Counters, Exporter, Outcome, Outgoing, Report, Request as Queued, RequestId,
+    Command, Counters, Exporter, ExporterStats, Outcome, Outgoing, Report, Request as Queued, RequestId,
 };
-use crate::stats::Stats;
+use crate::protocol::failover::DestinationId;
+use crate::protocol::memory::MemoryLimiter;
+use crate::stats::{Measure, Measurements, Stats};
 
 pub use config::{ClientConfig, Compression, Observer};
 
@@ -69,7 +71,8 @@ pub struct Driver {
 /// What a client is made of.
 pub(super) struct Parts {
     exporter: Exporter,
-    target: Target,
+    targets: Vec<Target>,
+    memory: Option<MemoryLimiter>,
     lanes: usize,
     compression: Compression,
     response_bytes: usize,
@@ -87,7 +90,9 @@ struct Shared {
     finished: watch::Sender<Option<Report>>,
     clock: SteadyClock,
     jitter: AtomicU64,
-    target: Target,
+    /// By destination, the primary first.
+    targets: Vec<Target>,
+    memory: Option<MemoryLimiter>,
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     encoding: Encoding,
@@ -103,7 +108,8 @@ impl Client {
             finished: watch::Sender::new(None),
             clock: SteadyClock::start(),
             jitter: AtomicU64::new(parts.seed),
-            target: parts.target,
+            targets: parts.targets,
+            memory: parts.memory,
             response_bytes: parts.response_bytes,
             observer: parts.observer,
             encoding: Encoding::new(parts.compression),
@@ -119,9 +125,20 @@ impl Client {
     /// [`ErrorKind::Limit`] where there is no room for it, [`ErrorKind::Closed`] after the shutdown began.
     /// Its records are counted as dropped.
     pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
-        let body = self.shared.encoding.apply(body)?;
-        let request = Queued { signal, body, records };
-        let taken = self.shared.at_now(|exporter, now| exporter.enqueue(now, request));
+        self.submit(Queued::new(signal, body, records))
+    }
+
+    /// As [`send`](Self::send), with a [priority](Queued::priority).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); and [`ErrorKind::Full`] where the policy is to block and there is no room:
+    /// nothing was lost or counted, and a clone of the request, which shares its bytes, can be submitted again.
+    pub fn submit(&self, mut request: Queued) -> Result<RequestId> {
+        request.body = self.shared.encoding.apply(request.body)?;
+        let taken = self.shared.at_now(|exporter, now| match &self.shared.memory {
+            Some(memory) => exporter.enqueue_within(now, request, memory),
+            None => exporter.enqueue(now, request),
+        });
         self.shared.wake.notify_one();
         Ok(taken?)
     }
@@ -136,6 +153,12 @@ impl Client {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.lock().counters()
+    }
+
+    /// All that the client counts; [`Measure`] makes OTLP metrics or OpenMetrics text of it.
+    #[must_use]
+    pub fn exporter_stats(&self) -> ExporterStats {
+        self.shared.lock().exporter_stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.
@@ -191,6 +214,12 @@ impl Client {
 
 fn late_flush(within: Duration) -> Error {
     Error::new(ErrorKind::Timeout, format!("flush: not done within {within:?}"))
+}
+
+impl Measure for Client {
+    fn measure(&self, into: &mut Measurements) {
+        self.exporter_stats().measure(into);
+    }
 }
 
 impl fmt::Debug for Client {
@@ -265,10 +294,19 @@ impl Shared {
     }
 
     /// Makes one attempt; returns the connection where it is still good.
-    async fn attempt(&self, link: Option<Link>, outgoing: Outgoing) -> Option<Link> {
-        let attempt = outgoing.attempt;
+    async fn attempt(&self, link: Option<LaneLink>, outgoing: Outgoing) -> Option<LaneLink> {
+        let Outgoing { attempt, destination, .. } = outgoing;
         let deadline = self.clock.instant(outgoing.deadline);
-        let exchanged = exchange(link, &self.target, self.request(outgoing), self.response_bytes);
+        // A connection to another destination is closed.
+        let link = link.filter(|link| link.to == destination).map(|link| link.link);
+        let exchanged = async {
+            match self.targets.get(usize::from(destination.0)) {
+                Some(target) => {
+                    exchange(link, target, request_to(target, outgoing), self.response_bytes).await
+                }
+                None => (Outcome::Disconnected, None),
+            }
+        };
         let mut finished = self.finished.subscribe();
         let over = finished.wait_for(Option::is_some);
         let (outcome, link) = match race(timeout_at(deadline, exchanged), over).await {
@@ -279,19 +317,11 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.settled(attempt.request, &verdict);
         }
-        link
-    }
-
-    fn request(&self, outgoing: Outgoing) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(outgoing.body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.target.uri(outgoing.signal);
-        *request.headers_mut() = self.target.headers.clone();
-        request
+        Some(LaneLink { to: destination, link: link? })
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
-    async fn idle(&self, link: &mut Option<Link>, until: Option<UnixNanos>) {
+    async fn idle(&self, link: &mut Option<LaneLink>, until: Option<UnixNanos>) {
         let mut finished = self.finished.subscribe();
         let woken = race(self.wake.notified(), finished.wait_for(Option::is_some));
         let woken = async {
@@ -301,7 +331,7 @@ impl Shared {
             }
         };
         let closed = match link {
-            Some(link) => matches!(race(woken, link.closed()).await, Either::Right(())),
+            Some(link) => matches!(race(woken, link.link.closed()).await, Either::Right(())),
             None => {
                 woken.await;
                 false
@@ -356,6 +386,20 @@ impl Shared {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// The connection that a lane keeps, and to which destination.
+struct LaneLink {
+    to: DestinationId,
+    link: Link,
+}
+
+fn request_to(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(outgoing.body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target.uri(outgoing.signal);
+    *request.headers_mut() = target.headers.clone();
+    request
 }
 
 /// Compresses bodies with encoders that are kept between them.

@@ -35,11 +35,21 @@ impl<'a> Context<'a> {
     #[inline(always)]
     pub(crate) fn deeper(&self, offset: usize) -> Result<Self, DecodeError> {
         let depth = self.depth.saturating_add(1);
-        let most = self.limits.depth().min(MOST_DEPTH);
-        if depth > most {
-            return Err(limit("max_depth", depth as usize, most as usize, offset));
+        if !self.may_nest() {
+            return Err(limit("max_depth", depth as usize, self.most_depth() as usize, offset));
         }
         Ok(Self { limits: self.limits, depth })
+    }
+
+    /// True where a value may lie here.
+    #[inline(always)]
+    fn may_nest(&self) -> bool {
+        self.depth < self.most_depth()
+    }
+
+    #[inline(always)]
+    fn most_depth(&self) -> u32 {
+        self.limits.depth().min(MOST_DEPTH)
     }
 
     /// Reads an `int32`: the low 32 bits of the varint, as protobuf has it.
@@ -155,10 +165,10 @@ impl<'a> Context<'a> {
         text(region.bytes()).ok_or_else(|| bad_text(region, fields.number()))
     }
 
-    /// The text of a region, or `None` where it is too long or not UTF-8.
+    /// True where an attribute or value may lie here, and no text within it can be too long.
     #[inline(always)]
-    pub(crate) fn text<'b>(&self, region: Region<'b>) -> Option<&'b str> {
-        if region.bytes().len() <= self.limits.string_bytes() { text(region.bytes()) } else { None }
+    pub(crate) fn admits(&self, region: Region<'_>) -> bool {
+        region.bytes().len() <= self.limits.string_bytes() && self.may_nest()
     }
 
     /// The content of a `bytes` field.
@@ -175,7 +185,7 @@ impl<'a> Context<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn id<const N: usize>(fields: &mut Fields<'_>) -> Result<[u8; N], DecodeError> {
     let region = fields.delimited()?;
     match <[u8; N]>::try_from(region.bytes()) {
@@ -185,21 +195,28 @@ fn id<const N: usize>(fields: &mut Fields<'_>) -> Result<[u8; N], DecodeError> {
     }
 }
 
-#[cold]
-fn bad_text(region: Region<'_>, number: u32) -> DecodeError {
+// As in `wire`, errors are made where they are returned, so that good values stay in registers.
+
+#[inline(always)]
+const fn bad_text(region: Region<'_>, number: u32) -> DecodeError {
     DecodeError::new(region.offset(), DecodeErrorKind::Utf8(number))
 }
 
-#[cold]
-fn bad_id(region: Region<'_>, expected: usize) -> DecodeError {
-    let narrow = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
-    let kind = DecodeErrorKind::IdLength { expected: narrow(expected), met: narrow(region.bytes().len()) };
+#[inline(always)]
+const fn bad_id(region: Region<'_>, expected: usize) -> DecodeError {
+    let kind =
+        DecodeErrorKind::IdLength { expected: at_most_255(expected), met: at_most_255(region.bytes().len()) };
     DecodeError::new(region.offset(), kind)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "checked")]
+const fn at_most_255(len: usize) -> u8 {
+    if len < 255 { len as u8 } else { 255 }
+}
+
 /// Refuses `met` where it exceeds `bound`.
-#[inline]
-pub(crate) fn at_most(
+#[inline(always)]
+pub(crate) const fn at_most(
     what: &'static str,
     met: usize,
     bound: usize,
@@ -208,8 +225,8 @@ pub(crate) fn at_most(
     if met > bound { Err(limit(what, met, bound, offset)) } else { Ok(()) }
 }
 
-#[cold]
-pub(crate) fn limit(what: &'static str, met: usize, bound: usize, offset: usize) -> DecodeError {
+#[inline(always)]
+pub(crate) const fn limit(what: &'static str, met: usize, bound: usize, offset: usize) -> DecodeError {
     let kind = DecodeErrorKind::Limit { what, met: met as u64, limit: bound as u64 };
     DecodeError::new(offset, kind)
 }

@@ -4,7 +4,7 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
 use super::context::{Context, at_most};
-use super::message::{Fields, Message, Pieces, narrow};
+use super::message::{BYTES, Fields, Message, Pieces, narrow};
 use super::table::Element;
 use crate::error::DecodeError;
 use crate::wire::{Reader, Region};
@@ -49,29 +49,14 @@ impl List {
             N::single(fields)?;
             return self.extend(fields.offset(), 1, bound);
         }
-        let mut run = Reader::new(fields.delimited()?);
-        let mut count = 0;
-        while !run.is_empty() {
-            N::packed(&mut run)?;
-            count += 1;
-        }
+        let run = fields.delimited()?;
+        let count = N::count(run)?;
         self.extend(fields.offset(), count, bound)
     }
 
     #[inline]
     pub(crate) const fn len(&self) -> usize {
         self.len as usize
-    }
-
-    /// Both numbers in one, for where a list takes the place of another number.
-    pub(crate) const fn to_bits(self) -> u64 {
-        (self.first as u64) << 32 | self.len as u64
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { len: bits as u32, first: (bits >> 32) as u32 }
     }
 
     #[inline(always)]
@@ -93,46 +78,58 @@ impl List {
 /// The elements of a repeated message or string field, each read when it is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Elements<'a, V> {
+    /// From the next element on, or from a field somewhere before it.
     fields: Fields<'a>,
     pieces: Pieces<'a>,
-    number: u32,
+    tag: u32,
     left: usize,
     context: Context<'a>,
     view: PhantomData<fn() -> V>,
 }
 
 impl<'a, V> Elements<'a, V> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32, context: Context<'a>) -> Self {
-        let pieces = message.pieces_from(list.first);
-        let fields = Fields::new(Region::new(&[]));
-        Self { fields, pieces, number, left: list.len(), context, view: PhantomData }
+        let (fields, pieces) = message.fields_from(list.first);
+        let tag = number << 3 | BYTES;
+        Self { fields, pieces, tag, left: list.len(), context, view: PhantomData }
     }
 }
 
 impl<'a, V: Element<'a>> Iterator for Elements<'a, V> {
     type Item = Result<V, DecodeError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             return None;
         }
-        // The pass that counted has walked the same fields, so neither end nor error comes early.
-        loop {
-            match self.fields.next().ok()? {
-                Some(number) if number == self.number => {
-                    self.left -= 1;
-                    return Some(V::read(&mut self.fields, self.context));
-                }
-                Some(_) => self.fields.skip().ok()?,
-                None => self.fields = self.pieces.next().ok()??,
-            }
+        self.left -= 1;
+        if !self.fields.next_is(self.tag) {
+            // By value both ways, so that the iterator may live in registers.
+            (self.fields, self.pieces) = seek(self.fields.clone(), self.pieces.clone(), self.tag)?;
         }
+        Some(V::read(&mut self.fields, self.context))
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+}
+
+/// Goes on to the next field with `tag`, where it does not stand next.
+///
+/// The pass that counted has walked the same fields, so neither end nor error comes before it.
+#[cold]
+#[inline(never)]
+fn seek<'a>(mut fields: Fields<'a>, mut pieces: Pieces<'a>, tag: u32) -> Option<(Fields<'a>, Pieces<'a>)> {
+    loop {
+        match fields.next().ok()? {
+            Some(_) if fields.tag() == tag => return Some((fields, pieces)),
+            Some(_) => fields.skip().ok()?,
+            None => fields = pieces.next().ok()??,
+        }
     }
 }
 
@@ -148,6 +145,28 @@ pub(crate) trait Number: Copy {
 
     /// Reads one that stands alone.
     fn single(fields: &mut Fields<'_>) -> Result<Self::Value, DecodeError>;
+
+    /// Counts the numbers of a packed run, and sees that each can be read.
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        let mut reader = Reader::new(run);
+        let mut count = 0;
+        while !reader.is_empty() {
+            Self::packed(&mut reader)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// As [`Number::count`], where each takes eight bytes.
+#[inline]
+fn count_fixed64(run: Region<'_>) -> Result<u32, DecodeError> {
+    let (whole, rest) = run.bytes().as_chunks::<8>();
+    if rest.is_empty() {
+        return Ok(narrow(whole.len()));
+    }
+    // What is left over is no number: say so as it would be said when reading it.
+    Reader::new(run.last(rest.len())).fixed64().map(|_| 0)
 }
 
 /// `fixed64`.
@@ -166,6 +185,11 @@ impl Number for Fixed64 {
     fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
         fields.fixed64()
     }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_fixed64(run)
+    }
 }
 
 /// `double`.
@@ -183,6 +207,11 @@ impl Number for Double {
     #[inline]
     fn single(fields: &mut Fields<'_>) -> Result<f64, DecodeError> {
         fields.fixed64().map(f64::from_bits)
+    }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_fixed64(run)
     }
 }
 
@@ -267,6 +296,27 @@ impl<'a, N> Numbers<'a, N> {
     }
 }
 
+impl<N: Number> Numbers<'_, N> {
+    /// Goes on to the next occurrence of the field, and gives its first number. By value both ways, so that
+    /// the iterator may live in registers.
+    #[inline(never)]
+    fn next_run(mut self) -> Option<(Self, N::Value)> {
+        while self.run.is_empty() {
+            match self.fields.next().ok()? {
+                None => self.fields = self.pieces.next().ok()??,
+                Some(number) if number != self.number => self.fields.skip().ok()?,
+                Some(_) if !self.fields.is_delimited() => {
+                    let number = N::single(&mut self.fields).ok()?;
+                    return Some((self, number));
+                }
+                Some(_) => self.run = Reader::new(self.fields.delimited().ok()?),
+            }
+        }
+        let number = N::packed(&mut self.run).ok()?;
+        Some((self, number))
+    }
+}
+
 impl<N: Number> Iterator for Numbers<'_, N> {
     type Item = N::Value;
 
@@ -276,15 +326,12 @@ impl<N: Number> Iterator for Numbers<'_, N> {
             return None;
         }
         self.left -= 1;
-        // The counting pass has read every number already: nothing here can fail.
-        while self.run.is_empty() {
-            match self.fields.next().ok()? {
-                None => self.fields = self.pieces.next().ok()??,
-                Some(number) if number != self.number => self.fields.skip().ok()?,
-                Some(_) if !self.fields.is_delimited() => return N::single(&mut self.fields).ok(),
-                Some(_) => self.run = Reader::new(self.fields.delimited().ok()?),
-            }
+        if self.run.is_empty() {
+            let (state, number) = self.clone().next_run()?;
+            *self = state;
+            return Some(number);
         }
+        // The counting pass has read every number already: nothing here can fail.
         N::packed(&mut self.run).ok()
     }
 

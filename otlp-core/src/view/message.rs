@@ -6,7 +6,7 @@
 //! path of at most two field numbers, small and `Copy`, and pieces are found again while reading.
 
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::wire::{Reader, Region, bad_tag};
+use crate::wire::{Reader, Region, Writer, bad_tag};
 
 /// A message on the wire: whole, or the joined pieces found along `path`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +48,16 @@ impl<'a> Message<'a> {
         Fields::new(self.outer.tail(offset as usize))
     }
 
+    /// The fields from the one at `offset` on, and the pieces behind them.
+    #[inline(always)]
+    pub(crate) fn fields_from(&self, offset: u32) -> (Fields<'a>, Pieces<'a>) {
+        if self.is_whole() {
+            (Fields::new(self.outer.tail(offset as usize)), Pieces { whole: None, split: None })
+        } else {
+            (Fields::new(Region::new(&[])), self.split_pieces())
+        }
+    }
+
     /// Takes in one more occurrence of the singular sub-message `number` of this message.
     ///
     /// `slot` holds what was met since the last clearing.
@@ -75,6 +85,20 @@ impl<'a> Message<'a> {
     #[inline]
     pub(crate) const fn as_bytes(&self) -> &'a [u8] {
         self.outer.bytes()
+    }
+
+    /// Puts the message's content in front of what `writer` holds; pieces one behind the other, which says
+    /// the same as the message in one piece.
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        if let Some(whole) = self.as_whole() {
+            return writer.raw(whole.bytes());
+        }
+        // Reading has walked the same pieces before, so no error comes.
+        let pieces = || {
+            let mut pieces = self.pieces();
+            std::iter::from_fn(move || pieces.next().ok()?.map(|piece| piece.reader.rest()))
+        };
+        writer.raw_parts(pieces().map(<[u8]>::len).sum(), pieces());
     }
 
     #[inline(always)]
@@ -129,10 +153,10 @@ impl<'a> Pieces<'a> {
         if let Some(whole) = self.whole.take() {
             return Ok(Some(Fields::new(whole)));
         }
-        match &mut self.split {
-            None => Ok(None),
-            Some(split) => Ok(split.next_piece()?.map(Fields::new)),
-        }
+        let Some(split) = self.split.take() else { return Ok(None) };
+        let (split, piece) = split.next_piece()?;
+        self.split = Some(split);
+        Ok(piece.map(Fields::new))
     }
 }
 
@@ -151,7 +175,7 @@ pub(crate) struct Fields<'a> {
 /// Wire types, as in the low bits of a tag.
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
-const BYTES: u32 = 2;
+pub(crate) const BYTES: u32 = 2;
 const FIXED32: u32 = 5;
 
 impl<'a> Fields<'a> {
@@ -172,8 +196,18 @@ impl<'a> Fields<'a> {
     /// Goes on to the next field where it has the same tag as the present one, as in a list.
     #[inline(always)]
     pub(crate) fn next_alike(&mut self) -> bool {
-        self.offset = self.reader.offset();
-        self.reader.pass_tag(self.tag)
+        self.next_is(self.tag)
+    }
+
+    /// Goes on to the next field where it has this tag, which takes one byte.
+    #[inline(always)]
+    pub(crate) fn next_is(&mut self, tag: u32) -> bool {
+        let offset = self.reader.offset();
+        let is_next = self.reader.pass_tag(tag);
+        if is_next {
+            (self.tag, self.offset) = (tag, offset);
+        }
+        is_next
     }
 
     /// Offset of the present field's tag.
@@ -182,8 +216,14 @@ impl<'a> Fields<'a> {
         self.offset
     }
 
+    /// Tag of the present field.
+    #[inline(always)]
+    pub(crate) const fn tag(&self) -> u32 {
+        self.tag
+    }
+
     /// Number of the present field.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn number(&self) -> u32 {
         self.tag >> 3
     }
@@ -222,10 +262,9 @@ impl<'a> Fields<'a> {
     #[inline(always)]
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
         match self.tag & 7 {
-            VARINT => self.reader.varint().map(drop),
-            FIXED64 => self.reader.fixed64().map(drop),
             BYTES => self.reader.delimited().map(drop),
-            FIXED32 => self.reader.fixed32().map(drop),
+            wire_type @ (FIXED64 | FIXED32) => self.reader.pass(if wire_type == FIXED64 { 8 } else { 4 }),
+            VARINT => self.reader.varint().map(drop),
             _ => Err(bad_tag(self.tag.into(), self.offset)),
         }
     }
@@ -236,16 +275,15 @@ impl<'a> Fields<'a> {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn unexpected(tag: u32, offset: usize) -> DecodeError {
-    match tag & 7 {
-        met @ (VARINT | FIXED64 | BYTES | FIXED32) => {
-            let met = u8::try_from(met).unwrap_or(u8::MAX);
-            DecodeError::new(offset, DecodeErrorKind::UnexpectedWireType { field: tag >> 3, met })
+#[inline(always)]
+const fn unexpected(tag: u32, offset: usize) -> DecodeError {
+    let kind = match tag & 7 {
+        VARINT | FIXED64 | BYTES | FIXED32 => {
+            DecodeErrorKind::UnexpectedWireType { field: tag >> 3, met: (tag & 7) as u8 }
         }
-        _ => bad_tag(tag.into(), offset),
-    }
+        _ => DecodeErrorKind::WireType((tag & 7) as u8),
+    };
+    DecodeError::new(offset, kind)
 }
 
 /// Where the search for the next piece stands. Each byte of `outer` is passed once.
@@ -259,17 +297,21 @@ struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
+    /// The next piece, and what comes after it. By value, so that whoever holds the whole of it may keep
+    /// the rest in registers.
     #[cold]
-    fn next_piece(&mut self) -> Result<Option<Region<'a>>, DecodeError> {
+    #[inline(never)]
+    fn next_piece(mut self) -> Result<(Self, Option<Region<'a>>), DecodeError> {
         let [first, second] = self.path;
         if second == 0 {
-            return next_from(&mut self.outer, first, self.from);
+            let piece = next_from(&mut self.outer, first, self.from)?;
+            return Ok((self, piece));
         }
         loop {
             if let Some(piece) = next_from(&mut self.middle, second, self.from)? {
-                return Ok(Some(piece));
+                return Ok((self, Some(piece)));
             }
-            let Some(middle) = next_from(&mut self.outer, first, 0)? else { return Ok(None) };
+            let Some(middle) = next_from(&mut self.outer, first, 0)? else { return Ok((self, None)) };
             self.middle = Reader::new(middle);
         }
     }

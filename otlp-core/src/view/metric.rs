@@ -7,8 +7,10 @@ use super::list::{Elements, List};
 use super::message::Message;
 use super::point::{ExponentialHistogramPointView, HistogramPointView, NumberPointView, SummaryPointView};
 use super::table::{Own, View, view};
+use crate::encode::Encode;
 use crate::error::DecodeError;
 use crate::record::{Metric, MetricData, Temporality};
+use crate::wire::Writer;
 
 /// A borrowed metric.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,13 @@ impl<'a> MetricView<'a> {
             data: self.data.own(heap)?,
             metadata: heap.collect(self.metadata())?,
         })
+    }
+}
+
+impl Encode for MetricView<'_> {
+    /// Copies the message as it lies on the wire, unknown fields included.
+    fn encode(&self, writer: &mut Writer) {
+        self.message.write(writer);
     }
 }
 

@@ -8,6 +8,7 @@ use super::metric::MetricView;
 use super::profile::{ProfileView, ProfilesDictionaryView};
 use super::resource::ResourceView;
 use super::scope::ScopeView;
+use super::select::{Select, Selected};
 use super::span::SpanView;
 use super::table::{View, view};
 use crate::Limits;
@@ -159,6 +160,22 @@ grouped!(
     /// What all of them refer to; empty where the sender left it out.
     dictionary: ProfilesDictionaryView = 2
 );
+
+impl<'a> ScopeSpansView<'a> {
+    /// A few fields of each span and nothing else of it: see [`select`](super::select).
+    #[inline]
+    pub fn spans_as<S: Select<'a, SpanView<'a>>>(&self) -> Selected<'a, S> {
+        Selected::new(&self.wire, self.spans, 2, self.context)
+    }
+}
+
+impl<'a> ScopeLogsView<'a> {
+    /// A few fields of each record and nothing else of it: see [`select`](super::select).
+    #[inline]
+    pub fn records_as<S: Select<'a, LogRecordView<'a>>>(&self) -> Selected<'a, S> {
+        Selected::new(&self.wire, self.records, 2, self.context)
+    }
+}
 
 /// True where the budget of the whole request is spent, so that no later record fits either.
 fn is_heap(error: DecodeError) -> bool {

@@ -1,6 +1,9 @@
 //! What a receiver answers: the export responses and `google.rpc.Status`.
 
-use super::context::Context;
+use std::time::Duration;
+
+use super::context::{Context, at_most};
+use super::heap::HEAP;
 use super::message::{Fields, Message};
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -55,7 +58,7 @@ impl<'a> ExportResponseView<'a> {
             while let Some(number) = fields.next()? {
                 match number {
                     1 => view.rejected = count(&mut fields)?,
-                    2 => view.message = context.str(&mut fields)?,
+                    2 => view.message = owned_text(context, &mut fields)?,
                     _ => fields.skip()?,
                 }
             }
@@ -82,7 +85,8 @@ impl<'a> ExportResponseView<'a> {
     }
 }
 
-/// A borrowed `google.rpc.Status`, the body of a refusal over HTTP. Its details are skipped.
+/// A borrowed `google.rpc.Status`: the body of a refusal over HTTP, the details of one over gRPC. Of its details
+/// only `RetryInfo` is read.
 ///
 /// ```
 /// use otlp_core::Limits;
@@ -96,6 +100,7 @@ impl<'a> ExportResponseView<'a> {
 pub struct RpcStatusView<'a> {
     code: i32,
     message: &'a str,
+    retry_delay: Option<Duration>,
 }
 
 impl<'a> RpcStatusView<'a> {
@@ -111,7 +116,12 @@ impl<'a> RpcStatusView<'a> {
             while let Some(number) = fields.next()? {
                 match number {
                     1 => view.code = context.int32(&mut fields)?,
-                    2 => view.message = context.str(&mut fields)?,
+                    2 => view.message = owned_text(context, &mut fields)?,
+                    // What cannot be read of the details takes nothing from code and message.
+                    3 if fields.is_delimited() => {
+                        let delay = retry_delay(fields.delimited()?).ok().flatten();
+                        view.retry_delay = delay.or(view.retry_delay);
+                    }
                     _ => fields.skip()?,
                 }
             }
@@ -131,11 +141,66 @@ impl<'a> RpcStatusView<'a> {
         self.message
     }
 
+    /// The wait that a `google.rpc.RetryInfo` among the details asks for: zero where it names none or less,
+    /// `None` where there is no such detail.
+    #[must_use]
+    pub const fn retry_delay(&self) -> Option<Duration> {
+        self.retry_delay
+    }
+
     /// Copies it out.
     #[must_use]
     pub fn to_record(&self) -> RpcStatus {
         RpcStatus { code: self.code, message: self.message.to_owned() }
     }
+}
+
+/// A text, held to the heap as well: it is all that the record of an answer takes from there.
+fn owned_text<'a>(context: Context<'_>, fields: &mut Fields<'a>) -> Result<&'a str, DecodeError> {
+    let text = context.str(fields)?;
+    at_most(HEAP, text.len(), context.limits().heap_bytes(), fields.offset())?;
+    Ok(text)
+}
+
+/// The delay in a `google.protobuf.Any`, where it holds a `RetryInfo`.
+fn retry_delay(any: Region<'_>) -> Result<Option<Duration>, DecodeError> {
+    let (mut fields, mut url, mut value) = (Fields::new(any), Region::new(&[]), Region::new(&[]));
+    while let Some(number) = fields.next()? {
+        match number {
+            1 => url = fields.delimited()?,
+            2 => value = fields.delimited()?,
+            _ => fields.skip()?,
+        }
+    }
+    if url.bytes().rsplit(|byte| *byte == b'/').next() != Some(b"google.rpc.RetryInfo") {
+        return Ok(None);
+    }
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut fields = Fields::new(value);
+    while let Some(number) = fields.next()? {
+        if number == 1 {
+            // Pieces of one message are joined: what comes later replaces what came before.
+            let mut delay = Fields::new(fields.delimited()?);
+            while let Some(number) = delay.next()? {
+                match number {
+                    1 => seconds = delay.varint()?,
+                    2 => nanos = delay.varint()?,
+                    _ => delay.skip()?,
+                }
+            }
+        } else {
+            fields.skip()?;
+        }
+    }
+    // A set top bit is a negative number on the wire, and a wait below zero is none.
+    let (seconds, nanos) = (positive(seconds), positive(nanos));
+    let whole = Duration::from_secs(seconds);
+    Ok(Some(whole.saturating_add(Duration::from_nanos(nanos))))
+}
+
+/// The value of an `int64` where it is above zero, else zero.
+const fn positive(raw: u64) -> u64 {
+    if raw > i64::MAX as u64 { 0 } else { raw }
 }
 
 /// An `int64` that counts something.

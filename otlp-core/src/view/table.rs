@@ -5,6 +5,7 @@ use super::heap::HeapBudget;
 use super::message::{Fields, Message};
 use crate::error::DecodeError;
 use crate::record::{NumberValue, SeverityNumber, SpanKind, StatusCode, Temporality};
+use crate::wire::Region;
 use crate::{ProfileId, SpanId, TraceId, UnixNanos};
 
 /// A message read by one pass over its own fields.
@@ -31,15 +32,35 @@ impl<'a> Element<'a> for &'a str {
     }
 }
 
-/// A singular sub-message: the default view where it is absent, or `None` for an `Option`.
-pub(crate) trait Part<'a>: Sized {
-    fn read_part(part: Option<Message<'a>>, context: Context<'a>) -> Result<Self, DecodeError>;
+/// An element that is not looked into yet.
+impl<'a> Element<'a> for Region<'a> {
+    #[inline(always)]
+    fn read(fields: &mut Fields<'a>, _: Context<'a>) -> Result<Self, DecodeError> {
+        fields.delimited()
+    }
 }
 
-impl<'a, V: View<'a>> Part<'a> for Option<V> {
+/// A singular sub-message: the default view where it is absent, or `None` for an `Option`.
+pub(crate) trait Part<'a>: Sized {
+    /// What the view around it holds of it.
+    type Held: Copy;
+
+    fn read_part(part: Option<Message<'a>>, context: Context<'a>) -> Result<Self::Held, DecodeError>;
+
+    fn show(held: &Self::Held) -> Self;
+}
+
+impl<'a, V: View<'a> + Copy> Part<'a> for Option<V> {
+    type Held = Self;
+
     #[inline]
     fn read_part(part: Option<Message<'a>>, context: Context<'a>) -> Result<Self, DecodeError> {
         part.map(|message| V::read_message(message, context)).transpose()
+    }
+
+    #[inline(always)]
+    fn show(held: &Self) -> Self {
+        *held
     }
 }
 
@@ -116,11 +137,17 @@ macro_rules! view {
             $($($scalar: $sty,)+)?
             $($($list: $crate::view::list::List,)+)?
             $($($numbers: $crate::view::list::List,)+)?
-            $($($part: $pty,)+)?
+            $($($part: <$pty as $crate::view::table::Part<'a>>::Held,)+)?
         }
 
         #[allow(single_use_lifetimes, reason = "a table without texts and lists does not use it again")]
         impl<'a> $view<'a> {
+            /// Where it lies.
+            #[allow(dead_code, reason = "used of some")]
+            pub(crate) const fn wire(&self) -> &$crate::view::message::Message<'a> {
+                &self.wire
+            }
+
             $($(
                 $(#[$sdoc])*
                 #[must_use]
@@ -155,8 +182,8 @@ macro_rules! view {
                 $(#[$pdoc])*
                 #[must_use]
                 #[inline]
-                pub const fn $part(&self) -> $pty {
-                    self.$part
+                pub fn $part(&self) -> $pty {
+                    $crate::view::table::Part::show(&self.$part)
                 }
             )+)?
 
@@ -181,13 +208,20 @@ macro_rules! view {
                     $($($scalar: $crate::view::table::Own::own(self.$scalar, heap)?,)+)?
                     $($($list: heap.collect(self.$list())?,)+)?
                     $($($numbers: heap.numbers(self.$numbers())?,)+)?
-                    $($($part: $crate::view::table::Own::own(self.$part, heap)?,)+)?
+                    $($($part: $crate::view::table::Own::own(self.$part(), heap)?,)+)?
                 })
             }
         }
 
+        impl $crate::encode::Encode for $view<'_> {
+            /// Copies the message as it lies on the wire, unknown fields included.
+            fn encode(&self, writer: &mut $crate::wire::Writer) {
+                self.wire.write(writer);
+            }
+        }
+
         impl<'a> $crate::view::table::View<'a> for $view<'a> {
-            #[inline]
+            #[inline(always)]
             fn read_message(
                 message: $crate::view::message::Message<'a>,
                 context: $crate::view::context::Context<'a>,
@@ -220,18 +254,25 @@ macro_rules! view {
                     $($($scalar,)+)?
                     $($($list,)+)?
                     $($($numbers,)+)?
-                    $($($part: $crate::view::table::Part::read_part($part, context)?,)+)?
+                    $($($part: <$pty as $crate::view::table::Part<'a>>::read_part($part, context)?,)+)?
                 })
             }
         }
 
         impl<'a> $crate::view::table::Part<'a> for $view<'a> {
+            type Held = Self;
+
             #[inline]
             fn read_part(
                 part: Option<$crate::view::message::Message<'a>>,
                 context: $crate::view::context::Context<'a>,
             ) -> Result<Self, $crate::DecodeError> {
                 $crate::view::table::View::read_message(part.unwrap_or_default(), context)
+            }
+
+            #[inline(always)]
+            fn show(held: &Self) -> Self {
+                *held
             }
         }
 

@@ -1,6 +1,6 @@
 //! Walking the fields of one message.
 
-use super::tag::{MAX_FIELD, Tag, WireType};
+use super::tag::{MAX_FIELD, WireType};
 use super::varint;
 use crate::error::{DecodeError, DecodeErrorKind};
 
@@ -17,6 +17,12 @@ impl<'a> Region<'a> {
     #[inline(always)]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
+    }
+
+    /// Bytes that lie at `offset` of the whole message.
+    #[inline(always)]
+    pub(crate) const fn at(bytes: &'a [u8], offset: usize) -> Self {
+        Self { bytes, offset }
     }
 
     /// The bytes.
@@ -44,6 +50,13 @@ impl<'a> Region<'a> {
     #[inline(always)]
     pub(crate) fn tail(&self, offset: usize) -> Self {
         let skip = offset.saturating_sub(self.offset).min(self.bytes.len());
+        Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
+    }
+
+    /// The last `len` bytes; all of it where there are fewer.
+    #[inline(always)]
+    pub(crate) fn last(&self, len: usize) -> Self {
+        let skip = self.bytes.len().saturating_sub(len);
         Self { bytes: self.bytes.get(skip..).unwrap_or_default(), offset: self.offset + skip }
     }
 }
@@ -121,8 +134,8 @@ impl<'a> Field<'a> {
             .ok_or_else(|| DecodeError::new(region.offset, DecodeErrorKind::Utf8(self.number)))
     }
 
-    #[cold]
-    fn unexpected(&self) -> DecodeError {
+    #[inline(always)]
+    const fn unexpected(&self) -> DecodeError {
         let met = match self.value {
             Value::Varint(_) => WireType::Varint,
             Value::Fixed64(_) => WireType::Fixed64,
@@ -196,6 +209,8 @@ impl<'a> Reader<'a> {
     /// Where the bytes end or the varint does not fit 64 bits.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        #[cfg(test)]
+        super::steps::count();
         // Tags, most lengths and most numbers take one byte or two.
         let (value, rest) = match *self.rest {
             [low, ref rest @ ..] if low < 0x80 => (low.into(), rest),
@@ -241,6 +256,11 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    /// What is left.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// True where nothing is left.
     #[must_use]
     #[inline(always)]
@@ -267,6 +287,14 @@ impl<'a> Reader<'a> {
         Ok(Region { bytes, offset })
     }
 
+    /// Passes over `len` bytes.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, len: usize) -> Result<(), DecodeError> {
+        let Some(rest) = self.rest.get(len..) else { return Err(truncated(self.offset())) };
+        self.rest = rest;
+        Ok(())
+    }
+
     #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
@@ -287,14 +315,20 @@ fn long_varint(rest: &[u8], end: usize) -> Result<(u64, &[u8]), DecodeError> {
     Ok((value, rest.get(len..).unwrap_or_default()))
 }
 
-#[cold]
+// Errors are made right where they are returned. A call would write its result through a pointer, and what
+// shares that memory with it, the value of the good case, would no longer be kept in registers.
+
+#[inline(always)]
 const fn truncated(offset: usize) -> DecodeError {
     DecodeError::new(offset, DecodeErrorKind::Truncated)
 }
 
 /// Why `raw` is no tag that can be used.
-#[cold]
-pub(crate) fn bad_tag(raw: u64, offset: usize) -> DecodeError {
-    let kind = Tag::parse(raw).err().unwrap_or(DecodeErrorKind::FieldNumber);
+#[inline(always)]
+pub(crate) const fn bad_tag(raw: u64, offset: usize) -> DecodeError {
+    let kind = match raw & 7 {
+        0 | 1 | 2 | 5 => DecodeErrorKind::FieldNumber,
+        _ => DecodeErrorKind::WireType((raw & 7) as u8),
+    };
     DecodeError::new(offset, kind)
 }

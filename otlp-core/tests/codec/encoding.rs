@@ -19,7 +19,7 @@ fn a_record_of_defaults_is_no_bytes() {
 
 #[test]
 fn members_of_oneofs_are_written_even_when_they_hold_the_default() {
-    let bytes = |value: AnyValue| KeyValue { key: String::new(), value }.encode_to_bytes().to_vec();
+    let bytes = |value: AnyValue| KeyValue::new("", value).encode_to_bytes().to_vec();
     assert_eq!(bytes(AnyValue::Bool(false)), b"\x12\x02\x10\x00");
     assert_eq!(bytes(AnyValue::String(String::new())), b"\x12\x02\x0a\x00");
     assert_eq!(bytes(AnyValue::Array(Vec::new())), b"\x12\x02\x2a\x00");

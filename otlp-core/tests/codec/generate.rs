@@ -1,4 +1,6 @@
-//! Random messages of the three signals, every field of them reached.
+//! Random messages of the four signals, every field of them reached.
+
+mod profile;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -17,6 +19,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 
 use crate::dice::Dice;
+
+pub(crate) use profile::{dictionary, profiles};
 
 pub(crate) fn traces(dice: &mut Dice) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {

@@ -166,5 +166,6 @@ proptest! {
         let _ = walk::traces(&body, &Limits::DEFAULT);
         let _ = walk::logs(&body, &Limits::DEFAULT);
         let _ = walk::metrics(&body, &Limits::DEFAULT);
+        let _ = walk::profiles(&body, &Limits::DEFAULT);
     }
 }

@@ -42,7 +42,7 @@ fn pieces_of_a_value_and_of_the_list_within_it_are_joined() {
     let last = field(2, &[field(5, &item(b"b")), field(5, &item(b"c"))].concat());
     let met = attribute(&[first, field(1, b"key"), middle, last].concat()).unwrap();
     let texts = ["a", "b", "c"].map(AnyValue::from).to_vec();
-    assert_eq!(met, KeyValue { key: "key".into(), value: AnyValue::Array(texts) });
+    assert_eq!(met, KeyValue::new("key", AnyValue::Array(texts)));
 }
 
 #[test]
@@ -92,12 +92,12 @@ fn a_body_in_pieces_is_joined() {
     let pieces = [field(5, &field(6, &field(1, &field(1, b"a")))), field(5, &field(6, b""))];
     let body = request(&pieces.concat());
     let logs = LogsView::parse(&body, &Limits::DEFAULT).unwrap().to_record().unwrap();
-    let expected = KeyValue { key: "a".into(), value: AnyValue::Empty };
+    let expected = KeyValue::new("a", AnyValue::Empty);
     assert_eq!(logs.resources[0].scopes[0].records[0].body, AnyValue::KvList(vec![expected]));
 }
 
 #[test]
-fn an_index_into_a_dictionary_that_is_not_there_is_shown_and_kept_as_empty() {
+fn an_index_into_a_dictionary_that_is_not_there_is_shown_and_kept() {
     use otlp_core::view::AnyValueView;
     let body = request(&field(9, &[field(2, b"\x40\x07"), b"\x18\x03".to_vec()].concat()));
     let view = TracesView::parse(&body, &Limits::DEFAULT).unwrap();
@@ -106,5 +106,6 @@ fn an_index_into_a_dictionary_that_is_not_there_is_shown_and_kept_as_empty() {
     assert!(matches!(pair.value(), AnyValueView::StringIndex(7)));
     assert_eq!(pair.key_index(), 3);
     let record = view.to_record().unwrap();
-    assert_eq!(record.resources[0].scopes[0].spans[0].attributes[0], KeyValue::default());
+    let kept = KeyValue { key: String::new(), value: AnyValue::StringIndex(7), key_index: 3 };
+    assert_eq!(record.resources[0].scopes[0].spans[0].attributes[0], kept);
 }

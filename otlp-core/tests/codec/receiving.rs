@@ -1,7 +1,7 @@
 //! What a receiver does: reject one record and keep the rest.
 
 use otlp_core::error::DecodeErrorKind;
-use otlp_core::view::{HeapBudget, LogsView, MetricsView, TracesView};
+use otlp_core::view::{HeapBudget, LogsView, MetricsView, ProfilesView, TracesView};
 use otlp_core::{DecodeError, Limits};
 
 use crate::merging::field;
@@ -42,7 +42,12 @@ fn the_well_formed_records_of_each_signal_are_kept() {
     let metrics = metrics.to_record_rejecting(|error| rejected.push(error)).unwrap();
     assert_eq!(metrics.record_count(), 2);
 
-    let kinds = [5, 3, 1].map(DecodeErrorKind::Utf8);
+    let body = [mixed(9), field(2, &field(5, b"shared"))].concat();
+    let profiles = ProfilesView::parse(&body, &Limits::DEFAULT).unwrap();
+    let profiles = profiles.to_record_rejecting(|error| rejected.push(error)).unwrap();
+    assert_eq!((profiles.record_count(), profiles.dictionary.string(0)), (2, Some("shared")));
+
+    let kinds = [5, 3, 1, 9].map(DecodeErrorKind::Utf8);
     assert_eq!(rejected.iter().map(|error| error.kind).collect::<Vec<_>>(), kinds);
 }
 
@@ -90,6 +95,7 @@ fn views_are_copied_and_sent_freely() {
     check::<TracesView<'_>>();
     check::<LogsView<'_>>();
     check::<MetricsView<'_>>();
+    check::<ProfilesView<'_>>();
     check::<otlp_core::view::SpanView<'_>>();
     check::<otlp_core::view::KeyValueView<'_>>();
 }

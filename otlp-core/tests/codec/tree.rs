@@ -17,6 +17,17 @@ pub(crate) enum Type {
     ResourceLogs,
     ScopeLogs,
     LogRecord,
+    Profiles,
+    ResourceProfiles,
+    ScopeProfiles,
+    Profile,
+    Sample,
+    Dictionary,
+    Mapping,
+    Location,
+    ProfileLink,
+    KeyValueAndUnit,
+    Stack,
     Metrics,
     ResourceMetrics,
     ScopeMetrics,
@@ -37,6 +48,8 @@ pub(crate) enum Type {
     AnyValue,
     Array,
     KvList,
+    Response,
+    PartialSuccess,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +67,35 @@ impl Type {
             (Self::Traces, 1) => (Self::ResourceSpans, Often),
             (Self::Logs, 1) => (Self::ResourceLogs, Often),
             (Self::Metrics, 1) => (Self::ResourceMetrics, Often),
-            (Self::ResourceSpans | Self::ResourceLogs | Self::ResourceMetrics, 1) => (Self::Resource, Once),
+            (Self::Profiles, 1) => (Self::ResourceProfiles, Often),
+            (Self::Profiles, 2) => (Self::Dictionary, Once),
+            (
+                Self::ResourceSpans | Self::ResourceLogs | Self::ResourceMetrics | Self::ResourceProfiles,
+                1,
+            ) => (Self::Resource, Once),
+            (Self::ResourceProfiles, 2) => (Self::ScopeProfiles, Often),
+            (Self::ScopeProfiles, 2) => (Self::Profile, Often),
+            (Self::Profile, 1 | 5) => (Self::Leaf, Once),
+            (Self::Profile, 2) => (Self::Sample, Often),
+            (Self::Dictionary, 1) => (Self::Mapping, Often),
+            (Self::Dictionary, 2) => (Self::Location, Often),
+            (Self::Dictionary, 4) => (Self::ProfileLink, Often),
+            (Self::Dictionary, 6) => (Self::KeyValueAndUnit, Often),
+            (Self::Dictionary, 7) => (Self::Stack, Often),
+            (Self::Dictionary | Self::Location, 3) => (Self::Leaf, Often),
             (Self::ResourceSpans, 2) => (Self::ScopeSpans, Often),
             (Self::ResourceLogs, 2) => (Self::ScopeLogs, Often),
             (Self::ResourceMetrics, 2) => (Self::ScopeMetrics, Often),
-            (Self::ScopeSpans | Self::ScopeLogs | Self::ScopeMetrics, 1) => (Self::Scope, Once),
+            (Self::ScopeSpans | Self::ScopeLogs | Self::ScopeMetrics | Self::ScopeProfiles, 1) => {
+                (Self::Scope, Once)
+            }
             (Self::ScopeSpans, 2) => (Self::Span, Often),
             (Self::ScopeLogs, 2) => (Self::LogRecord, Often),
             (Self::ScopeMetrics, 2) => (Self::Metric, Often),
             (Self::Span, 11) => (Self::Event, Often),
             (Self::Span, 13) => (Self::Link, Often),
             (Self::Span, 15) => (Self::Leaf, Once),
-            (Self::LogRecord, 5) | (Self::KeyValue, 2) => (Self::AnyValue, Once),
+            (Self::LogRecord, 5) | (Self::KeyValue | Self::KeyValueAndUnit, 2) => (Self::AnyValue, Once),
             (Self::Metric, 5 | 7) => (Self::NumberData, Once),
             (Self::Metric, 9) => (Self::HistogramData, Once),
             (Self::Metric, 10) => (Self::ExponentialData, Once),
@@ -82,6 +112,7 @@ impl Type {
             (Self::AnyValue, 5) => (Self::Array, Once),
             (Self::AnyValue, 6) => (Self::KvList, Once),
             (Self::Array, 1) => (Self::AnyValue, Often),
+            (Self::Response, 1) => (Self::PartialSuccess, Once),
             (Self::Resource | Self::ExponentialPoint | Self::KvList, 1)
             | (Self::Scope | Self::Event, 3)
             | (Self::Link, 4)
@@ -96,33 +127,62 @@ impl Type {
     /// True for a sub-message whose presence alone says nothing in OTLP.
     fn is_silent_when_empty(self, number: u32) -> bool {
         use Type::{
-            KeyValue, LogRecord, ResourceLogs, ResourceMetrics, ResourceSpans, ScopeLogs, ScopeMetrics,
-            ScopeSpans, Span,
+            KeyValue, KeyValueAndUnit, LogRecord, Profile, Profiles, ResourceLogs, ResourceMetrics,
+            ResourceProfiles, ResourceSpans, Response, ScopeLogs, ScopeMetrics, ScopeProfiles, ScopeSpans,
+            Span,
         };
-        matches!(
-            (self, number),
-            (ResourceSpans | ResourceLogs | ResourceMetrics | ScopeSpans | ScopeLogs | ScopeMetrics, 1)
-                | (Span, 15)
-                | (LogRecord, 5)
-                | (KeyValue, 2)
-        )
+        match number {
+            1 => {
+                let by_resource = [ResourceSpans, ResourceLogs, ResourceMetrics, ResourceProfiles];
+                let by_scope = [ScopeSpans, ScopeLogs, ScopeMetrics, ScopeProfiles];
+                by_resource.contains(&self) || by_scope.contains(&self) || [Profile, Response].contains(&self)
+            }
+            2 => [KeyValue, KeyValueAndUnit, Profiles].contains(&self),
+            5 => [LogRecord, Profile].contains(&self),
+            15 => self == Span,
+            _ => false,
+        }
     }
 
     fn is_id(self, number: u32) -> bool {
-        matches!(
-            (self, number),
-            (Self::Span, 1 | 2 | 4)
-                | (Self::Link, 1 | 2)
-                | (Self::LogRecord, 9 | 10)
-                | (Self::Exemplar, 4 | 5)
-        )
+        self.id_len(number).is_some()
+    }
+
+    /// Bytes that the identifier in field `number` must have.
+    pub(crate) fn id_len(self, number: u32) -> Option<usize> {
+        match (self, number) {
+            (Self::Span | Self::Link | Self::ProfileLink, 1)
+            | (Self::LogRecord, 9)
+            | (Self::Exemplar, 5)
+            | (Self::Profile, 7) => Some(16),
+            (Self::Span, 2 | 4)
+            | (Self::Link | Self::ProfileLink, 2)
+            | (Self::LogRecord, 10)
+            | (Self::Exemplar, 4) => Some(8),
+            _ => None,
+        }
+    }
+
+    /// True for a member of the message's oneof, where members hold what can be malformed.
+    pub(crate) fn is_member(self, number: u32) -> bool {
+        match self {
+            Self::AnyValue => (1..=8).contains(&number),
+            Self::Metric => [5, 7, 9, 10, 11].contains(&number),
+            _ => false,
+        }
     }
 
     /// Bytes of a packed number, 0 for varints.
-    fn packed(self, number: u32) -> Option<usize> {
+    pub(crate) fn packed(self, number: u32) -> Option<usize> {
         match (self, number) {
             (Self::HistogramPoint, 6 | 7) => Some(8),
-            (Self::Buckets, 2) => Some(0),
+            (Self::Sample, 5) => Some(8),
+            (Self::Buckets, 2)
+            | (Self::Sample, 2 | 4)
+            | (Self::Mapping, 5)
+            | (Self::Location, 4)
+            | (Self::Profile, 11)
+            | (Self::Stack, 1) => Some(0),
             _ => None,
         }
     }
@@ -159,23 +219,6 @@ pub(crate) fn parse(kind: Type, bytes: &[u8]) -> Option<Vec<Node>> {
         nodes.push(Node { number: field.number, content });
     }
     Some(nodes)
-}
-
-/// As [`parse`], with what cannot be read left as bytes.
-pub(crate) fn parse_loose(kind: Type, bytes: &[u8]) -> Vec<Node> {
-    let mut nodes = parse_flat(bytes);
-    for node in &mut nodes {
-        if let (Content::Bytes(bytes), Some((child, _))) = (&node.content, kind.child(node.number)) {
-            node.content = Content::Message(child, parse_loose(child, bytes));
-        }
-    }
-    nodes
-}
-
-fn parse_flat(bytes: &[u8]) -> Vec<Node> {
-    // The schema of a leaf knows no sub-messages.
-    let whole = (0..=bytes.len()).rev().find_map(|end| parse(Type::Leaf, &bytes[..end]));
-    whole.unwrap_or_default()
 }
 
 pub(crate) fn write(nodes: &[Node]) -> Vec<u8> {
@@ -216,31 +259,20 @@ pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(u8::try_from(value).unwrap());
 }
 
-/// Which difference counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum For {
-    /// All that a view shows.
-    View,
-    /// All that a record keeps: the dictionary indices, which mean nothing outside profiles, are left out.
-    Record,
-}
-
 /// Ascending order, without what says nothing: zero identifiers, empty sub-messages.
-pub(crate) fn canonical(kind: Type, nodes: &[Node], what: For) -> Vec<Node> {
+pub(crate) fn canonical(kind: Type, nodes: &[Node]) -> Vec<Node> {
     let mut out = Vec::new();
     for node in nodes {
         let mut node = node.clone();
         if let Content::Message(child, inner) = &mut node.content {
-            *inner = canonical(*child, inner, what);
+            *inner = canonical(*child, inner);
             if inner.is_empty() && kind.is_silent_when_empty(node.number) {
                 continue;
             }
         }
         let zero_id = kind.is_id(node.number)
             && matches!(&node.content, Content::Bytes(id) if id.iter().all(|byte| *byte == 0));
-        let index = matches!((kind, node.number), (Type::AnyValue, 8) | (Type::KeyValue, 3));
-        let left_out = zero_id || (index && what == For::Record);
-        if !left_out {
+        if !zero_id {
             out.push(node);
         }
     }
@@ -407,20 +439,4 @@ pub(crate) fn change_one(nodes: &mut [Node], dice: &mut Dice) -> bool {
         Content::Message(_, inner) => return change_one(inner, dice),
     }
     true
-}
-
-/// True where some oneof has several members on the wire, so that one of them is cleared.
-pub(crate) fn has_cleared_member(kind: Type, nodes: &[Node]) -> bool {
-    let is_member = |number: &u32| match kind {
-        Type::AnyValue => (1..=8).contains(number),
-        Type::Metric => (5..=11).contains(number),
-        _ => false,
-    };
-    let mut met: Vec<u32> = nodes.iter().map(|node| node.number).filter(is_member).collect();
-    met.dedup();
-    met.len() > 1
-        || nodes.iter().any(|node| match &node.content {
-            Content::Message(child, inner) => has_cleared_member(*child, inner),
-            _ => false,
-        })
 }

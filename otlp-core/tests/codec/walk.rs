@@ -1,6 +1,8 @@
 //! Walks a view through its public surface and builds the prost message of what it says, so that
 //! "equal to prost's decode" means every field.
 
+pub(crate) mod profile;
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -23,6 +25,8 @@ use otlp_core::view::{
     ScopeView, SpanView, SummaryPointView, TracesView,
 };
 use otlp_core::{DecodeError, Limits, SpanId, TraceId};
+
+pub(crate) use profile::profiles;
 
 type Walked<T> = Result<T, DecodeError>;
 

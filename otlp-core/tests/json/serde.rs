@@ -91,9 +91,12 @@ fn where_serde_and_the_specification_differ_we_are_with_the_specification() {
     // Both agree on this one, so that what follows is not refused for another reason.
     let plain = with_value(r#"{"doubleValue":1.5}"#);
     assert_eq!(serde_reads(&plain), read(Signal::Traces, &plain).ok());
-    for value in
-        [r#"{"doubleValue":"NaN"}"#, r#"{"arrayValue":{}}"#, r#"{"stringValueStrindex":7}"#, r#"{"intValue":1e3}"#]
-    {
+    for value in [
+        r#"{"doubleValue":"NaN"}"#,
+        r#"{"arrayValue":{}}"#,
+        r#"{"stringValueStrindex":7}"#,
+        r#"{"intValue":1e3}"#,
+    ] {
         let text = with_value(value);
         let ours = read(Signal::Traces, &text).unwrap();
         assert_ne!(serde_reads(&text), Some(ours), "{value}: they agree by now");

@@ -23,7 +23,9 @@ use otlp_core::UnixNanos;
 use self::body::{Body, Then};
 use self::head::Framing;
 use self::side::{Found, Side, State};
-use super::{Chunk, Direction, End, Event, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead};
+use super::{
+    Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
+};
 use crate::limits::Limits;
 
 /// The head of a request. `Debug` shows neither target nor header values, which may hold secrets.
@@ -234,7 +236,11 @@ impl Http1 {
         let Self { limits, request: side, .. } = self;
         let start = side.start_time;
         let read = head::request(head, limits, |request, framing| {
-            on(Event::Request { time: start, head: RequestHead::Http1(request) });
+            on(Event::Request {
+                exchange: Exchange::InOrder,
+                time: start,
+                head: RequestHead::Http1(request),
+            });
             let asked = match request.method {
                 "HEAD" => Asked::Head,
                 "CONNECT" => Asked::Connect,
@@ -258,7 +264,12 @@ impl Http1 {
         match framing.into_body() {
             Some(body) => self.request.state = State::Body(body),
             None => {
-                on(Event::RequestEnd { time, body_bytes: 0, end: End::Complete });
+                on(Event::RequestEnd {
+                    exchange: Exchange::InOrder,
+                    time,
+                    body_bytes: 0,
+                    end: End::Complete,
+                });
                 self.request.finish();
             }
         }
@@ -310,7 +321,12 @@ impl Http1 {
     fn end_message(&mut self, direction: Direction, time: UnixNanos, end: End, on: Emit<'_>) {
         match direction {
             Direction::ToServer => {
-                on(Event::RequestEnd { time, body_bytes: self.request.body_bytes, end });
+                on(Event::RequestEnd {
+                    exchange: Exchange::InOrder,
+                    time,
+                    body_bytes: self.request.body_bytes,
+                    end,
+                });
                 self.request.finish();
             }
             Direction::ToClient => self.end_response(time, end, on),
@@ -320,7 +336,14 @@ impl Http1 {
     fn end_response(&mut self, time: UnixNanos, end: End, on: Emit<'_>) {
         let head = ResponseHead::Http1(self.current);
         let body_bytes = self.response.body_bytes;
-        on(Event::Response { first_byte: self.response.start_time, time, head, body_bytes, end });
+        on(Event::Response {
+            exchange: Exchange::InOrder,
+            first_byte: self.response.start_time,
+            time,
+            head,
+            body_bytes,
+            end,
+        });
         self.response.finish();
     }
 

@@ -1,4 +1,7 @@
-//! Which protocol a connection speaks, told from the first bytes of its client.
+//! Which protocol a connection speaks, told from its first bytes.
+
+use std::fmt;
+use std::sync::Arc;
 
 use otlp_core::UnixNanos;
 
@@ -7,20 +10,89 @@ use super::redis::Redis;
 use super::{Chunk, Direction, Event, ParseError, ParseErrorKind, Parser};
 use crate::limits::Limits;
 
-/// A protocol that can be told from its first bytes.
+/// A protocol that connections speak. Implement it to have one of your own followed, see [`Protocols::with`].
+pub trait Protocol: Send + Sync + fmt::Debug {
+    /// Its name, as `network.protocol.name` has it.
+    fn name(&self) -> &str;
+
+    /// Tells whether the first bytes of a connection are of this protocol. O(1).
+    ///
+    /// What is answered with [`Verdict::Yes`] or [`Verdict::No`] must not change with more bytes.
+    fn infer(&self, first: First<'_>) -> Verdict;
+
+    /// A parser for a connection of this protocol, seen from its first byte.
+    fn parser(&self, limits: &Limits) -> Box<dyn Parser>;
+}
+
+/// The first bytes of a connection, both ways; at most [`FIRST_BYTES`] of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a connection has two ends")]
+pub struct First<'a> {
+    /// What the client sent.
+    pub to_server: &'a [u8],
+    /// What the server sent, which in some protocols speaks first.
+    pub to_client: &'a [u8],
+}
+
+/// Bytes of each direction that are held until the protocol is told.
+pub const FIRST_BYTES: usize = 64;
+
+/// What a protocol says of the first bytes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "yes, no, not yet")]
+pub enum Verdict {
+    /// They begin this protocol.
+    Yes,
+    /// They do not.
+    No,
+    /// More are needed.
+    More,
+}
+
+/// The protocols known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Protocol {
+pub enum Builtin {
     /// HTTP/1.0 and 1.1.
     Http1,
     /// RESP2 and RESP3.
     Redis,
 }
 
-impl Protocol {
-    /// A parser for a connection of this protocol, seen from its first byte.
-    #[must_use]
-    pub fn parser(self, limits: &Limits) -> Box<dyn Parser> {
+impl Builtin {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Http1, Self::Redis];
+}
+
+/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Redis is `*`, a count and `$` (inline
+/// commands are not told).
+///
+/// ```
+/// use otlp_ebpf::parse::infer::{Builtin, First, Protocol, Verdict};
+/// let told = |first: &'static [u8]| {
+///     Builtin::ALL.map(|protocol| protocol.infer(First { to_server: first, to_client: b"" }))
+/// };
+/// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [Verdict::Yes, Verdict::No]);
+/// assert_eq!(told(b"*2\r\n$3\r\nGET"), [Verdict::No, Verdict::Yes]);
+/// assert_eq!(told(b"\x16\x03\x01"), [Verdict::No, Verdict::No]);
+/// assert_eq!(told(b"OPTI"), [Verdict::More, Verdict::No]);
+/// ```
+impl Protocol for Builtin {
+    fn name(&self) -> &str {
+        match self {
+            Self::Http1 => "http",
+            Self::Redis => "redis",
+        }
+    }
+
+    fn infer(&self, first: First<'_>) -> Verdict {
+        match self {
+            Self::Http1 => client_first(first, http1),
+            Self::Redis => client_first(first, redis),
+        }
+    }
+
+    fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::new(limits.clone())),
             Self::Redis => Box::new(Redis::new(limits.clone())),
@@ -28,69 +100,102 @@ impl Protocol {
     }
 }
 
-/// What the first bytes of a client tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "yes, no, not yet")]
-pub enum Verdict {
-    /// They begin this protocol.
-    Is(Protocol),
-    /// They begin none known here.
-    Unknown,
-    /// More are needed; never said of 24 bytes or more.
-    More,
+/// For protocols in which the client speaks first: empty lines before that are passed over.
+fn client_first(first: First<'_>, infer: fn(&[u8]) -> Verdict) -> Verdict {
+    if !first.to_client.is_empty() {
+        return Verdict::No;
+    }
+    let empty = first.to_server.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    infer(first.to_server.get(empty..).unwrap_or_default())
+}
+
+fn redis(first: &[u8]) -> Verdict {
+    let Some((&star, rest)) = first.split_first() else { return Verdict::More };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = rest.get(digits..).unwrap_or_default();
+    let expected = b"\r\n$";
+    match behind.starts_with(expected) {
+        _ if star != b'*' => Verdict::No,
+        true if digits > 0 => Verdict::Yes,
+        false if digits <= 9 && expected.starts_with(behind) => Verdict::More,
+        _ => Verdict::No,
+    }
 }
 
 const METHODS: [&str; 9] =
     ["GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", "PATCH "];
-const ENOUGH: usize = 24;
 
-/// Tells the protocol from the first bytes of a client.
-///
-/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Redis is `*`, a count and `$` (inline
-/// commands are not told). O(1).
-///
-/// ```
-/// use otlp_ebpf::parse::infer::{Protocol, Verdict, infer};
-/// assert_eq!(infer(b"GET /cart HTTP/1.1\r\n"), Verdict::Is(Protocol::Http1));
-/// assert_eq!(infer(b"*2\r\n$3\r\nGET"), Verdict::Is(Protocol::Redis));
-/// assert_eq!(infer(b"\x16\x03\x01"), Verdict::Unknown);
-/// assert_eq!(infer(b"OPTI"), Verdict::More);
-/// ```
-#[must_use]
-pub fn infer(first: &[u8]) -> Verdict {
-    if first.first() == Some(&b'*') {
-        let digits = first.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
-        let expected = b"\r\n$";
-        let behind = first.get(1 + digits..).unwrap_or_default();
-        return match behind.starts_with(expected) {
-            true if digits > 0 => Verdict::Is(Protocol::Redis),
-            false if digits <= 9 && expected.starts_with(behind) => Verdict::More,
-            _ => Verdict::Unknown,
-        };
-    }
+fn http1(first: &[u8]) -> Verdict {
     for method in METHODS {
         let method = method.as_bytes();
         match first.strip_prefix(method) {
             Some([]) => return Verdict::More,
-            Some([b'/' | b'*' | b'h' | b'H', ..]) => return Verdict::Is(Protocol::Http1),
+            Some([b'/' | b'*' | b'h' | b'H', ..]) => return Verdict::Yes,
             // The authority form; RESP's inline commands know no such name.
-            Some(_) if method == b"CONNECT " => return Verdict::Is(Protocol::Http1),
+            Some(_) if method == b"CONNECT " => return Verdict::Yes,
             None if method.starts_with(first) => return Verdict::More,
             Some(_) | None => {}
         }
     }
-    Verdict::Unknown
+    Verdict::No
 }
 
-/// Reads a connection whose protocol its first bytes tell, as [`infer`] does; holds at most 24 bytes until then.
+/// The protocols among which a connection's own is looked for, in their order. Cheap to clone.
 ///
-/// A server that speaks first, or bytes that begin no protocol known here, make it refuse the connection
-/// ([`ParseErrorKind::UnknownProtocol`]) and pass over both directions.
+/// ```
+/// use otlp_ebpf::parse::infer::{Builtin, First, Protocols};
+/// let protocols = Protocols::default().with(Builtin::Redis);
+/// let told = protocols.infer(First { to_server: b"*1\r\n$4\r\nPING", to_client: b"" });
+/// assert_eq!(told.map(|protocol| protocol.name()), Ok("redis"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Protocols {
+    list: Arc<[Arc<dyn Protocol>]>,
+}
+
+impl Protocols {
+    /// The same, and before them `protocol`.
+    #[must_use]
+    pub fn with(&self, protocol: impl Protocol + 'static) -> Self {
+        let first: Arc<dyn Protocol> = Arc::new(protocol);
+        Self { list: std::iter::once(first).chain(self.list.iter().cloned()).collect() }
+    }
+
+    /// The first protocol that the bytes begin; [`Verdict::No`] where it is none, [`Verdict::More`] where more
+    /// bytes are needed.
+    ///
+    /// # Errors
+    /// The verdict, where it is not yes.
+    pub fn infer(&self, first: First<'_>) -> Result<&Arc<dyn Protocol>, Verdict> {
+        let mut told = Verdict::No;
+        for protocol in self.list.iter() {
+            match protocol.infer(first) {
+                Verdict::Yes if told == Verdict::No => return Ok(protocol),
+                // One before it may yet be the one.
+                Verdict::Yes | Verdict::More => told = Verdict::More,
+                Verdict::No => {}
+            }
+        }
+        Err(told)
+    }
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self { list: Builtin::ALL.into_iter().map(|known| Arc::new(known) as Arc<dyn Protocol>).collect() }
+    }
+}
+
+/// Reads a connection whose protocol its first bytes tell; holds at most [`FIRST_BYTES`] of each direction until
+/// then.
+///
+/// Bytes that begin no protocol known make it refuse the connection ([`ParseErrorKind::UnknownProtocol`]) and pass
+/// over both directions.
 #[derive(Debug)]
 pub struct Inferring {
+    protocols: Protocols,
     limits: Limits,
-    first: Vec<u8>,
-    first_time: UnixNanos,
+    held: Held,
     told: Told,
 }
 
@@ -100,8 +205,8 @@ enum Told {
     Unknown,
 }
 
-impl std::fmt::Debug for Told {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotYet => "NotYet",
             Self::Is(_) => "Is",
@@ -110,29 +215,72 @@ impl std::fmt::Debug for Told {
     }
 }
 
-impl Inferring {
-    /// A parser for a connection seen from its first byte.
-    #[must_use]
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, first: Vec::new(), first_time: UnixNanos::ZERO, told: Told::NotYet }
+/// What has come so far: the bytes of each direction, and the chunks that they came in.
+#[derive(Debug, Default)]
+struct Held {
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    chunks: Vec<(Direction, UnixNanos, usize)>,
+}
+
+impl Held {
+    /// Takes from the front of `chunk` what there is room for; gives the rest.
+    fn take<'a>(&mut self, chunk: &Chunk<'a>) -> &'a [u8] {
+        let bytes = self.bytes(chunk.direction);
+        let room = FIRST_BYTES.saturating_sub(bytes.len()).min(chunk.bytes.len());
+        let (taken, rest) = chunk.bytes.split_at_checked(room).unwrap_or((chunk.bytes, &[]));
+        bytes.extend_from_slice(taken);
+        self.chunks.push((chunk.direction, chunk.time, taken.len()));
+        rest
     }
 
-    /// Takes bytes of the client until the protocol is told; gives those not needed for that.
-    fn tell<'a>(&mut self, chunk: &Chunk<'a>, on: &mut dyn FnMut(Event<'_>)) -> &'a [u8] {
-        if self.first.is_empty() {
-            self.first_time = chunk.time;
+    const fn bytes(&mut self, direction: Direction) -> &mut Vec<u8> {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
         }
-        let room = ENOUGH.saturating_sub(self.first.len()).min(chunk.bytes.len());
-        let (taken, rest) = chunk.bytes.split_at_checked(room).unwrap_or((chunk.bytes, &[]));
-        self.first.extend_from_slice(taken);
-        let empty = self.first.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        match infer(self.first.get(empty..).unwrap_or_default()) {
-            Verdict::More if self.first.len() < ENOUGH => {}
-            Verdict::More | Verdict::Unknown => self.give_up(Direction::ToServer, on),
-            Verdict::Is(protocol) => {
+    }
+
+    fn first(&self) -> First<'_> {
+        First { to_server: &self.to_server, to_client: &self.to_client }
+    }
+
+    /// Gives the chunks as they came.
+    fn replay(&self, mut on: impl FnMut(Chunk<'_>)) {
+        let [mut to_server, mut to_client] = [self.to_server.as_slice(), &self.to_client];
+        for &(direction, time, len) in &self.chunks {
+            let rest = if direction == Direction::ToServer { &mut to_server } else { &mut to_client };
+            let (bytes, behind) = rest.split_at_checked(len).unwrap_or_default();
+            *rest = behind;
+            on(Chunk::new(direction, time, bytes));
+        }
+    }
+}
+
+impl Inferring {
+    /// A parser for a connection seen from its first byte, which speaks one of the protocols known here.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self::among(Protocols::default(), limits)
+    }
+
+    /// A parser for a connection seen from its first byte, which speaks one of `protocols`.
+    #[must_use]
+    pub fn among(protocols: Protocols, limits: Limits) -> Self {
+        Self { protocols, limits, held: Held::default(), told: Told::NotYet }
+    }
+
+    /// Holds bytes until the protocol is told; gives those not needed for that.
+    fn tell<'a>(&mut self, chunk: &Chunk<'a>, on: &mut dyn FnMut(Event<'_>)) -> &'a [u8] {
+        let rest = self.held.take(chunk);
+        let first = self.held.first();
+        let full = first.to_server.len().max(first.to_client.len()) == FIRST_BYTES;
+        match self.protocols.infer(first) {
+            Err(Verdict::More) if !full => {}
+            Err(_) => self.give_up(chunk.direction, on),
+            Ok(protocol) => {
                 let mut parser = protocol.parser(&self.limits);
-                let first = std::mem::take(&mut self.first);
-                parser.feed(Chunk::new(Direction::ToServer, self.first_time, &first), on);
+                std::mem::take(&mut self.held).replay(|chunk| parser.feed(chunk, on));
                 self.told = Told::Is(parser);
             }
         }
@@ -142,8 +290,9 @@ impl Inferring {
     fn give_up(&mut self, direction: Direction, on: &mut dyn FnMut(Event<'_>)) {
         let error = ParseError { offset: 0, direction, kind: ParseErrorKind::UnknownProtocol };
         on(Event::Refused { direction, error });
-        pass(Direction::ToServer, self.first.len(), on);
-        self.first = Vec::new();
+        let held = std::mem::take(&mut self.held);
+        pass(Direction::ToServer, held.to_server.len(), on);
+        pass(Direction::ToClient, held.to_client.len(), on);
         self.told = Told::Unknown;
     }
 }
@@ -151,9 +300,9 @@ impl Inferring {
 impl Parser for Inferring {
     fn feed(&mut self, mut chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
         if matches!(self.told, Told::NotYet) {
-            if chunk.missing > 0 || (chunk.direction == Direction::ToClient && !chunk.bytes.is_empty()) {
+            if chunk.missing > 0 {
                 self.give_up(chunk.direction, on);
-            } else if chunk.direction == Direction::ToServer {
+            } else if !chunk.bytes.is_empty() {
                 chunk.bytes = self.tell(&chunk, on);
             }
         }
@@ -167,9 +316,7 @@ impl Parser for Inferring {
     fn close(&mut self, direction: Direction, time: UnixNanos, on: &mut dyn FnMut(Event<'_>)) {
         match &mut self.told {
             Told::Is(parser) => parser.close(direction, time, on),
-            Told::NotYet if direction == Direction::ToServer && !self.first.is_empty() => {
-                self.give_up(direction, on);
-            }
+            Told::NotYet if !self.held.bytes(direction).is_empty() => self.give_up(direction, on),
             Told::NotYet | Told::Unknown => {}
         }
     }
@@ -182,7 +329,9 @@ impl Parser for Inferring {
 
     fn held_bytes(&self) -> usize {
         let parser = if let Told::Is(parser) = &self.told { parser.held_bytes() } else { 0 };
-        self.first.capacity() + parser
+        let Held { to_server, to_client, chunks } = &self.held;
+        let chunks = chunks.capacity() * size_of::<(Direction, UnixNanos, usize)>();
+        to_server.capacity() + to_client.capacity() + chunks + parser
     }
 }
 
@@ -206,16 +355,86 @@ mod tests {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"*123456789012345678901234567890",
         ];
-        for sample in samples {
+        for (protocol, sample) in
+            Builtin::ALL.into_iter().flat_map(|each| samples.map(|sample| (each, sample)))
+        {
             let mut told = Verdict::More;
             for cut in 0..=sample.len() {
-                let verdict = infer(&sample[..cut]);
+                let verdict = protocol.infer(First { to_server: &sample[..cut], to_client: b"" });
                 assert!(told == Verdict::More || verdict == told, "{told:?} became {verdict:?}");
-                assert!(verdict != Verdict::More || cut < ENOUGH, "no verdict after {cut} bytes");
                 told = verdict;
             }
             assert_ne!(told, Verdict::More);
         }
-        assert_eq!(infer(b"GET key\r\n"), Verdict::Unknown, "an inline command is not told");
+        let inline = First { to_server: b"GET key\r\n", to_client: b"" };
+        assert_eq!(
+            Protocols::default().infer(inline).err(),
+            Some(Verdict::No),
+            "an inline command is not told"
+        );
+    }
+
+    /// One byte and the server's answer to it, in which the server speaks first.
+    #[derive(Debug)]
+    struct Greeting;
+
+    impl Protocol for Greeting {
+        fn name(&self) -> &str {
+            "greeting"
+        }
+
+        fn infer(&self, first: First<'_>) -> Verdict {
+            match first.to_client {
+                [] if first.to_server.is_empty() => Verdict::More,
+                [b'!', ..] => Verdict::Yes,
+                _ => Verdict::No,
+            }
+        }
+
+        fn parser(&self, _: &Limits) -> Box<dyn Parser> {
+            Box::new(Recorder)
+        }
+    }
+
+    /// Tells what it is fed as bytes not parsed.
+    #[derive(Debug, Default)]
+    struct Recorder;
+
+    impl Parser for Recorder {
+        fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
+            pass(chunk.direction, chunk.bytes.len(), on);
+        }
+
+        fn close(&mut self, _: Direction, _: UnixNanos, _: &mut dyn FnMut(Event<'_>)) {}
+
+        fn realign(&mut self, _: usize, _: &mut dyn FnMut(Event<'_>)) {}
+
+        fn held_bytes(&self) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn a_protocol_of_the_users_is_told_by_what_its_server_says_first() {
+        let mut parser = Inferring::among(Protocols::default().with(Greeting), Limits::default());
+        let mut seen = Vec::new();
+        let talk: [(Direction, &[u8]); 2] = [(Direction::ToClient, b"!hello"), (Direction::ToServer, b"hi")];
+        for (direction, bytes) in talk {
+            parser.feed(Chunk::new(direction, UnixNanos::ZERO, bytes), &mut |event| {
+                let Event::Unparsed { direction, bytes } = event else { panic!("{event:?}") };
+                seen.push((direction, bytes));
+            });
+        }
+        assert_eq!(seen, [(Direction::ToClient, 6), (Direction::ToServer, 2)]);
+    }
+
+    #[test]
+    fn a_server_that_speaks_first_is_refused_where_no_protocol_does() {
+        let mut parser = Inferring::new(Limits::default());
+        let mut refused = 0;
+        parser.feed(Chunk::new(Direction::ToClient, UnixNanos::ZERO, b"!hello"), &mut |event| {
+            refused += u32::from(matches!(event, Event::Refused { direction: Direction::ToClient, .. }));
+        });
+        assert_eq!(refused, 1);
     }
 }

@@ -11,27 +11,39 @@ use otlp_core::time::SystemClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::parse::Parser;
-use crate::parse::infer::{Inferring, Protocol};
+use crate::parse::infer::{Inferring, Protocol, Protocols};
 use crate::resolve::CallerResolver;
 use crate::service::Service;
 
 /// Which protocol a tap reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TapProtocol {
-    /// Told for each connection from its first bytes.
-    #[default]
-    Infer,
+    /// One of these, told for each connection from its first bytes.
+    Among(Protocols),
     /// This one.
-    Is(Protocol),
+    Is(Arc<dyn Protocol>),
 }
 
 impl TapProtocol {
-    pub(super) fn parser(self, limits: &Limits) -> Box<dyn Parser> {
+    /// This one.
+    #[must_use]
+    pub fn only(protocol: impl Protocol + 'static) -> Self {
+        Self::Is(Arc::new(protocol))
+    }
+
+    pub(super) fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
-            Self::Infer => Box::new(Inferring::new(limits.clone())),
+            Self::Among(protocols) => Box::new(Inferring::among(protocols.clone(), limits.clone())),
             Self::Is(protocol) => protocol.parser(limits),
         }
+    }
+}
+
+impl Default for TapProtocol {
+    /// Any that is known here.
+    fn default() -> Self {
+        Self::Among(Protocols::default())
     }
 }
 
@@ -40,7 +52,7 @@ impl TapProtocol {
 /// ```
 /// use std::sync::Arc;
 /// use otlp_ebpf::join::JoinTable;
-/// use otlp_ebpf::parse::infer::Protocol;
+/// use otlp_ebpf::parse::infer::Builtin;
 /// use otlp_ebpf::resolve::process::ProcessTable;
 /// use otlp_ebpf::tap::{TapConfig, TapProtocol};
 /// use otlp_ebpf::{IdSource, Service};
@@ -49,7 +61,7 @@ impl TapProtocol {
 /// processes.insert(4242, "order");
 /// let cache = Service::new("cache", ids).join(table);
 /// let config = TapConfig::new("127.0.0.1:0".parse()?, "127.0.0.1:6379".parse()?, cache)
-///     .protocol(TapProtocol::Is(Protocol::Redis))
+///     .protocol(TapProtocol::only(Builtin::Redis))
 ///     .callers(processes);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
@@ -82,9 +94,9 @@ impl TapConfig {
         }
     }
 
-    /// Sets the protocol; default [`TapProtocol::Infer`].
+    /// Sets the protocol; default is told for each connection.
     #[must_use]
-    pub const fn protocol(mut self, protocol: TapProtocol) -> Self {
+    pub fn protocol(mut self, protocol: TapProtocol) -> Self {
         self.protocol = protocol;
         self
     }

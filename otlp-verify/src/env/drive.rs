@@ -6,6 +6,7 @@ use bytes::Bytes;
 use otlp_core::UnixNanos;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{Command, Exporter, Outcome, Request};
+use otlp_core::protocol::status::Code;
 use otlp_core::record::ExportResponse;
 
 use super::{Action, Env, Message, Reply, State, Wake};
@@ -29,6 +30,7 @@ impl Env {
             stored: vec![0; self.world.requests.into()],
             duplicates_left: self.world.duplicates,
             shutting_down: false,
+            hurried: false,
             model: export_retry::State::default(),
             misfit: None,
         }
@@ -51,6 +53,7 @@ impl Env {
         }
         out.push(Action::Enqueue);
         out.extend(self.world.shutdown.map(|_| Action::ShutDown));
+        out.extend(self.world.hurry.map(|_| Action::Hurry));
         out.extend(jitters().map(|jitter| Action::Tick { jitter }));
     }
 
@@ -76,8 +79,7 @@ impl Env {
             Action::Enqueue => {
                 state.handed_in =
                     state.handed_in.checked_add(1).filter(|count| *count <= self.world.requests)?;
-                let request =
-                    Request { signal: Signal::Traces, body: Bytes::from_static(b"."), records: RECORDS };
+                let request = Request::new(Signal::Traces, Bytes::from_static(b"."), RECORDS);
                 // Refused or not, it is in the account and in the trace.
                 let _ = state.exporter.enqueue(instant(state.now), request);
             }
@@ -106,6 +108,11 @@ impl Env {
                 state.shutting_down = true;
                 state.exporter.shutdown(instant(state.now), instant(state.now) + within);
             }
+            Action::Hurry => {
+                let within = self.world.hurry.filter(|_| state.shutting_down && !state.hurried)?;
+                state.hurried = true;
+                state.exporter.shutdown(instant(state.now), instant(state.now) + within);
+            }
         }
         Some(())
     }
@@ -125,7 +132,7 @@ impl Env {
 
     fn outcome(&self, reply: Reply) -> Outcome {
         let refused = |code, retry_after: Option<Duration>| Outcome::Refused {
-            code,
+            code: Code::Http(code),
             retry_after,
             message: String::new(),
         };

@@ -1,7 +1,11 @@
+use otlp_core::protocol::breaker::BreakerConfig;
+
 use super::*;
 use crate::explore::{Bfs, Dedup, Report, Verdict};
 use crate::mutate::Mutant;
 use crate::spec::export_retry::Refusal;
+
+const MILLI: Duration = Duration::from_millis(1);
 
 fn one_request() -> World {
     World::default().requests(1)
@@ -40,7 +44,7 @@ fn violated_by(
 
 #[test]
 fn the_real_exporter_survives_everything_that_can_happen_to_one_request() {
-    let world = one_request().jitters([0, u64::MAX]).shutdown(Duration::from_millis(2));
+    let world = one_request().jitters([0, u64::MAX]).shutdown(MILLI * 2).hurry(MILLI);
     let report = explore(&env(world));
     assert!(report.is_verified() && report.vacuity().is_empty(), "{report}");
 }
@@ -167,6 +171,79 @@ fn a_wake_at_an_instant_that_has_come_is_caught() {
         })
     });
     assert_eq!(property, "WakesInTime");
+}
+
+// --- Breaker and failover ---
+
+fn breaker() -> BreakerConfig {
+    BreakerConfig::default().failures(1).cooldown(MILLI * 2)
+}
+
+fn failing() -> World {
+    World::default().replies([Reply::Accept, Reply::Busy, Reply::BusyFor]).duplicates(0)
+}
+
+#[test]
+fn the_real_breaker_survives_everything_that_can_happen_to_one_request() {
+    for failures in [1, 2] {
+        let config =
+            small_config().max_attempts(3).max_elapsed(MILLI * 7).breaker(breaker().failures(failures));
+        let report = explore(&Env::try_new(config, one_request()).expect("values in range"));
+        assert!(report.is_verified(), "{report}");
+    }
+}
+
+#[test]
+fn the_real_failover_survives_what_happens_to_two_requests_and_two_destinations() {
+    let config = small_config().max_elapsed(MILLI * 4).failover(1, breaker());
+    let report = explore(&Env::try_new(config, failing()).expect("values in range"));
+    assert!(report.is_verified(), "{report}");
+}
+
+#[test]
+#[ignore = "long: millions of states"]
+fn the_real_failover_survives_two_in_flight_trials_that_take_two_and_a_shutdown() {
+    let config = small_config().max_in_flight(2).max_attempts(3).failover(1, breaker().trials(2));
+    let world = failing().shutdown(MILLI * 2).hurry(MILLI);
+    let report = explore(&Env::try_new(config, world).expect("values in range"));
+    assert!(report.is_verified(), "{report}");
+}
+
+/// An exporter made with one breaker, held to the rules of another.
+fn believed(made: ExporterConfig, rules: &ExporterConfig) -> Option<Refusal> {
+    let env = Env { config: made, rules: Rules::from(rules), world: failing() };
+    let report = explore(&env);
+    let (property, misfit) = violated(&report);
+    assert_eq!(property, "Conforms");
+    match misfit.map(Misfit::why) {
+        Some(crate::conform::Why::NotEnabled(refusal)) => Some(refusal),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_exporter_that_sends_through_an_open_breaker_is_caught() {
+    let rules = small_config().breaker(breaker());
+    let refusal = believed(small_config(), &rules);
+    assert!(matches!(refusal, Some(Refusal::BreakerOpen { .. } | Refusal::TrialUnderWay)), "{refusal:?}");
+    // A cooldown too short: the breaker's own word, when it opens, is the first sign.
+    assert_eq!(believed(small_config().breaker(breaker().cooldown(MILLI)), &rules), None);
+}
+
+#[test]
+fn an_exporter_that_opens_its_breaker_too_early_or_too_late_is_caught() {
+    let (early, late) = (breaker().failures(1), breaker().failures(2));
+    assert_eq!(believed(small_config().breaker(early), &small_config().breaker(late)), None);
+    let refusal = believed(small_config().breaker(late), &small_config().breaker(early));
+    assert!(matches!(refusal, Some(Refusal::BreakerOpen { .. })), "{refusal:?}");
+}
+
+#[test]
+fn an_exporter_that_does_not_fail_over_or_to_nobody_is_caught() {
+    let (alone, two) = (small_config().breaker(breaker()), small_config().failover(1, breaker()));
+    let stays = believed(alone.clone(), &two);
+    assert!(matches!(stays, Some(Refusal::NotFirst { .. } | Refusal::Wait { .. })), "{stays:?}");
+    assert_eq!(believed(two, &alone), Some(Refusal::Destination { destinations: 1 }));
 }
 
 #[test]

@@ -18,11 +18,13 @@
 //! assert!(report.is_verified(), "{report}");
 //! ```
 
+mod destination;
 mod property;
 mod refusal;
 mod transition;
 mod world;
 
+pub use destination::{Breaker, BreakerRules, Destination};
 pub(crate) use property::{EACH_REQUEST, WHOLE};
 pub use refusal::Refusal;
 
@@ -44,6 +46,10 @@ pub struct Rules {
     pub backoff_initial_ticks: u64,
     /// Where the bound of the wait stops doubling.
     pub backoff_max_ticks: u64,
+    /// How many destinations there are, the primary included.
+    pub destinations: u8,
+    /// The breaker of each; `None` where they have none.
+    pub breaker: Option<BreakerRules>,
 }
 
 /// What may happen in an exploration: how many requests, and the answers a receiver may give.
@@ -85,8 +91,8 @@ pub struct State {
     pub requests: Vec<Request>,
     /// What must be dealt with before anything else.
     pub pending: Pending,
-    /// Nothing is sent before this tick: the receiver asked for it. Zero once that is over.
-    pub held_until: u64,
+    /// The destinations, the primary first; those at the end of which nothing is known are left out.
+    pub destinations: Vec<Destination>,
     /// Open, or shutting down.
     pub phase: Phase,
     /// Where every record is.
@@ -107,6 +113,10 @@ pub struct Request {
     pub place: Place,
     /// The number of its last attempt.
     pub attempts: u32,
+    /// While it flies: where to.
+    pub destination: u8,
+    /// While it flies: whether as a breaker's trial.
+    pub trial: bool,
     /// The tick from which on it is not sent again; zero once it is settled.
     pub expires: u64,
     /// The earliest tick of the next attempt, as the last answer and the backoff demand; zero where there is none.
@@ -127,6 +137,10 @@ pub struct Breaches {
     pub early: bool,
     /// Sent while the receiver had asked to be left alone.
     pub during_hold: bool,
+    /// Sent through a breaker that was open, or beside a trial.
+    pub through_breaker: bool,
+    /// Sent to a destination while one before it could be used.
+    pub out_of_order: bool,
     /// Sent after it had expired.
     pub expired: bool,
     /// Taken in after the shutdown began.
@@ -174,6 +188,8 @@ pub enum Answer {
     Lost,
     /// Refused for good.
     Refused,
+    /// Refused for good, and by its own word the receiver is at fault.
+    Failed,
     /// An answer that cannot be used.
     Unusable,
 }
@@ -241,6 +257,8 @@ pub enum Reason {
     Shutdown,
     /// Handed in after the shutdown began.
     Closed,
+    /// No memory was left in the process.
+    Memory,
 }
 
 /// One event; requests are numbered from 1 in the order they are handed in, attempts from 1.
@@ -253,7 +271,7 @@ pub enum Action {
     /// A request is handed in.
     Enqueue { request: u64, records: u32 },
     /// An attempt begins.
-    Send { request: u64, attempt: u32 },
+    Send { request: u64, attempt: u32, destination: u8 },
     /// An attempt ends.
     Answer { request: u64, attempt: u32, answer: Answer },
     /// The answer allows another attempt.
@@ -268,13 +286,15 @@ pub enum Action {
     Stale { request: u64, attempt: u32 },
     /// Nothing is taken from here on.
     BeginShutdown { deadline: u64 },
+    /// The end of the shutdown is brought forward.
+    AdvanceShutdown { deadline: u64 },
     /// Everything is settled, and stays so.
     Finish,
 }
 
 impl Rules {
     /// Bounds small enough to be explored exhaustively in a moment: one in flight of two queued, two attempts,
-    /// four ticks of life, waits of one or two ticks.
+    /// four ticks of life, waits of one or two ticks; one destination without a breaker.
     #[must_use]
     pub const fn small() -> Self {
         Self {
@@ -284,6 +304,8 @@ impl Rules {
             max_elapsed_ticks: 4,
             backoff_initial_ticks: 2,
             backoff_max_ticks: 2,
+            destinations: 1,
+            breaker: None,
         }
     }
 
@@ -363,7 +385,9 @@ impl Action {
             | Self::Reject { request, .. }
             | Self::Drop { request, .. }
             | Self::Stale { request, .. } => Some(request),
-            Self::Tick { .. } | Self::BeginShutdown { .. } | Self::Finish => None,
+            Self::Tick { .. } | Self::BeginShutdown { .. } | Self::AdvanceShutdown { .. } | Self::Finish => {
+                None
+            }
         }
     }
 }
@@ -394,6 +418,7 @@ impl Model for ExportRetry {
 
     fn state_heap_bytes(&self, state: &State) -> usize {
         state.requests.capacity() * size_of::<Request>()
+            + state.destinations.capacity() * size_of::<Destination>()
     }
 
     fn action_names(&self) -> &'static [&'static str] {
@@ -409,6 +434,7 @@ impl Model for ExportRetry {
             "Stale",
             "BeginShutdown",
             "Finish",
+            "AdvanceShutdown",
         ]
     }
 
@@ -425,6 +451,7 @@ impl Model for ExportRetry {
             Action::Stale { .. } => 8,
             Action::BeginShutdown { .. } => 9,
             Action::Finish => 10,
+            Action::AdvanceShutdown { .. } => 11,
         }
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use otlp_core::UnixNanos;
 use otlp_core::protocol::Signal;
+use otlp_core::protocol::breaker::BreakerConfig;
 use otlp_core::protocol::export::{
-    Attempt, Command, DropPolicy, Exporter, ExporterConfig, Outcome, Request, TraceEvent,
+    Attempt, Command, DropPolicy, Exporter, ExporterConfig, Outcome, Priority, Request, TraceEvent,
 };
 use otlp_core::protocol::retry::Backoff;
+use otlp_core::protocol::status::Code;
 use otlp_core::record::ExportResponse;
 use otlp_core::stats::Stats;
 
@@ -63,9 +65,22 @@ pub(crate) fn run(seed: u64, steps: usize) -> Run {
 }
 
 fn config(random: &mut Random) -> ExporterConfig {
-    let policy = if random.below(2) == 0 { DropPolicy::Oldest } else { DropPolicy::Newest };
+    let policy = match random.below(5) {
+        0 | 1 => DropPolicy::Oldest,
+        2 | 3 => DropPolicy::Newest,
+        _ => DropPolicy::Block,
+    };
     let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_millis(900) };
-    ExporterConfig::default()
+    let breaker = BreakerConfig::default()
+        .failures(u32::try_from(1 + random.below(3)).expect("small"))
+        .cooldown(Duration::from_millis(1_200))
+        .trials(u32::try_from(1 + random.below(2)).expect("small"));
+    let config = match random.below(3) {
+        0 => ExporterConfig::default(),
+        1 => ExporterConfig::default().breaker(breaker),
+        _ => ExporterConfig::default().failover(u8::try_from(1 + random.below(2)).expect("small"), breaker),
+    };
+    config
         .max_queue_requests(usize::try_from(2 + random.below(6)).expect("small"))
         .max_queue_bytes(400)
         .max_request_bytes(150)
@@ -83,6 +98,11 @@ impl Driver {
             0..=2 => self.enqueue(),
             3..=5 => self.poll(),
             6 | 7 => self.answer(),
+            8 if self.random.below(8) == 0 => {
+                // Memory is short somewhere else.
+                let priority = self.priority();
+                self.exporter.shed(self.now, priority);
+            }
             8 => self.answer_late(),
             _ => self.let_time_pass(),
         }
@@ -91,9 +111,14 @@ impl Driver {
     fn enqueue(&mut self) {
         let len = usize::try_from(1 + self.random.below(170)).expect("small");
         let records = u32::try_from(self.random.below(20)).expect("small");
-        let request = Request { signal: Signal::Traces, body: Bytes::from(vec![0; len]), records };
-        // Refused or not, it is on record.
+        let request = Request::new(Signal::Traces, Bytes::from(vec![0; len]), records);
+        let request = request.priority(self.priority());
+        // Refused or not, it is on record; given back, it never came.
         let _ = self.exporter.enqueue(self.now, request);
+    }
+
+    fn priority(&mut self) -> Priority {
+        if self.random.below(4) == 0 { Priority::High } else { Priority::Normal }
     }
 
     fn poll(&mut self) {
@@ -124,7 +149,7 @@ impl Driver {
     }
 
     fn outcome(&mut self) -> Outcome {
-        let code = [400, 401, 404, 413, 429, 500, 501, 502, 503, 504]
+        let http = [400, 401, 404, 413, 429, 500, 501, 502, 503, 504]
             [usize::try_from(self.random.below(10)).expect("small")];
         let retry_after =
             [None, Some(Duration::from_millis(350)), Some(Duration::from_secs(2)), Some(Duration::MAX)]
@@ -136,8 +161,12 @@ impl Driver {
             4 => Outcome::TimedOut,
             5 => Outcome::Disconnected,
             6 => Outcome::BadAnswer,
-            7 | 8 => Outcome::Refused { code, retry_after, message: String::new() },
-            _ => Outcome::Refused { code: 503, retry_after: None, message: String::new() },
+            7 | 8 => Outcome::Refused { code: Code::Http(http), retry_after, message: String::new() },
+            9 => {
+                let code = Code::Grpc(i32::try_from(1 + self.random.below(16)).expect("small"));
+                Outcome::Refused { code, retry_after, message: String::new() }
+            }
+            _ => Outcome::Refused { code: Code::Http(503), retry_after: None, message: String::new() },
         }
     }
 

@@ -12,7 +12,9 @@ use super::{Dice, Kind};
 
 const FUNCTIONS: u64 = 800;
 const STACKS: u64 = 1_000;
-const SAMPLES: u64 = 2_000;
+
+/// Samples in a request.
+pub(in crate::core) const SAMPLES: u64 = 2_000;
 
 /// Strings before those of the functions: kinds and units, and the binary.
 const FIRST_FUNCTION: u64 = 9;
@@ -27,11 +29,6 @@ pub(in crate::core) fn request(kind: Kind) -> ExportProfilesServiceRequest {
         vec![ScopeProfiles { scope: Some(scope("sampler")), profiles, schema_url: String::new() }];
     let resource_profiles = vec![ResourceProfiles { resource, scope_profiles, schema_url: String::new() }];
     ExportProfilesServiceRequest { resource_profiles, dictionary }
-}
-
-/// Samples in a request.
-pub(in crate::core) const fn samples() -> u64 {
-    SAMPLES
 }
 
 fn index(number: u64) -> i32 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::breaker::BreakerConfig;
 use crate::protocol::export::Exporter;
 use crate::protocol::retry::Backoff;
 
@@ -13,8 +14,11 @@ pub enum DropPolicy {
     /// The request that has waited longest. A request in flight is never dropped for room.
     #[default]
     Oldest,
-    /// The request that is being handed in.
+    /// The request that is being handed in; where that has [high priority](super::Priority), the newest normal
+    /// one instead.
     Newest,
+    /// None: what is handed in comes back, and its owner waits or slows down.
+    Block,
 }
 
 /// Bounds and times of one [`Exporter`].
@@ -38,6 +42,8 @@ pub struct ExporterConfig {
     pub(super) elapsed: Duration,
     pub(super) backoff: Backoff,
     pub(super) policy: DropPolicy,
+    pub(super) breaker: Option<BreakerConfig>,
+    pub(super) fallbacks: u8,
     pub(super) trace_events: usize,
 }
 
@@ -55,6 +61,10 @@ pub struct Bounds {
     pub elapsed: Duration,
     /// The waits between attempts.
     pub backoff: Backoff,
+    /// How many destinations there are besides the primary.
+    pub fallbacks: u8,
+    /// The breaker of each destination.
+    pub breaker: Option<BreakerConfig>,
 }
 
 impl Default for ExporterConfig {
@@ -69,6 +79,8 @@ impl Default for ExporterConfig {
             elapsed: Duration::from_secs(300),
             backoff: Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(30) },
             policy: DropPolicy::Oldest,
+            breaker: None,
+            fallbacks: 0,
             trace_events: 1 << 16,
         }
     }
@@ -141,6 +153,22 @@ impl ExporterConfig {
         self
     }
 
+    /// Gives every destination a circuit breaker; default none, so that every failure is met by backoff alone.
+    #[must_use]
+    pub const fn breaker(mut self, breaker: BreakerConfig) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
+    /// Adds so many destinations, to be used in their order while the ones before cannot be; default none.
+    /// The cooldown of `breaker` is how long the primary is left before one request tries it again.
+    #[must_use]
+    pub const fn failover(mut self, fallbacks: u8, breaker: BreakerConfig) -> Self {
+        self.fallbacks = fallbacks;
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// Sets how many events of the trace are kept until somebody takes them; default 65,536. Without
     /// effect unless the feature `trace` is on.
     #[must_use]
@@ -158,6 +186,8 @@ impl ExporterConfig {
             attempts: self.attempts,
             elapsed: self.elapsed,
             backoff: self.backoff,
+            fallbacks: self.fallbacks,
+            breaker: self.breaker,
         }
     }
 
@@ -166,6 +196,9 @@ impl ExporterConfig {
     /// # Errors
     /// [`ErrorKind::Config`] where a value is out of the range that its setter names.
     pub fn build(self) -> Result<Exporter> {
+        if let Some(breaker) = &self.breaker {
+            breaker.check()?;
+        }
         let wrong = if self.queue_requests == 0 {
             "max_queue_requests: expected at least 1"
         } else if self.queue_bytes == 0 || self.request_bytes == 0 {

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::UnixNanos;
 use crate::error::{Error, ErrorKind};
 use crate::protocol::Signal;
+use crate::protocol::failover::DestinationId;
+use crate::protocol::status::Code;
 use crate::record::ExportResponse;
 use crate::stats::Stats;
 
@@ -31,9 +33,29 @@ pub struct Attempt {
     pub number: u32,
 }
 
-/// An encoded request. It is encoded once; every attempt shares its bytes.
+/// Which requests are dropped last when room is needed. It does not change the order of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "complete: what may go, and what goes last")]
+pub enum Priority {
+    /// Makes room for others.
+    #[default]
+    Normal,
+    /// Holds what must not be missed, errors for instance: makes room only for its like, and only when
+    /// nothing normal waits.
+    High,
+}
+
+/// An encoded request. It is encoded once; every attempt and every destination share its bytes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use otlp_core::protocol::Signal;
+/// use otlp_core::protocol::export::{Priority, Request};
+/// let request = Request::new(Signal::Traces, Bytes::from_static(b"..."), 3).priority(Priority::High);
+/// assert_eq!(request.records, 3);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "complete: what a queue must know of a request")]
+#[non_exhaustive]
 pub struct Request {
     /// What kind of records it carries.
     pub signal: Signal,
@@ -41,6 +63,23 @@ pub struct Request {
     pub body: Bytes,
     /// How many records it carries (spans, data points or log records); all accounts are in records.
     pub records: u32,
+    /// Whether it is among the last to be dropped.
+    pub priority: Priority,
+}
+
+impl Request {
+    /// A request of normal priority.
+    #[must_use]
+    pub const fn new(signal: Signal, body: Bytes, records: u32) -> Self {
+        Self { signal, body, records, priority: Priority::Normal }
+    }
+
+    /// Sets whether it is among the last to be dropped.
+    #[must_use]
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
 }
 
 /// What the driver is to do next.
@@ -65,6 +104,8 @@ pub enum Command {
 pub struct Outgoing {
     /// Names this try; goes back with its outcome.
     pub attempt: Attempt,
+    /// Where to; always the primary without fallbacks.
+    pub destination: DestinationId,
     /// Decides the path.
     pub signal: Signal,
     /// The body, shared with the queue.
@@ -84,11 +125,11 @@ pub enum Outcome {
     /// The receiver answered 2xx with a body that is no export response. The status says that it took the
     /// request, so it counts as exported; whether in part cannot be known.
     Unread,
-    /// The receiver answered with another HTTP status than 2xx.
+    /// The receiver answered with another status than success.
     Refused {
         /// The status.
-        code: u16,
-        /// The wait that `Retry-After` asks for.
+        code: Code,
+        /// The wait that `Retry-After` or `RetryInfo` asks for.
         retry_after: Option<Duration>,
         /// The message of the answer's `google.rpc.Status`, where there was one.
         message: String,
@@ -122,8 +163,8 @@ pub enum Verdict {
     Rejected {
         /// All records of the request.
         records: u32,
-        /// The HTTP status.
-        code: u16,
+        /// The status.
+        code: Code,
         /// The receiver's words.
         message: String,
     },
@@ -161,11 +202,13 @@ pub enum DropReason {
     Shutdown,
     /// Handed in after the shutdown began.
     Closed,
+    /// The process-wide memory was at its hard mark.
+    Memory,
 }
 
 impl DropReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::TooLarge,
         Self::Expired,
@@ -173,6 +216,7 @@ impl DropReason {
         Self::BadAnswer,
         Self::Shutdown,
         Self::Closed,
+        Self::Memory,
     ];
 
     /// A word for tables and metrics.
@@ -186,6 +230,7 @@ impl DropReason {
             Self::BadAnswer => "bad_answer",
             Self::Shutdown => "shutdown",
             Self::Closed => "closed",
+            Self::Memory => "memory",
         }
     }
 }
@@ -198,11 +243,35 @@ impl fmt::Display for DropReason {
 
 impl std::error::Error for DropReason {}
 
-impl From<DropReason> for Error {
-    /// What [`enqueue`](super::Exporter::enqueue) refused, as the crate's error.
-    fn from(reason: DropReason) -> Self {
-        let kind = if reason == DropReason::Closed { ErrorKind::Closed } else { ErrorKind::Limit };
-        Self::new(kind, format!("request not taken: {reason}"))
+/// Why a request, or whatever was handed in, was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete: lost and counted, or given back")]
+pub enum NotTaken<T = Request> {
+    /// It was dropped, and counted for this reason.
+    Dropped(DropReason),
+    /// There is no room now and the policy is to wait: here it is again.
+    Full(T),
+}
+
+impl<T> fmt::Display for NotTaken<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dropped(reason) => write!(f, "dropped: {reason}"),
+            Self::Full(_) => f.write_str("not taken: no room now"),
+        }
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for NotTaken<T> {}
+
+impl<T> From<NotTaken<T>> for Error {
+    fn from(refused: NotTaken<T>) -> Self {
+        let kind = match refused {
+            NotTaken::Dropped(DropReason::Closed) => ErrorKind::Closed,
+            NotTaken::Dropped(_) => ErrorKind::Limit,
+            NotTaken::Full(_) => ErrorKind::Full,
+        };
+        Self::new(kind, refused.to_string())
     }
 }
 

@@ -1,7 +1,11 @@
 //! The exporter's account.
 
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
 use super::event::{DropReason, Report};
-use crate::stats::Stats;
+use crate::protocol::failover::DestinationId;
+use crate::stats::{Durations, Stats};
 
 /// Counts beside [`Stats`]: what moving the records took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -17,8 +21,16 @@ pub struct Counters {
     pub stale: u64,
     /// Requests that the receiver took in part.
     pub partial: u64,
+    /// Requests that the receiver took wholly, and had a warning.
+    pub warnings: u64,
     /// Answers that said success with a body that could not be read.
     pub unread: u64,
+    /// Tries at a fallback.
+    pub diverted: u64,
+    /// Times that a breaker opened.
+    pub breaker_opened: u64,
+    /// Records handed in without room and given back, each time counted; not accepted, not dropped.
+    pub blocked: u64,
     /// Records dropped, by reason, in the order of [`DropReason::ALL`].
     dropped: [u64; DropReason::ALL.len()],
 }
@@ -31,14 +43,57 @@ impl Counters {
     }
 }
 
+/// All that an exporter counts, at one instant. [`Measure`](crate::stats::Measure) makes metrics of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct ExporterStats {
+    /// Where every record is.
+    pub account: Stats,
+    /// What moving them took.
+    pub counters: Counters,
+    /// How long attempts took, from being sent to their outcome.
+    pub latency: Durations,
+}
+
 /// Every movement of records goes through here, so that the account is exact by construction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Ledger {
     pub(super) stats: Stats,
     pub(super) counters: Counters,
+    latency: Latency,
+}
+
+/// How long attempts took. Nothing depends on it, so that it is no part of the exporter's state: all are equal.
+#[derive(Debug, Clone, Default)]
+struct Latency(Durations);
+
+impl PartialEq for Latency {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Latency {}
+
+impl Hash for Latency {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
 }
 
 impl Ledger {
+    pub(super) const fn exporter_stats(&self) -> ExporterStats {
+        ExporterStats { account: self.stats, counters: self.counters, latency: self.latency.0 }
+    }
+
+    pub(super) fn count_attempt(&mut self, number: u32, destination: DestinationId) {
+        self.counters.attempts += 1;
+        self.counters.retries += u64::from(number > 1);
+        self.counters.diverted += u64::from(destination != DestinationId::PRIMARY);
+    }
+
+    pub(super) fn time_attempt(&mut self, took: Duration) {
+        self.latency.0.record(took);
+    }
+
     pub(super) fn take(&mut self, records: u32) {
         self.stats.accepted += u64::from(records);
         self.stats.queued += u64::from(records);

@@ -1,5 +1,13 @@
+mod room;
+mod route;
+
+use std::time::Duration;
+
 use super::*;
+use crate::protocol::failover::DestinationId;
 use crate::protocol::retry::Backoff;
+use crate::protocol::status::Code;
+use crate::record::ExportResponse;
 
 const NOW: UnixNanos = UnixNanos::from_secs(1_700_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,11 +21,12 @@ fn exporter(config: ExporterConfig) -> Exporter {
 }
 
 fn request(records: u32) -> Request {
-    Request { signal: Signal::Traces, body: Bytes::from(vec![7; 10]), records }
+    Request::new(Signal::Traces, Bytes::from(vec![7; 10]), records)
 }
 
 fn refused(code: u16, retry_after: Option<u64>) -> Outcome {
-    Outcome::Refused { code, retry_after: retry_after.map(Duration::from_secs), message: "no".into() }
+    let retry_after = retry_after.map(Duration::from_secs);
+    Outcome::Refused { code: Code::Http(code), retry_after, message: "no".into() }
 }
 
 fn send(exporter: &mut Exporter, now: UnixNanos) -> Attempt {
@@ -124,7 +133,10 @@ fn only_the_four_statuses_are_tried_again() {
         let retried = matches!(verdict, Verdict::Retry { .. });
         assert_eq!(retried, [429, 502, 503, 504].contains(&code), "{code}");
         if !retried {
-            assert_eq!(verdict, Verdict::Rejected { records: 5, code, message: "no".into() });
+            assert_eq!(
+                verdict,
+                Verdict::Rejected { records: 5, code: Code::Http(code), message: "no".into() }
+            );
             account(&exporter, 0, 5, 0, 0);
         }
     }
@@ -235,23 +247,27 @@ fn the_newest_is_refused_by_the_other_policy_and_when_all_are_in_flight() {
             send(&mut exporter, NOW);
             send(&mut exporter, NOW);
         }
-        assert_eq!(exporter.enqueue(NOW, request(5)), Err(DropReason::QueueFull), "{policy:?}");
+        assert_eq!(
+            exporter.enqueue(NOW, request(5)),
+            Err(NotTaken::Dropped(DropReason::QueueFull)),
+            "{policy:?}"
+        );
         account(&exporter, 0, 0, 5, 2);
     }
 }
 
 #[test]
 fn bytes_are_bounded_as_well_and_nothing_is_dropped_in_vain() {
-    let big = |len: usize| Request { signal: Signal::Logs, body: vec![0; len].into(), records: 1 };
+    let big = |len: usize| Request::new(Signal::Logs, vec![0; len].into(), 1);
     let mut exporter = exporter(config().max_queue_bytes(100).max_request_bytes(1000));
     exporter.enqueue(NOW, big(60)).expect("room");
     exporter.enqueue(NOW, big(40)).expect("room");
     assert_eq!(exporter.queued_bytes(), 100);
-    assert_eq!(exporter.enqueue(NOW, big(101)), Err(DropReason::QueueFull));
+    assert_eq!(exporter.enqueue(NOW, big(101)), Err(NotTaken::Dropped(DropReason::QueueFull)));
     assert_eq!(exporter.queued_bytes(), 100, "a request that never fits drops nobody");
     exporter.enqueue(NOW, big(50)).expect("the first goes");
     assert_eq!(exporter.queued_bytes(), 90);
-    assert_eq!(exporter.enqueue(NOW, big(1001)), Err(DropReason::TooLarge));
+    assert_eq!(exporter.enqueue(NOW, big(1001)), Err(NotTaken::Dropped(DropReason::TooLarge)));
     account(&exporter, 0, 0, 3, 2);
 }
 
@@ -261,7 +277,7 @@ fn shutdown_sends_what_is_left_and_reports_it() {
     exporter.enqueue(NOW, request(3)).expect("room");
     exporter.enqueue(NOW, request(4)).expect("room");
     exporter.shutdown(NOW, NOW + SECOND * 5);
-    assert_eq!(exporter.enqueue(NOW, request(1)), Err(DropReason::Closed));
+    assert_eq!(exporter.enqueue(NOW, request(1)), Err(NotTaken::Dropped(DropReason::Closed)));
     let (first, second) = (send(&mut exporter, NOW), send(&mut exporter, NOW));
     assert_eq!(exporter.poll(NOW, 0), Command::WaitUntil(NOW + SECOND * 5));
     exporter.on_outcome(NOW, 0, first, Outcome::Accepted);
@@ -352,13 +368,14 @@ fn the_trace_tells_the_whole_story_of_a_request() {
     let at = NOW + SECOND;
     let second = send(&mut exporter, at);
     exporter.on_outcome(at, 0, second, Outcome::Accepted);
-    let outcome = TraceOutcome::Refused { code: 503, retry_after: Some(SECOND) };
+    let outcome = TraceOutcome::Refused { code: Code::Http(503), retry_after: Some(SECOND) };
+    let destination = DestinationId::PRIMARY;
     let expected = [
         TraceEvent::Enqueued { request, records: 2, at: NOW },
-        TraceEvent::Sent { request, attempt: 1, at: NOW },
+        TraceEvent::Sent { request, attempt: 1, destination, at: NOW },
         TraceEvent::Responded { request, attempt: 1, outcome, at: NOW },
         TraceEvent::RetryScheduled { request, attempt: 1, not_before: at, at: NOW },
-        TraceEvent::Sent { request, attempt: 2, at },
+        TraceEvent::Sent { request, attempt: 2, destination, at },
         TraceEvent::Responded { request, attempt: 2, outcome: TraceOutcome::Accepted, at },
         TraceEvent::Exported { request, records: 2, rejected: 0, at },
     ];

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::event::{DropReason, Outcome, RequestId};
 use crate::UnixNanos;
+use crate::protocol::failover::DestinationId;
+use crate::protocol::status::Code;
 
 /// One event of an exporter. Times are the exporter's own: the instants it was handed, held back from
 /// going backwards.
@@ -28,6 +30,8 @@ pub enum TraceEvent {
         request: RequestId,
         /// Which attempt, the first being 1.
         attempt: u32,
+        /// Where to.
+        destination: DestinationId,
         /// When.
         at: UnixNanos,
     },
@@ -100,6 +104,29 @@ pub enum TraceEvent {
         /// When.
         at: UnixNanos,
     },
+    /// A later call brought the end of the shutdown forward.
+    ShutdownAdvanced {
+        /// When it ends at the latest, from here on.
+        deadline: UnixNanos,
+        /// When.
+        at: UnixNanos,
+    },
+    /// A destination failed too often: nothing is sent to it for a while.
+    BreakerOpened {
+        /// The destination.
+        destination: DestinationId,
+        /// From then on one request may try.
+        until: UnixNanos,
+        /// When.
+        at: UnixNanos,
+    },
+    /// A destination that failed is in use again.
+    BreakerClosed {
+        /// The destination.
+        destination: DestinationId,
+        /// When.
+        at: UnixNanos,
+    },
     /// The shutdown ended; nothing is queued or in flight.
     Finished {
         /// When.
@@ -121,6 +148,9 @@ impl TraceEvent {
             | Self::Dropped { at, .. }
             | Self::Stale { at, .. }
             | Self::ShutdownBegan { at, .. }
+            | Self::ShutdownAdvanced { at, .. }
+            | Self::BreakerOpened { at, .. }
+            | Self::BreakerClosed { at, .. }
             | Self::Finished { at } => at,
         }
     }
@@ -137,7 +167,11 @@ impl TraceEvent {
             | Self::Rejected { request, .. }
             | Self::Dropped { request, .. }
             | Self::Stale { request, .. } => Some(request),
-            Self::ShutdownBegan { .. } | Self::Finished { .. } => None,
+            Self::ShutdownBegan { .. }
+            | Self::ShutdownAdvanced { .. }
+            | Self::BreakerOpened { .. }
+            | Self::BreakerClosed { .. }
+            | Self::Finished { .. } => None,
         }
     }
 }
@@ -153,10 +187,10 @@ pub enum TraceOutcome {
         /// Records refused.
         rejected: u64,
     },
-    /// Refused with an HTTP status.
+    /// Refused with a status.
     Refused {
         /// The status.
-        code: u16,
+        code: Code,
         /// The wait asked for.
         retry_after: Option<Duration>,
     },

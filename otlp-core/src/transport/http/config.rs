@@ -11,6 +11,7 @@ use super::{Client, Driver};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
+use crate::protocol::memory::MemoryLimiter;
 
 /// How request bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -52,6 +53,8 @@ impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
 #[non_exhaustive]
 pub struct ClientConfig {
     endpoint: String,
+    fallbacks: Vec<String>,
+    memory: Option<MemoryLimiter>,
     exporter: ExporterConfig,
     compression: Compression,
     response_bytes: usize,
@@ -67,6 +70,8 @@ impl ClientConfig {
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
+            fallbacks: Vec::new(),
+            memory: None,
             exporter: ExporterConfig::default(),
             compression: Compression::None,
             response_bytes: 4 << 20,
@@ -74,6 +79,24 @@ impl ClientConfig {
             observer: None,
             jitter_seed: None,
         }
+    }
+
+    /// Adds a receiver to send to while the ones before cannot be used, with the same headers; default none.
+    ///
+    /// Each gets a [circuit breaker](crate::protocol::breaker): the exporter's own, or the default one where it
+    /// has none.
+    #[must_use]
+    pub fn fallback(mut self, endpoint: impl Into<String>) -> Self {
+        self.fallbacks.push(endpoint.into());
+        self
+    }
+
+    /// Counts the bodies in the queue and in flight against a limiter, which may be shared with others; default
+    /// none.
+    #[must_use]
+    pub fn memory(mut self, memory: MemoryLimiter) -> Self {
+        self.memory = Some(memory);
+        self
     }
 
     /// Sets queue, retries and times.
@@ -125,13 +148,16 @@ impl ClientConfig {
     /// [`ErrorKind::Config`] where the endpoint is not such a URL, a header is not valid, or a value of the
     /// exporter is out of range.
     pub fn build(self) -> Result<(Client, Driver)> {
-        let target = Target::parse(&self.endpoint, &self.headers, self.compression)?;
+        let endpoints = std::iter::once(&self.endpoint).chain(&self.fallbacks);
+        let targets = endpoints.map(|endpoint| Target::parse(endpoint, &self.headers, self.compression));
+        let targets = targets.collect::<Result<Vec<_>>>()?;
         let lanes = self.exporter.bounds().in_flight;
-        let exporter = self.exporter.build()?;
+        let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
         Ok(Client::new(super::Parts {
             exporter,
-            target,
+            targets,
+            memory: self.memory,
             lanes,
             compression: self.compression,
             response_bytes: self.response_bytes,
@@ -146,11 +172,23 @@ impl fmt::Debug for ClientConfig {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name.as_str(), "[redacted]")).collect();
         f.debug_struct("ClientConfig")
             .field("endpoint", &self.endpoint)
+            .field("fallbacks", &self.fallbacks)
             .field("exporter", &self.exporter)
             .field("compression", &self.compression)
             .field("response_bytes", &self.response_bytes)
             .field("headers", &headers)
             .finish_non_exhaustive()
+    }
+}
+
+/// Tells the exporter how many endpoints there are.
+fn with_fallbacks(exporter: ExporterConfig, fallbacks: usize) -> Result<ExporterConfig> {
+    let bounds = exporter.bounds();
+    let wrong = |what: &str| Error::new(ErrorKind::Config, format!("fallback: {what}"));
+    match u8::try_from(fallbacks).map_err(|_| wrong("more than 255"))? {
+        0 if bounds.fallbacks > 0 => Err(wrong("the exporter has one and the client has no endpoint for it")),
+        0 => Ok(exporter),
+        fallbacks => Ok(exporter.failover(fallbacks, bounds.breaker.unwrap_or_default())),
     }
 }
 
@@ -224,6 +262,7 @@ fn random_seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::breaker::BreakerConfig;
 
     fn target(endpoint: &str) -> Result<Target> {
         Target::parse(endpoint, &[], Compression::None)
@@ -270,6 +309,19 @@ mod tests {
         let printed = format!("{error} {error:?} {config:?}");
         assert!(printed.contains("authorization") && !printed.contains("secret"), "{printed}");
         assert!(ClientConfig::new("http://h").header("a b", "c").build().is_err());
+    }
+
+    #[test]
+    fn the_exporter_and_the_endpoints_agree_on_how_many_there_are() {
+        let breaker = BreakerConfig::default().failures(9);
+        let config = with_fallbacks(ExporterConfig::default().breaker(breaker), 2).expect("two");
+        assert_eq!((config.bounds().fallbacks, config.bounds().breaker), (2, Some(breaker)));
+        let config = with_fallbacks(ExporterConfig::default(), 1).expect("one");
+        assert_eq!(config.bounds().breaker, Some(BreakerConfig::default()));
+        assert!(with_fallbacks(ExporterConfig::default().failover(1, breaker), 0).is_err());
+        assert!(with_fallbacks(ExporterConfig::default(), 256).is_err());
+        let bad = ClientConfig::new("http://h").fallback("ftp://h").build().expect_err("no endpoint");
+        assert_eq!(bad.kind(), ErrorKind::Config);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::body::Held;
 use crate::protocol::status::{Class, classify};
-use crate::stats::Stats;
+use crate::stats::{Instrument, Measure, Measurements, Stats};
 
 /// What a receiver has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +38,57 @@ pub struct ReceiverStats {
     /// Connections that are open.
     pub connections_open: u64,
 }
+
+impl Measure for ReceiverStats {
+    fn measure(&self, into: &mut Measurements) {
+        for (outcome, requests) in [
+            ("answered", self.requests.exported),
+            ("refused", self.requests.rejected),
+            ("abandoned", self.requests.dropped),
+        ] {
+            into.counter(&REQUESTS, &[("outcome", outcome)], requests);
+        }
+        into.gauge(&OPEN_REQUESTS, &[], self.requests.queued);
+        for (outcome, records) in [("accepted", self.records_accepted), ("rejected", self.records_rejected)] {
+            into.counter(&RECORDS, &[("outcome", outcome)], records);
+        }
+        for (reason, requests) in
+            [("busy", self.retryable), ("too_large", self.too_large), ("too_slow", self.timed_out)]
+        {
+            into.counter(&REFUSED, &[("reason", reason)], requests);
+        }
+        into.counter(&BODIES, &[], self.body_bytes);
+        into.gauge(&HELD, &[], self.held_bytes);
+        into.counter(&CONNECTIONS, &[], self.connections);
+        into.counter(&FAILED, &[("reason", "limit")], self.connections_refused);
+        into.counter(&FAILED, &[("reason", "error")], self.connections_failed);
+        into.gauge(&OPEN, &[], self.connections_open);
+    }
+}
+
+const REQUESTS: Instrument =
+    Instrument::new("otlp.receiver.requests", "{request}", "Requests that ended, by how they did.");
+const OPEN_REQUESTS: Instrument =
+    Instrument::new("otlp.receiver.requests_open", "{request}", "Requests being read or answered.");
+const RECORDS: Instrument = Instrument::new(
+    "otlp.receiver.records",
+    "{record}",
+    "Records of answered requests, by what became of them.",
+);
+const REFUSED: Instrument =
+    Instrument::new("otlp.receiver.refused", "{request}", "Refused requests, by reason where it is a bound.");
+const BODIES: Instrument = Instrument::new(
+    "otlp.receiver.body",
+    "By",
+    "Body bytes of complete requests, as they came over the wire.",
+);
+const HELD: Instrument = Instrument::new("otlp.receiver.held", "By", "Body bytes held now.");
+const CONNECTIONS: Instrument =
+    Instrument::new("otlp.receiver.connections", "{connection}", "Connections taken.");
+const FAILED: Instrument =
+    Instrument::new("otlp.receiver.connections_failed", "{connection}", "Connections closed for a fault.");
+const OPEN: Instrument =
+    Instrument::new("otlp.receiver.connections_open", "{connection}", "Connections open now.");
 
 /// One lock for all: counted a few times a request, and consistent whenever read.
 #[derive(Debug, Default)]

@@ -233,7 +233,7 @@ fn is_zero_link(link: &ProfileLinkView<'_>) -> bool {
     !link.trace_id().is_valid() && !link.span_id().is_valid()
 }
 
-const fn is_zero_attribute(attribute: &KeyValueAndUnitView<'_>) -> bool {
+fn is_zero_attribute(attribute: &KeyValueAndUnitView<'_>) -> bool {
     attribute.key_index() == 0
         && attribute.unit_index() == 0
         && matches!(attribute.value(), AnyValueView::Empty)

@@ -6,7 +6,7 @@ use otlp_core::UnixNanos;
 use super::number::{Number, Value};
 use super::{Reply, ReplyKind, Short, wide};
 use crate::limits::Limits;
-use crate::parse::{Chunk, Direction, End, Event, ParseError, ParseErrorKind, ResponseHead};
+use crate::parse::{Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, ResponseHead};
 
 #[derive(Debug)]
 pub(super) struct Replies {
@@ -327,6 +327,7 @@ impl Replies {
             last_integer: self.last_integer,
         };
         on(Event::Response {
+            exchange: Exchange::InOrder,
             first_byte: self.start_time,
             time,
             head: ResponseHead::Redis(reply),

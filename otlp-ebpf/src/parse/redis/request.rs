@@ -6,7 +6,7 @@ use otlp_core::UnixNanos;
 use super::number::{Number, Value};
 use super::{CONFIRMATIONS, Command, Short, wide};
 use crate::limits::Limits;
-use crate::parse::{Chunk, Direction, End, Event, Expect, ParseError, ParseErrorKind, RequestHead};
+use crate::parse::{Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, RequestHead};
 
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -263,8 +263,12 @@ impl Requests {
         let (expect, hands_over) = self.expect();
         let [name, ..] = &self.words;
         let command = Command { name: name.whole(), arguments: self.seen.saturating_sub(1), expect };
-        on(Event::Request { time: self.start_time, head: RequestHead::Redis(command) });
-        on(Event::RequestEnd { time, body_bytes: 0, end: End::Complete });
+        on(Event::Request {
+            exchange: Exchange::InOrder,
+            time: self.start_time,
+            head: RequestHead::Redis(command),
+        });
+        on(Event::RequestEnd { exchange: Exchange::InOrder, time, body_bytes: 0, end: End::Complete });
         if hands_over {
             self.state = State::Opaque;
         }

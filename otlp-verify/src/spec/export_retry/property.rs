@@ -32,7 +32,7 @@ impl Whole {
     }
 }
 
-pub(crate) const EACH_REQUEST: [EachRequest; 7] = [
+pub(crate) const EACH_REQUEST: [EachRequest; 9] = [
     EachRequest {
         name: "NeverEarly",
         when: |_, _, request| request.attempts > 1,
@@ -40,8 +40,20 @@ pub(crate) const EACH_REQUEST: [EachRequest; 7] = [
     },
     EachRequest {
         name: "ReceiverLeftAlone",
-        when: |_, state, request| state.held_until > 0 && request.attempts > 0,
+        when: |_, state, request| {
+            request.attempts > 0 && state.destinations.iter().any(|destination| destination.held_until > 0)
+        },
         then: |_, _, request| !request.breaches.during_hold,
+    },
+    EachRequest {
+        name: "BreakerRespected",
+        when: |_, _, request| request.attempts > 0,
+        then: |_, _, request| !request.breaches.through_breaker,
+    },
+    EachRequest {
+        name: "PrimaryFirst",
+        when: |_, _, request| request.attempts > 0,
+        then: |_, _, request| !request.breaches.out_of_order,
     },
     EachRequest {
         name: "NeverSentExpired",

@@ -31,6 +31,16 @@ pub enum Refusal {
     TooEarly { by: u64 },
     /// Before the time is over for which the receiver asked to be left alone.
     Held { for_another: u64 },
+    /// The destination failed too often to be used yet.
+    BreakerOpen { for_another: u64 },
+    /// The destination is being tried by another request.
+    TrialUnderWay,
+    /// There are not so many destinations.
+    Destination { destinations: u8 },
+    /// A destination before this one may be used.
+    NotFirst { usable: u8 },
+    /// The end of the shutdown can only be brought forward.
+    NotForward { deadline: u64 },
     /// The request was kept as long as it may be.
     Expired { since: u64 },
     /// The request may be kept longer.
@@ -80,6 +90,15 @@ impl fmt::Display for Refusal {
             Self::TooEarly { by } => write!(f, "{by} before the wait of the request is over"),
             Self::Held { for_another } => {
                 write!(f, "the receiver asked to be left alone for another {for_another}")
+            }
+            Self::BreakerOpen { for_another } => {
+                write!(f, "the breaker of the destination is open for another {for_another}")
+            }
+            Self::TrialUnderWay => f.write_str("the destination is being tried by another request"),
+            Self::Destination { destinations } => write!(f, "there are {destinations} destinations"),
+            Self::NotFirst { usable } => write!(f, "destination {usable} comes first and may be used"),
+            Self::NotForward { deadline } => {
+                write!(f, "the shutdown ends at {deadline} and can only be brought forward")
             }
             Self::Expired { since } => write!(f, "the request expired {since} ago"),
             Self::NotExpired { left } => write!(f, "the request has another {left} before it expires"),

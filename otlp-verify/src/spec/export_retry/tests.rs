@@ -89,6 +89,44 @@ fn a_receiver_that_is_not_left_alone_is_noticed() {
     );
 }
 
+/// Two destinations, each given up for two ticks after one failure.
+fn with_failover() -> ExportRetry {
+    let breaker = Some(BreakerRules { failures: 1, cooldown_ticks: 2, trials: 1 });
+    let world = World::default().records(1).retry_after([None, Some(1)]).shutdown_ticks([0]);
+    ExportRetry::new(
+        Rules { destinations: 2, breaker, max_in_flight: 2, max_elapsed_ticks: 3, ..Rules::small() },
+        world,
+    )
+}
+
+/// As [`violated_by`], with two destinations.
+fn violated_with_failover(meant: impl Fn(Refusal) -> bool + Send + Sync + 'static) -> &'static str {
+    let mutant = Mutant::new(with_failover(), unguarded(meant));
+    let properties = ExportRetry::invariants().into_iter().map(Always::for_mutant);
+    let report = Bfs::new(&mutant).always(properties).run();
+    let Verdict::Violated { property, .. } = report.verdict() else { panic!("not noticed: {report}") };
+    property
+}
+
+#[test]
+fn failover_between_two_destinations_is_verified() {
+    let report = explore(&with_failover());
+    assert!(report.is_verified(), "{report}");
+}
+
+#[test]
+fn a_request_through_an_open_breaker_or_beside_a_trial_is_noticed() {
+    let open = violated_with_failover(|refusal| matches!(refusal, Refusal::BreakerOpen { .. }));
+    assert_eq!(open, "BreakerRespected");
+    assert_eq!(violated_with_failover(|refusal| refusal == Refusal::TrialUnderWay), "BreakerRespected");
+}
+
+#[test]
+fn a_fallback_used_while_the_primary_may_be_is_noticed() {
+    let property = violated_with_failover(|refusal| matches!(refusal, Refusal::NotFirst { .. }));
+    assert_eq!(property, "PrimaryFirst");
+}
+
 #[test]
 fn an_expired_request_that_is_sent_is_noticed() {
     assert_eq!(
@@ -114,7 +152,7 @@ fn a_request_sent_after_its_end_is_noticed() {
 fn an_attempt_that_is_not_counted_is_noticed() {
     let property = violated_by(|model, state, action| {
         let mut next = model.step(state, action)?;
-        if let Action::Send { request, attempt: 2 } = *action {
+        if let Action::Send { request, attempt: 2, .. } = *action {
             next.request_mut(request)?.attempts = 3;
         }
         Some(next)
@@ -206,7 +244,7 @@ fn a_counter_that_drifts_is_noticed() {
 #[test]
 fn an_exporter_that_never_drops_what_expired_ends_in_a_deadlock() {
     let mutant = Mutant::new(small(), |model: &ExportRetry, state: &State, action: &Action| match action {
-        Action::Drop { reason: Reason::Expired, .. } | Action::BeginShutdown { .. } => None,
+        Action::Drop { reason: Reason::Expired | Reason::Memory, .. } | Action::BeginShutdown { .. } => None,
         _ => model.step(state, action),
     });
     let report = Bfs::new(&mutant).run();

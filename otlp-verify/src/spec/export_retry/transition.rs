@@ -41,7 +41,10 @@ impl ExportRetry {
                 let expected = state.requests.len() as u64 + 1;
                 demand(request == expected, Refusal::Number { expected })
             }
-            Action::Send { request, attempt } => self.check_send(state, known(state, request)?, attempt),
+            Action::Send { request, attempt, destination } => {
+                self.check_send(state, known(state, request)?, attempt)?;
+                self.check_destination(state, destination)
+            }
             Action::Answer { request, attempt, .. } => check_answer(known(state, request)?, attempt),
             Action::ScheduleRetry { request, attempt, not_before } => {
                 self.check_schedule(state, known(state, request)?, (attempt, not_before))
@@ -51,10 +54,8 @@ impl ExportRetry {
             }
             Action::Reject { request, records } => {
                 let request = known(state, request)?;
-                demand(
-                    request.place == Place::Answered(Answer::Refused),
-                    request.unless_settled(Refusal::OtherAnswer),
-                )?;
+                let refused = matches!(request.place, Place::Answered(Answer::Refused | Answer::Failed));
+                demand(refused, request.unless_settled(Refusal::OtherAnswer))?;
                 check_records(request, records)
             }
             Action::Drop { request, records, reason } => {
@@ -74,6 +75,10 @@ impl ExportRetry {
                     Refusal::TimeRunsBack { by: state.now - deadline.min(state.now) },
                 )
             }
+            Action::AdvanceShutdown { deadline } => {
+                let Phase::Draining { deadline: later } = state.phase else { return Err(Refusal::Open) };
+                demand(deadline >= state.now && deadline < later, Refusal::NotForward { deadline: later })
+            }
             Action::Finish => {
                 demand(matches!(state.phase, Phase::Draining { .. }), Refusal::Open)?;
                 demand(state.queued_requests == 0, Refusal::Unsettled { requests: state.queued_requests })
@@ -91,13 +96,12 @@ impl ExportRetry {
         match *action {
             Action::Tick { to } => {
                 state.now = to;
-                // What is over is forgotten: two states that differ in it alone would have the same future.
-                if state.held_until <= to {
-                    state.held_until = 0;
-                }
+                state.forget();
             }
             Action::Enqueue { request, records } => self.enqueue(state, request, records),
-            Action::Send { request, attempt } => send(state, request, attempt),
+            Action::Send { request, attempt, destination } => {
+                self.send(state, request, (attempt, destination))
+            }
             Action::Answer { request, answer, .. } => self.answer(state, request, answer),
             Action::ScheduleRetry { request, not_before, .. } => {
                 state.pending = Pending::None;
@@ -117,7 +121,9 @@ impl ExportRetry {
                 state.account.dropped += u64::from(records);
             }
             Action::Stale { .. } => {}
-            Action::BeginShutdown { deadline } => state.phase = Phase::Draining { deadline },
+            Action::BeginShutdown { deadline } | Action::AdvanceShutdown { deadline } => {
+                state.phase = Phase::Draining { deadline };
+            }
             Action::Finish => state.phase = Phase::Finished,
         }
     }
@@ -152,7 +158,6 @@ impl ExportRetry {
         demand(attempt == request.attempts + 1, Refusal::Attempt { expected: request.attempts + 1 })?;
         demand(attempt <= rules.max_attempts, Refusal::AttemptsUsedUp { max_attempts: rules.max_attempts })?;
         demand(now >= not_before, Refusal::TooEarly { by: not_before.saturating_sub(now) })?;
-        demand(now >= state.held_until, Refusal::Held { for_another: state.held_until.saturating_sub(now) })?;
         demand(now < request.expires, Refusal::Expired { since: now.saturating_sub(request.expires) })?;
         demand(
             state.in_flight < rules.max_in_flight,
@@ -165,6 +170,17 @@ impl ExportRetry {
             Phase::Open | Phase::Draining { .. } => Ok(()),
             Phase::Finished => Err(Refusal::ShuttingDown),
         }
+    }
+
+    /// The first destination that may be used, and no other.
+    fn check_destination(&self, state: &State, number: u8) -> Check {
+        demand(
+            number < self.rules.destinations,
+            Refusal::Destination { destinations: self.rules.destinations },
+        )?;
+        state.destination(number).check(state.now)?;
+        let before = (0..number).find(|before| state.destination(*before).check(state.now).is_ok());
+        before.map_or(Ok(()), |usable| Err(Refusal::NotFirst { usable }))
     }
 
     fn check_schedule(&self, state: &State, request: &Request, (attempt, not_before): (u32, u64)) -> Check {
@@ -210,12 +226,29 @@ impl ExportRetry {
             }
             Reason::Attempts => retry.is_some() && request.attempts >= self.rules.max_attempts,
             Reason::Unusable => request.place == Place::Answered(Answer::Unusable),
-            Reason::Shutdown => {
-                let unsettled = waits || retry.is_some() || request.place == Place::Flying;
-                unsettled && matches!(state.phase, Phase::Draining { .. })
-            }
+            Reason::Shutdown => match state.phase {
+                Phase::Draining { deadline } => self.is_hopeless(state, request, deadline),
+                Phase::Open | Phase::Finished => false,
+            },
+            Reason::Memory => waits,
         };
         demand(applies, Refusal::Reason)
+    }
+
+    /// True where the request cannot be sent before the shutdown ends, or has not been answered when it does.
+    fn is_hopeless(&self, state: &State, request: &Request, deadline: u64) -> bool {
+        match request.place {
+            Place::Waiting { not_before } => {
+                deadline <= state.now
+                    || deadline <= not_before
+                    || state.is_cut_off_until(&self.rules, deadline)
+            }
+            Place::Flying => deadline <= state.now,
+            Place::Answered(answer) if answer.is_retryable() => {
+                deadline <= self.rules.window(state.now, request, answer).1
+            }
+            _ => false,
+        }
     }
 
     fn enqueue(&self, state: &mut State, number: u64, records: u32) {
@@ -224,6 +257,8 @@ impl ExportRetry {
             records,
             place: Place::Waiting { not_before: state.now },
             attempts: 0,
+            destination: 0,
+            trial: false,
             expires: state.now.saturating_add(self.rules.max_elapsed_ticks),
             floor: 0,
             sends: 0,
@@ -240,13 +275,13 @@ impl ExportRetry {
         state.in_flight = state.in_flight.saturating_sub(1);
         state.pending = Pending::Answered(number);
         let (now, rules) = (state.now, self.rules);
-        if let Answer::Busy { retry_after: Some(asked) } = answer {
-            // The whole receiver asked to be left alone; it is believed for no longer than a request lives.
-            let hold = now.saturating_add(asked.min(rules.max_elapsed_ticks));
-            state.held_until = state.held_until.max(hold);
+        let sent = state.request(number).map(|request| (request.destination, request.trial));
+        if let Some(sent) = sent {
+            state.learn(&rules, sent, answer);
         }
         if let Some(request) = state.request_mut(number) {
             request.place = Place::Answered(answer);
+            (request.destination, request.trial) = (0, false);
             if answer.is_retryable() {
                 request.floor = rules.window(now, request, answer).0;
             }
@@ -259,7 +294,8 @@ impl Rules {
     pub(super) fn window(&self, now: u64, request: &Request, answer: Answer) -> (u64, u64) {
         let (shortest, longest) = self.backoff(request.attempts);
         let asked = match answer {
-            Answer::Busy { retry_after } => retry_after.unwrap_or(0),
+            // With a fallback, the wait binds the destination that asked and not the request.
+            Answer::Busy { retry_after } if self.destinations == 1 => retry_after.unwrap_or(0),
             _ => 0,
         };
         (now.saturating_add(shortest.max(asked)), now.saturating_add(longest.max(asked)))
@@ -299,16 +335,24 @@ fn check_records(request: &Request, records: u32) -> Check {
     demand(records == request.records, Refusal::Records { expected: request.records })
 }
 
-fn send(state: &mut State, number: u64, attempt: u32) {
-    let (now, held_until) = (state.now, state.held_until);
-    state.in_flight += 1;
-    if let Some(request) = state.request_mut(number) {
-        request.place = Place::Flying;
-        request.attempts = attempt;
-        request.sends += 1;
-        request.breaches.early |= now < std::mem::take(&mut request.floor);
-        request.breaches.during_hold |= now < held_until;
-        request.breaches.expired |= now >= request.expires;
+impl ExportRetry {
+    fn send(&self, state: &mut State, number: u64, (attempt, destination): (u32, u8)) {
+        let now = state.now;
+        let before = self.check_destination(state, destination).err();
+        let trial = state.pass(destination);
+        state.in_flight += 1;
+        if let Some(request) = state.request_mut(number) {
+            request.place = Place::Flying;
+            request.attempts = attempt;
+            (request.destination, request.trial) = (destination, trial);
+            request.sends += 1;
+            request.breaches.early |= now < std::mem::take(&mut request.floor);
+            request.breaches.during_hold |= matches!(before, Some(Refusal::Held { .. }));
+            request.breaches.through_breaker |=
+                matches!(before, Some(Refusal::BreakerOpen { .. } | Refusal::TrialUnderWay));
+            request.breaches.out_of_order |= matches!(before, Some(Refusal::NotFirst { .. }));
+            request.breaches.expired |= now >= request.expires;
+        }
     }
 }
 
@@ -326,6 +370,7 @@ fn settle(state: &mut State, number: u64, place: Place) {
     request.settled = true;
     // Nothing depends on them from here on.
     (request.expires, request.floor) = (0, 0);
+    (request.destination, request.trial) = (0, false);
     if was == Place::Flying {
         state.in_flight = state.in_flight.saturating_sub(1);
     }

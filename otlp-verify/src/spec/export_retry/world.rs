@@ -1,6 +1,8 @@
 //! What an exploration tries: candidates for actions; whether they are enabled is not decided here.
 
-use super::{Action, Answer, Clock, ExportRetry, Phase, Place, Reason, Request, Rules, State, World};
+use super::{
+    Action, Answer, Breaker, Clock, ExportRetry, Phase, Place, Reason, Request, Rules, State, World,
+};
 
 impl Default for World {
     fn default() -> Self {
@@ -58,12 +60,12 @@ impl World {
         let busy = self.retry_after.iter().map(|&retry_after| Answer::Busy { retry_after });
         // A receiver may claim to have refused more than it was sent.
         let partial = [1, u64::from(self.records) + 1].map(|rejected| Answer::Partial { rejected });
-        let plain = [Answer::Accepted, Answer::Lost, Answer::Refused, Answer::Unusable];
+        let plain = [Answer::Accepted, Answer::Lost, Answer::Refused, Answer::Failed, Answer::Unusable];
         plain.into_iter().chain(partial).chain(busy)
     }
 }
 
-const REASONS: [Reason; 7] = [
+const REASONS: [Reason; 8] = [
     Reason::QueueFull,
     Reason::TooLarge,
     Reason::Expired,
@@ -71,6 +73,7 @@ const REASONS: [Reason; 7] = [
     Reason::Unusable,
     Reason::Shutdown,
     Reason::Closed,
+    Reason::Memory,
 ];
 
 impl ExportRetry {
@@ -89,6 +92,9 @@ impl ExportRetry {
         }
         let deadlines = self.world.shutdown_ticks.iter().map(|ticks| state.now.saturating_add(*ticks));
         out.extend(deadlines.map(|deadline| Action::BeginShutdown { deadline }));
+        if let Phase::Draining { .. } = state.phase {
+            out.push(Action::AdvanceShutdown { deadline: state.now });
+        }
         out.push(Action::Finish);
         self.propose_time(state, out);
     }
@@ -98,7 +104,13 @@ impl ExportRetry {
         let Request { records, attempts: attempt, .. } = *request;
         match request.place {
             Place::Waiting { .. } => {
-                out.push(Action::Send { request: number, attempt: attempt.saturating_add(1) });
+                let attempt = attempt.saturating_add(1);
+                let destinations = 0..self.rules.destinations;
+                out.extend(destinations.map(|destination| Action::Send {
+                    request: number,
+                    attempt,
+                    destination,
+                }));
             }
             Place::Flying => {
                 out.extend(self.world.answers().map(|answer| Action::Answer {
@@ -132,7 +144,11 @@ impl ExportRetry {
             Place::Waiting { not_before } => [not_before, request.expires],
             _ => [request.expires; 2],
         });
-        let instants = instants.chain([state.held_until]).chain(deadline);
+        let routes = state.destinations.iter().flat_map(|destination| match destination.breaker {
+            Breaker::Open { until } => [destination.held_until, until],
+            Breaker::Closed { .. } | Breaker::HalfOpen { .. } => [destination.held_until; 2],
+        });
+        let instants = instants.chain(routes).chain(deadline);
         let next = instants.filter(|instant| *instant > state.now).min();
         out.extend(next.map(|next| match self.world.clock {
             Clock::EveryTick => Action::Tick { to: state.now + 1 },

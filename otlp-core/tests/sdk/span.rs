@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use prost::Message;
 
-fn value() -> impl Strategy<Value = Value> {
+pub(crate) fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::I64),
@@ -33,12 +33,12 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+pub(crate) fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let pair = ("[a-z.]{0,9}", value()).prop_map(|(key, value)| KeyValue::new(key, value));
     prop::collection::vec(pair, 0..4)
 }
 
-fn time() -> impl Strategy<Value = SystemTime> {
+pub(crate) fn time() -> impl Strategy<Value = SystemTime> {
     any::<u32>().prop_map(|nanos| UNIX_EPOCH + Duration::from_nanos(u64::from(nanos)))
 }
 
@@ -90,7 +90,7 @@ fn kind() -> impl Strategy<Value = SpanKind> {
 }
 
 /// One of few scopes, so that they come back; `many` makes them all different.
-fn scope(number: u32) -> InstrumentationScope {
+pub(crate) fn scope(number: u32) -> InstrumentationScope {
     let scope = InstrumentationScope::builder(format!("scope-{number}"));
     match number % 3 {
         0 => scope.build(),
@@ -130,7 +130,7 @@ fn expected(spans: Vec<SpanData>, resource: &Resource) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
-fn resource() -> Resource {
+pub(crate) fn resource() -> Resource {
     // One attribute: several follow the order of a hash map.
     Resource::builder_empty()
         .with_schema_url([KeyValue::new("service.name", "cart")], "https://example.com/2")

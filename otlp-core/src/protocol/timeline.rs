@@ -2,7 +2,7 @@
 
 use crate::UnixNanos;
 
-/// The exporter's own time: what it is handed, held back from ever going backwards.
+/// The own time of a state machine: what it is handed, held back from ever going backwards.
 ///
 /// Where the caller's clock jumps back, the jump is remembered and added to every later reading, so that
 /// a wait takes as long as it would have without the jump and is never cut short.
@@ -14,7 +14,9 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Takes a reading of the caller's clock; returns the exporter's own time.
+    pub(super) const NEW: Self = Self { last: UnixNanos::ZERO, skew: 0 };
+
+    /// Takes a reading of the caller's clock; returns the own time.
     pub(super) fn advance(&mut self, now: UnixNanos) -> UnixNanos {
         let shifted = now.0.saturating_add(self.skew);
         if shifted < self.last.0 {
@@ -25,7 +27,7 @@ impl Timeline {
         self.last
     }
 
-    /// An instant of the exporter's time by the caller's clock, as it runs at present.
+    /// An instant of the own time by the caller's clock, as it runs at present.
     pub(super) fn to_caller(&self, at: UnixNanos) -> UnixNanos {
         UnixNanos(at.0.saturating_sub(self.skew))
     }

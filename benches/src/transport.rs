@@ -1,0 +1,13 @@
+//! Moving telemetry: what `otlp-core` costs beside the machine itself and beside other exporters.
+
+mod store;
+
+use std::process::ExitCode;
+
+use crate::measure::{Effort, report};
+
+/// Measures the area and prints its rows.
+#[must_use]
+pub fn run(effort: &Effort) -> ExitCode {
+    report(store::rows(effort).into_iter())
+}
