@@ -119,13 +119,18 @@ pub(crate) struct Names {
 /// A field's name in JSON as it is written: `,"traceId":`, with room to be copied in one piece.
 #[derive(Debug)]
 pub(crate) struct Key {
-    text: [u8; Key::ROOM],
+    text: [u8; Self::ROOM],
     len: usize,
     /// The first bytes of the name and its closing quote, and which of their bits count.
     probe: (u128, u128),
 }
 
 impl Message {
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "evaluated by the compiler, and at most 16 fields"
+    )]
     const fn new(name: &'static str, shape: Shape, fields: &'static [Field]) -> Self {
         assert!(fields.len() <= MOST_FIELDS, "more fields than there is room for");
         let mut by_tag = [NONE; TAGS];
@@ -205,6 +210,7 @@ const fn is_packed(kind: Kind, label: Label) -> bool {
 }
 
 /// A tag as on the wire, and the bytes it takes.
+#[expect(clippy::cast_possible_truncation, reason = "evaluated by the compiler, within the range asserted")]
 const fn tag(number: u32, wire_type: u32) -> ([u8; 2], usize) {
     let raw = (number << 3 | wire_type) as u16;
     assert!(number >= 1 && raw < TAGS as u16, "field number out of range");
@@ -229,6 +235,7 @@ impl Key {
     pub(crate) const ROOM: usize = 32;
 
     /// Lower camel case of `name`, as protobuf's JSON mapping forms it.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const fn new(name: &str) -> Self {
         let name = name.as_bytes();
         assert!(name.len() + 4 <= Self::ROOM, "name longer than there is room for");

@@ -8,6 +8,7 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// Stands for "not of the alphabet".
 const NOT: u8 = u8::MAX;
 
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 static HEX_PAIRS: [[u8; 2]; 256] = {
     let mut pairs = [[0; 2]; 256];
     let mut byte = 0;
@@ -18,6 +19,7 @@ static HEX_PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
 static HEX_VALUES: [u8; 256] = {
     let mut values = [NOT; 256];
     let mut value = 0;
@@ -30,6 +32,7 @@ static HEX_VALUES: [u8; 256] = {
 };
 
 /// Both alphabets at once: each has characters of its own only for 62 and 63.
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
 static BASE64_VALUES: [u8; 256] = {
     let mut values = [NOT; 256];
     let mut value = 0;
@@ -77,7 +80,7 @@ pub(super) fn read_hex(digits: &[u8], to: &mut [u8]) -> bool {
         let high = HEX_VALUES.get(usize::from(*high)).copied().unwrap_or(NOT);
         let low = HEX_VALUES.get(usize::from(*low)).copied().unwrap_or(NOT);
         met |= high | low;
-        *to = high << 4 | low & 15;
+        *to = (high << 4) | (low & 15);
     }
     met < 16
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::out::Out;
 
 /// Powers of ten that a `u64` holds.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const POWERS: [u64; 20] = {
     let mut powers = [1; 20];
     let mut index = 1;
@@ -48,7 +49,7 @@ pub(super) fn write_i64(out: &mut Out<'_>, value: i64) {
 fn write_head(out: &mut Out<'_>, value: u64) {
     let digits = digits(value);
     // The last digit stays, be it zero.
-    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
     let text = (digits | ZEROS) >> (8 * zeros);
     out.padded(&text.to_le_bytes(), 8 - zeros as usize);
 }
@@ -59,11 +60,11 @@ fn write_head(out: &mut Out<'_>, value: u64) {
 /// enough apart not to touch.
 #[inline(always)]
 const fn digits(value: u64) -> u64 {
-    let fours = value / 10_000 | (value % 10_000) << 32;
-    let hundreds = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    tens | (twos - 10 * tens) << 8
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
 }
 
 /// Writes a double: the shortest decimal that reads back as the same, or the name that JSON lacks, quoted.

@@ -439,7 +439,7 @@ impl Decoder<'_, '_, '_> {
     fn close(&mut self, open: Open) -> Result<(), DecodeError> {
         let len = self.len(open);
         if open.room == 1 && len < 0x80 {
-            self.out.set(open.at, len as u8);
+            self.out.set(open.at, low_byte(len as u64));
             return Ok(());
         }
         self.close_long(open, len)
@@ -507,25 +507,31 @@ fn to_wire(kind: Kind, value: i128) -> Option<u64> {
 #[inline(always)]
 fn varint(out: &mut Out<'_>, value: u64) {
     if value < 0x80 {
-        return out.put(&[value as u8]);
+        return out.put(&[low_byte(value)]);
     }
     let mut rest = value;
     while rest >= 0x80 {
-        out.put(&[rest as u8 | 0x80]);
+        out.put(&[low_byte(rest) | 0x80]);
         rest >>= 7;
     }
-    out.put(&[rest as u8]);
+    out.put(&[low_byte(rest)]);
 }
 
 /// Writes a varint over what is there already.
 fn set_varint(out: &mut Out<'_>, at: usize, value: usize) {
-    let (mut at, mut rest) = (at, value);
+    let (mut at, mut rest) = (at, value as u64);
     while rest >= 0x80 {
-        out.set(at, rest as u8 | 0x80);
+        out.set(at, low_byte(rest) | 0x80);
         rest >>= 7;
         at += 1;
     }
-    out.set(at, rest as u8);
+    out.set(at, low_byte(rest));
+}
+
+#[inline(always)]
+const fn low_byte(value: u64) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
 }
 
 #[cold]

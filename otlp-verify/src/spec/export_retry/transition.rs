@@ -100,7 +100,7 @@ impl ExportRetry {
             }
             Action::Enqueue { request, records } => self.enqueue(state, request, records),
             Action::Send { request, attempt, destination } => {
-                self.send(state, request, (attempt, destination))
+                self.send(state, request, (attempt, destination));
             }
             Action::Answer { request, answer, .. } => self.answer(state, request, answer),
             Action::ScheduleRetry { request, not_before, .. } => {
