@@ -49,7 +49,7 @@ fn the_hostile_driver_provokes_every_event_every_outcome_and_every_reason() {
                 }
                 TraceEvent::Sent { attempt: 3.., .. } => _ = met.insert("Sent often".to_owned()),
                 TraceEvent::Sent { destination: DestinationId(1), .. } => {
-                    _ = met.insert("Sent to 1".to_owned())
+                    _ = met.insert("Sent to 1".to_owned());
                 }
                 _ => {}
             }
