@@ -15,5 +15,6 @@ pub(crate) use reader::bad_tag;
 pub use reader::{Field, Reader, Region, Value};
 pub use tag::{Tag, WireType};
 pub(crate) use utf8::text;
+pub(crate) use varint::count_varints;
 pub use varint::{varint_len, zigzag_decode, zigzag_encode};
 pub use writer::Writer;

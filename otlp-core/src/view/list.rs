@@ -7,7 +7,7 @@ use super::context::{Context, at_most};
 use super::message::{BYTES, Fields, Message, Pieces, narrow};
 use super::table::Element;
 use crate::error::DecodeError;
-use crate::wire::{Reader, Region};
+use crate::wire::{Reader, Region, count_varints};
 
 /// How many elements a repeated field has, and where the first lies.
 ///
@@ -147,15 +147,27 @@ pub(crate) trait Number: Copy {
     fn single(fields: &mut Fields<'_>) -> Result<Self::Value, DecodeError>;
 
     /// Counts the numbers of a packed run, and sees that each can be read.
-    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
-        let mut reader = Reader::new(run);
-        let mut count = 0;
-        while !reader.is_empty() {
-            Self::packed(&mut reader)?;
-            count += 1;
-        }
-        Ok(count)
+    fn count(run: Region<'_>) -> Result<u32, DecodeError>;
+}
+
+/// As [`Number::count`], for varints.
+#[inline]
+fn count_varint<N: Number>(run: Region<'_>) -> Result<u32, DecodeError> {
+    match count_varints(run.bytes()) {
+        Some(count) => Ok(narrow(count)),
+        None => count_each::<N>(run),
     }
+}
+
+#[cold]
+fn count_each<N: Number>(run: Region<'_>) -> Result<u32, DecodeError> {
+    let mut reader = Reader::new(run);
+    let mut count = 0;
+    while !reader.is_empty() {
+        N::packed(&mut reader)?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// As [`Number::count`], where each takes eight bytes.
@@ -231,6 +243,11 @@ impl Number for Varint {
     fn single(fields: &mut Fields<'_>) -> Result<u64, DecodeError> {
         fields.varint()
     }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_varint::<Self>(run)
+    }
 }
 
 /// `int32`: the low 32 bits of the varint, as protobuf has it.
@@ -248,6 +265,11 @@ impl Number for Int32 {
     #[inline]
     fn single(fields: &mut Fields<'_>) -> Result<i32, DecodeError> {
         fields.varint().map(low)
+    }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_varint::<Self>(run)
     }
 }
 
@@ -273,6 +295,11 @@ impl Number for Int64 {
     fn single(fields: &mut Fields<'_>) -> Result<i64, DecodeError> {
         fields.varint().map(u64::cast_signed)
     }
+
+    #[inline]
+    fn count(run: Region<'_>) -> Result<u32, DecodeError> {
+        count_varint::<Self>(run)
+    }
 }
 
 /// The numbers of a repeated scalar field, joined over all its occurrences.
@@ -289,10 +316,11 @@ pub(crate) struct Numbers<'a, N> {
 impl<'a, N> Numbers<'a, N> {
     #[inline]
     pub(crate) fn new(message: &Message<'a>, list: List, number: u32) -> Self {
-        let pieces = message.pieces_from(list.first);
-        let fields = Fields::new(Region::new(&[]));
-        let run = Reader::new(Region::new(&[]));
-        Self { fields, pieces, run, number, left: list.len(), layout: PhantomData }
+        let (mut fields, pieces) = message.fields_from(list.first);
+        // Nearly every list is one packed run, and short: what finds more of them is not entered.
+        let packed = fields.next_is(number << 3 | BYTES);
+        let run = if packed { fields.delimited().unwrap_or_default() } else { Region::new(&[]) };
+        Self { fields, pieces, run: Reader::new(run), number, left: list.len(), layout: PhantomData }
     }
 }
 

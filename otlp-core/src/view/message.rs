@@ -32,16 +32,6 @@ impl<'a> Message<'a> {
         if self.is_whole() { Pieces { whole: Some(self.outer), split: None } } else { self.split_pieces() }
     }
 
-    /// As [`pieces`](Self::pieces), from the field at `offset` on where it is whole.
-    #[inline(always)]
-    pub(crate) fn pieces_from(&self, offset: u32) -> Pieces<'a> {
-        if self.is_whole() {
-            Pieces { whole: Some(self.outer.tail(offset as usize)), split: None }
-        } else {
-            self.split_pieces()
-        }
-    }
-
     /// The fields from `offset` on, where one is known to begin.
     #[inline]
     pub(crate) fn fields_at(&self, offset: u32) -> Fields<'a> {
