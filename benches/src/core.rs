@@ -1,5 +1,6 @@
 //! The codec of `otlp-core` beside `opentelemetry-proto` and prost: traces here, the other signals below.
 
+pub mod daily;
 mod edit;
 mod json;
 mod layer;

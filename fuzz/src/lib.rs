@@ -3,7 +3,13 @@
 pub mod otlp;
 
 /// What the tests of otlp-core hold views and prost together with, unchanged.
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each program uses its part")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each program uses its part"
+)]
 #[path = "../../otlp-core/tests/codec"]
 mod oracle {
     pub(crate) mod answer;

@@ -1,5 +1,7 @@
 //! OTLP requests put to our views and to prost, by the oracle of `otlp-core`'s own tests.
 
+use std::sync::OnceLock;
+
 use libfuzzer_sys::fuzzer_mutate;
 
 use crate::answer::{PARTIAL, STATUS};
@@ -41,7 +43,7 @@ impl Kind {
 }
 
 /// Views and prost read the same or both refuse, but for the differences on the list; what both read, our record
-/// says as well, and its bytes are prost's.
+/// says as well, and of one body in eight its bytes are looked at too.
 ///
 /// # Panics
 /// Where they do not.
@@ -50,7 +52,9 @@ pub fn check(kind: Kind, body: &[u8]) {
     let met = verdict(signal, body).unwrap_or_else(|fault| panic!("{fault}"));
     if met == Verdict::Accepted {
         same_record(signal, body).unwrap_or_else(|fault| panic!("{fault}"));
-        same_bytes(signal, body).unwrap_or_else(|fault| panic!("{fault}"));
+        if body.len() % 8 == 0 {
+            same_bytes(signal, body).unwrap_or_else(|fault| panic!("{fault}"));
+        }
     }
 }
 
@@ -62,16 +66,22 @@ pub fn mutate(kind: Kind, data: &mut [u8], size: usize, max_size: usize, seed: u
         return fuzzer_mutate(data, size, max_size);
     }
     let Some(message) = data.get(..size) else { return size };
-    let mutated = if message.is_empty() {
-        (signal.make)(&mut dice)
-    } else {
-        mutate::mutate(signal.root, message, &(signal.make)(&mut dice), &mut dice)
-    };
+    let donor = donor(kind, &mut dice);
+    let mutated =
+        if message.is_empty() { donor } else { mutate::mutate(signal.root, message, &donor, &mut dice) };
     let len = mutated.len().min(max_size);
     if let (Some(to), Some(from)) = (data.get_mut(..len), mutated.get(..len)) {
         to.copy_from_slice(from);
     }
     len
+}
+
+/// One of a few valid messages. A program has one kind of mutated input, so they are made once.
+fn donor(kind: Kind, dice: &mut Dice) -> Vec<u8> {
+    static DONORS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let make = || (0..200).map(|seed| (kind.signal().make)(&mut Dice::new(seed))).collect();
+    let donors: &Vec<Vec<u8>> = DONORS.get_or_init(make);
+    donors.get(dice.below(donors.len())).cloned().unwrap_or_default()
 }
 
 /// A field as a reader gives it that shares no code with ours. Numbers are eight bytes, little-endian.

@@ -11,7 +11,7 @@ use super::walk::{Seen, pairs, prost_pairs, prost_value, value};
 use super::{LIMITS, Rows};
 use crate::measure::Effort;
 
-const LOGS: Signal<ExportLogsServiceRequest, LogsRequest> = Signal {
+pub(super) const LOGS: Signal<ExportLogsServiceRequest, LogsRequest> = Signal {
     name: "logs",
     unit: "record",
     count: log::RECORDS,

@@ -17,7 +17,7 @@ use super::walk::{Seen, pairs, prost_pairs};
 use super::{LIMITS, Rows};
 use crate::measure::Effort;
 
-const METRICS: Signal<ExportMetricsServiceRequest, MetricsRequest> = Signal {
+pub(super) const METRICS: Signal<ExportMetricsServiceRequest, MetricsRequest> = Signal {
     name: "metrics",
     unit: "point",
     count: metric::points(),

@@ -12,7 +12,7 @@ use super::walk::{Seen, pairs, prost_pairs, prost_value, value};
 use super::{LIMITS, Rows};
 use crate::measure::Effort;
 
-const PROFILES: Signal<ExportProfilesServiceRequest, ProfilesRequest> = Signal {
+pub(super) const PROFILES: Signal<ExportProfilesServiceRequest, ProfilesRequest> = Signal {
     name: "profiles",
     unit: "sample",
     count: profile::SAMPLES,
