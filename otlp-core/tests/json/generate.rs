@@ -49,7 +49,7 @@ enum Content {
     Fixed32(u32),
     Bytes(Vec<u8>),
     /// Repeated numbers, to be written packed or not.
-    Numbers(Vec<Content>),
+    Numbers(Vec<Self>),
     /// A sub-message, and whether there is at most one.
     Message(Vec<Node>, bool),
 }
