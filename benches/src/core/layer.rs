@@ -49,7 +49,7 @@ pub(super) fn rows(effort: &Effort) -> Rows {
         // How many bytes they are differs: identifiers are random, the SDK writes what is empty.
         ours: Box::new(|| timed(|| u64::from(!ours.request().is_empty()))),
         peer: (PEER, Box::new(|| timed(|| u64::from(!theirs.request().is_empty())))),
-        bar: 2.0,
+        bar: 2.5,
     };
     let row = compare(&mut timing, effort);
     let count = Row::count(

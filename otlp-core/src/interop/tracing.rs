@@ -41,8 +41,8 @@
 //!
 //! # What it costs
 //!
-//! A span: one allocation for its state, and one each for its attributes, events and links where it has any
-//! (each grows as it fills). An event: none of its own. Closing copies the encoded span twice, the second
+//! A span: one allocation for its state, and one each for its attributes, events, links and a name of its own
+//! where it has any (each grows as it fills). An event: none, but for what its values' formatting takes. Closing copies the encoded span twice, the second
 //! time under a lock that all threads share. A span that is not sampled costs its state only; a root span
 //! keeps its fields even so, as a remote parent may decide otherwise. How that compares with
 //! `tracing-opentelemetry` over the SDK is in the `compare` program.
@@ -157,7 +157,8 @@ impl OtlpLayer {
         let Some(queue) = self.queue(signal) else { return };
         let LayerConfig { limits, sink, .. } = &self.0.config;
         let queued = queue.push(record, limits);
-        if sink.as_ref().is_some_and(|(_, batch)| queued >= *batch) {
+        // A span may close within the sink, which must not be called from within itself.
+        if sink.as_ref().is_some_and(|(_, batch)| queued >= *batch) && !silence::is_silent() {
             self.hand_over(signal);
         }
     }
@@ -175,14 +176,20 @@ impl OtlpLayer {
     fn ignores(&self, target: &str) -> bool {
         self.0.config.ignores(target) || silence::is_silent()
     }
+}
 
-    /// The span that a new one or an event belongs to; the nearest that this layer knows.
-    fn known<'a, S>(&self, span: Option<SpanRef<'a, S>>) -> Option<SpanRef<'a, S>>
-    where
-        S: LookupSpan<'a>,
-    {
-        span?.scope().find(|span| span.extensions().get::<SpanState>().is_some())
-    }
+/// The span that a new one or an event belongs to: the nearest that a layer knows, and what is wanted of it.
+fn nearest<'a, S, T>(
+    span: Option<SpanRef<'a, S>>,
+    want: impl Fn(&SpanState) -> T,
+) -> Option<(SpanRef<'a, S>, T)>
+where
+    S: LookupSpan<'a>,
+{
+    span?.scope().find_map(|span| {
+        let wanted = span.extensions().get().map(&want)?;
+        Some((span, wanted))
+    })
 }
 
 impl<S> Layer<S> for OtlpLayer
@@ -198,7 +205,7 @@ where
             None if attrs.is_contextual() => ctx.lookup_current(),
             None => None,
         };
-        let parent = self.known(parent).and_then(|parent| SpanContext::of(&parent));
+        let parent = nearest(parent, SpanState::context).map(|(_, context)| context);
         let mut state = SpanState::new(metadata.name(), parent, config);
         if state.is_recording() {
             with_scratch(|scratch| {
@@ -242,16 +249,15 @@ where
         if self.ignores(event.metadata().target()) {
             return;
         }
-        let span = self.known(ctx.event_span(event));
+        let span = nearest(ctx.event_span(event), |state| (state.context(), state.is_recording()));
         let record = EventRecord { event, time: config.clock.now() };
-        if let Some(span) = &span
+        if let Some((span, (_, true))) = &span
             && config.events.has_span_events()
-            && span.extensions().get().is_some_and(SpanState::is_recording)
         {
             with_scratch(|scratch| record.add_to(span, scratch, config));
         }
         if config.events.has_logs() {
-            let context = span.as_ref().and_then(SpanContext::of);
+            let context = span.map(|(_, (context, _))| context);
             with_scratch(|scratch| self.push(Signal::Logs, record.encode_log(context, scratch, config)));
         }
     }

@@ -171,6 +171,31 @@ fn a_sink_that_traces_is_not_called_for_what_it_traced() {
     assert_eq!(layer.stats(Signal::Logs).accepted, 1);
 }
 
+/// A sink within which a span closes that began outside.
+struct Closing(Mutex<Vec<tracing::Span>>);
+
+impl Sink<Request> for Closing {
+    fn accept(&self, _request: Request) {
+        // Were the sink called again from within, this lock would be taken twice.
+        self.0.lock().unwrap().clear();
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
+
+#[test]
+fn a_span_that_closes_within_the_sink_waits_for_the_next_request() {
+    let sink = Arc::new(Closing(Mutex::default()));
+    let layer = under(config().sink(sink.clone(), 1), |_| {
+        sink.0.lock().unwrap().push(info_span!("outside"));
+        drop(info_span!("first"));
+    });
+    let stats = layer.stats(Signal::Traces);
+    assert_eq!((stats.exported, stats.queued), (1, 1));
+}
+
 #[test]
 fn silence_ends_with_a_panic() {
     let layer = under(config(), |_| {

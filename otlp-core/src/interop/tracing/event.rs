@@ -38,8 +38,9 @@ impl EventRecord<'_> {
         let mut extensions = span.extensions_mut();
         let Some(state) = extensions.get_mut::<SpanState>() else { return };
         state.add_event(writer.as_slice(), &config.limits);
-        if *metadata.level() == Level::ERROR || fields.description.is_some() {
-            state.fail(fields.description.as_deref());
+        let error = fields.description.get();
+        if *metadata.level() == Level::ERROR || error.is_some() {
+            state.fail(error);
         }
     }
 
@@ -70,7 +71,7 @@ impl EventRecord<'_> {
                 log.varint(7, fields.dropped.into());
             }
             log.raw(&fields.attributes);
-            if let Some(message) = &fields.name {
+            if let Some(message) = fields.name.get() {
                 log.message(5, |body| body.str(1, message));
             }
             log.str(3, metadata.level().as_str());
@@ -89,7 +90,7 @@ impl EventRecord<'_> {
 
 /// The message; or that it is an exception, where it tells of an error only; or what `tracing` calls it.
 fn name<'a>(fields: &'a Fields, metadata: &Metadata<'static>) -> &'a str {
-    match (&fields.name, &fields.description) {
+    match (fields.name.get(), fields.description.get()) {
         (Some(message), _) => message,
         (None, Some(_)) => "exception",
         (None, None) => metadata.name(),

@@ -60,18 +60,39 @@ pub(super) struct Fields {
     /// Bit per field of the call site (modulo 64) that is among the attributes.
     pub(super) met: u64,
     /// `message` of an event, `otel.name` of a span.
-    pub(super) name: Option<String>,
+    pub(super) name: Text,
     pub(super) kind: Option<SpanKind>,
     pub(super) status: Option<StatusCode>,
     /// Description of the status.
-    pub(super) description: Option<String>,
+    pub(super) description: Text,
 }
 
 impl Fields {
+    /// Forgets everything and keeps the room.
     fn clear(&mut self) {
-        let mut attributes = std::mem::take(&mut self.attributes);
-        attributes.clear();
-        *self = Self { attributes, ..Self::default() };
+        self.attributes.clear();
+        self.name.is_set = false;
+        self.description.is_set = false;
+        (self.count, self.dropped, self.met) = (0, 0, 0);
+        (self.kind, self.status) = (None, None);
+    }
+}
+
+/// A text that may be absent, and whose room is kept while it is.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    text: String,
+    is_set: bool,
+}
+
+impl Text {
+    fn set(&mut self, text: &str) {
+        text.clone_into(&mut self.text);
+        self.is_set = true;
+    }
+
+    pub(super) fn get(&self) -> Option<&str> {
+        self.is_set.then_some(self.text.as_str())
     }
 }
 
@@ -179,21 +200,21 @@ impl<'a> Visitor<'a> {
     fn put_text(&mut self, field: &Field, text: &str) {
         let text = cut(text, self.config.limits.text_bytes);
         match (self.role, field.name()) {
-            (Role::Span, "otel.name") => self.fields.name = Some(text.to_owned()),
+            (Role::Span, "otel.name") => self.fields.name.set(text),
             (Role::Span, "otel.kind") => self.fields.kind = kind(text),
             (Role::Span, "otel.status_code") => self.fields.status = status(text),
             (Role::Span, "otel.status_description") => {
                 self.fields.status = Some(StatusCode::Error);
-                self.fields.description = Some(text.to_owned());
+                self.fields.description.set(text);
             }
-            (Role::SpanEvent | Role::Log, "message") => self.fields.name = Some(text.to_owned()),
+            (Role::SpanEvent | Role::Log, "message") => self.fields.name.set(text),
             (Role::SpanEvent | Role::Log, "error") => self.put_error(text),
             _ => self.put_field(field, |value| value.str(1, text)),
         }
     }
 
     fn put_error(&mut self, text: &str) {
-        self.fields.description = Some(text.to_owned());
+        self.fields.description.set(text);
         self.put(semconv::EXCEPTION_MESSAGE, |value| value.str(1, text));
     }
 

@@ -24,7 +24,7 @@ pub(super) struct SpanContext {
 
 impl SpanContext {
     pub(super) fn of<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> Option<Self> {
-        span.extensions().get::<SpanState>().map(|state| state.context)
+        span.extensions().get::<SpanState>().map(SpanState::context)
     }
 
     const fn is_sampled(self) -> bool {
@@ -40,7 +40,7 @@ impl SpanContext {
 /// A span while it is open. Attributes, events and links are kept as encoded fields of the span.
 #[derive(Debug)]
 pub(super) struct SpanState {
-    pub(super) context: SpanContext,
+    context: SpanContext,
     parent_span_id: SpanId,
     parent_is_remote: bool,
     start: UnixNanos,
@@ -103,6 +103,10 @@ impl SpanState {
         }
     }
 
+    pub(super) const fn context(&self) -> SpanContext {
+        self.context
+    }
+
     /// Hangs the span under one of another process, whose decision on sampling holds.
     pub(super) fn set_remote_parent(&mut self, parent: TraceParent) {
         self.context.trace_id = parent.trace_id();
@@ -134,12 +138,12 @@ impl SpanState {
             elements(&fields.attributes)
                 .for_each(|each| self.attributes.push(each, config.limits.attributes));
         }
-        if let Some(name) = &fields.name {
-            self.name = Cow::Owned(name.clone());
+        if let Some(name) = fields.name.get() {
+            self.name = Cow::Owned(name.to_owned());
         }
         self.kind = fields.kind.unwrap_or(self.kind);
         if let Some(status) = fields.status {
-            self.set_status(status, fields.description.as_deref());
+            self.set_status(status, fields.description.get());
         }
     }
 
