@@ -29,9 +29,19 @@ fn nesting_is_refused_past_the_limit_and_not_before() {
     let error = read(11, &limits).unwrap_err();
     assert_eq!(error.kind, DecodeErrorKind::Limit { what: "max_depth", met: 11, limit: 10 });
     // A limit that nobody should set does not blow the stack.
-    let limits = Limits::default().max_depth(u32::MAX);
-    assert!(read(256, &limits).is_ok());
-    assert!(read(257, &limits).unwrap_err().is_limit());
+    crate::with_room(move || {
+        let limits = Limits::default().max_depth(u32::MAX);
+        assert!(read(256, &limits).is_ok());
+        assert!(read(257, &limits).unwrap_err().is_limit());
+    });
+}
+
+#[test]
+fn the_default_depth_needs_no_more_stack_than_a_thread_has() {
+    let open = r#"{"kvlistValue":{"values":[{"value":"#;
+    let text = format!("{HEAD}{}{{}}{}{TAIL}", open.repeat(63), "}]}}".repeat(63));
+    let wire = read(Signal::Traces, &text).unwrap();
+    assert_eq!(write(Signal::Traces, &wire).unwrap(), text);
 }
 
 #[test]

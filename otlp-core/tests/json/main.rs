@@ -74,3 +74,9 @@ pub(crate) fn read_within(
     }
     result.map(|()| written.to_vec())
 }
+
+/// Runs `work` with room for values nested as deep as can be allowed: without optimisation a level takes
+/// some kilobytes of stack.
+pub(crate) fn with_room(work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(32 << 20).spawn(work).unwrap().join().unwrap();
+}
