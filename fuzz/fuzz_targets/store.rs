@@ -44,6 +44,9 @@ fn mended(number: u64, part: &[u8]) -> Vec<u8> {
     if let Some(header) = bytes.get_mut(..128) {
         header[..12].copy_from_slice(b"OTLPlog\n\x01\x00\xfe\xff");
         header[16..24].copy_from_slice(&number.to_le_bytes());
+        // Numbers of a size that a log may have, so that there is room to go on, and enough accepted.
+        header[24..104].chunks_mut(8).for_each(|number| number[5..].fill(0));
+        header[46] = 1;
         let crc = crc32c::crc32c(&header[..124]);
         header[124..].copy_from_slice(&crc.to_le_bytes());
     }
@@ -51,6 +54,7 @@ fn mended(number: u64, part: &[u8]) -> Vec<u8> {
     while let Some(frame) = bytes.get_mut(at..at + 60) {
         frame[..4].copy_from_slice(&[0xf7, b'Q', b'e', 0xfe]);
         frame[5..8].fill(0);
+        frame[8..40].chunks_mut(8).for_each(|number| number[5..].fill(0));
         frame[48] = frame[48] % 3 + 1;
         frame[49] = frame[49] % 4 + 1;
         let body = usize::from(frame[4]);

@@ -66,7 +66,7 @@ struct World {
     disk: SimDisk,
     config: StoreConfig,
     overflow: Overflow,
-    always: bool,
+    policy: SyncPolicy,
     queue: Option<DurableQueue<SimDisk>>,
     now: UnixNanos,
     known: BTreeMap<u64, Known>,
@@ -95,6 +95,7 @@ impl World {
         let overflow = [Overflow::Refuse, Overflow::DropNewest, Overflow::DropOldest][random.below(3)];
         let always = plant != Plant::Nothing || !random.one_in(3);
         let other = [SyncPolicy::Never, SyncPolicy::Interval(Duration::from_secs(5))][random.below(2)];
+        let policy = if always { SyncPolicy::Always } else { other };
         let config = StoreConfig::default()
             .max_bytes(MAX_BYTES)
             .segment_bytes([512, 1024, 4096][random.below(3)])
@@ -102,7 +103,7 @@ impl World {
             .max_requests(if random.one_in(4) { 5 } else { 1000 })
             .max_cached_bytes(if random.one_in(2) { 0 } else { 1000 })
             .max_age(Duration::from_secs(if random.one_in(4) { 60 } else { 1_000_000 }))
-            .sync(if always { SyncPolicy::Always } else { other })
+            .sync(policy)
             .overflow(overflow);
         Self {
             plant,
@@ -110,7 +111,7 @@ impl World {
             disk,
             config,
             overflow,
-            always,
+            policy,
             queue: None,
             now: UnixNanos::from_secs(1_700_000_000),
             known: BTreeMap::new(),
@@ -122,6 +123,10 @@ impl World {
             seen_dropped: 0,
             upsets: 0,
         }
+    }
+
+    fn is_always(&self) -> bool {
+        self.policy == SyncPolicy::Always
     }
 
     fn run(mut self) -> Result<(), Broken> {
@@ -203,11 +208,13 @@ impl World {
                 for number in staged {
                     self.known.entry(number).or_default().acknowledged = true;
                 }
-                let forced = forced || self.always;
+                let forced = forced || self.is_always();
                 for known in self.known.values_mut().filter(|known| forced && known.acknowledged) {
                     known.safe = true;
                 }
-                if forced && self.plant != Plant::EndsNotCommitted {
+                // Where names are never synced, a removed segment may come back without a newer one.
+                let kept = forced && self.policy != SyncPolicy::Never;
+                if kept && self.plant != Plant::EndsNotCommitted {
                     for number in std::mem::take(&mut self.ending) {
                         self.known.entry(number).or_default().ended = true;
                     }
@@ -301,7 +308,7 @@ impl World {
         let (read, write, create, remove, truncate) = (one(), one(), one(), one(), one());
         let (short_write, names) = (one(), one());
         // Where syncs are not waited for, one that fails puts at risk what was acknowledged, as documented.
-        let sync = if self.always { one() } else { 0 };
+        let sync = if self.is_always() { one() } else { 0 };
         self.disk.set_faults(Faults { read, write, short_write, sync, names, create, remove, truncate });
         let room = if self.random.one_in(3) { self.disk.used() + self.random.below(600) } else { usize::MAX };
         self.disk.set_capacity(room);
@@ -315,7 +322,7 @@ impl World {
         self.staged.clear();
         if !kill {
             self.disk.fail_power();
-            if !self.always {
+            if !self.is_always() {
                 // Only what was forced to the disk is promised.
                 for known in self.known.values_mut() {
                     known.acknowledged &= known.safe;
@@ -408,7 +415,10 @@ impl World {
         let acknowledged = self.known.values().filter(|known| known.acknowledged);
         let acknowledged: u64 = acknowledged.map(|known| u64::from(known.records)).sum();
         // Without syncs the power may take the header that the account stands in.
-        require(!self.always || queue.stats().accepted >= acknowledged, "what was acknowledged was accepted")
+        require(
+            !self.is_always() || queue.stats().accepted >= acknowledged,
+            "what was acknowledged was accepted",
+        )
     }
 }
 

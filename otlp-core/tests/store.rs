@@ -429,6 +429,29 @@ fn a_group_whose_sync_failed_is_not_in_the_queue_though_its_bytes_are() -> Outco
 }
 
 #[test]
+fn a_segment_of_a_failed_group_that_cannot_be_removed_never_comes_to_life() -> Outcome {
+    let disk = SimDisk::new(1);
+    let mut queue = queue(&disk)?;
+    // The first commit leaves a segment with a whole frame behind.
+    disk.set_faults(Faults { sync: 1, remove: 1, ..Faults::default() });
+    assert!(queue.push(NOW, request("refused", 1)).is_err());
+    assert_eq!(disk.numbers().len(), 1);
+    disk.set_faults(Faults { remove: 1, ..Faults::default() });
+    for _ in 0..20 {
+        queue.push(NOW, request(&"x".repeat(1000), 1))?;
+        let lease = queue.next(NOW)?.expect("one");
+        queue.settle(lease.id, Settlement::Exported)?;
+    }
+    queue.commit(NOW)?;
+    drop(queue);
+    disk.set_faults(Faults::default());
+    let mut queue = self::queue(&disk)?;
+    assert_eq!(bodies(&mut queue)?, [""; 0]);
+    assert_eq!(queue.stats(), Stats { accepted: 20, exported: 20, ..Stats::default() });
+    Ok(())
+}
+
+#[test]
 fn short_writes_are_completed() -> Outcome {
     let disk = SimDisk::new(1);
     disk.set_faults(Faults { short_write: 1, ..Faults::default() });
@@ -541,7 +564,9 @@ fn values_that_cannot_work_are_refused() {
 fn a_directory_belongs_to_one_queue_at_a_time() -> Outcome {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-locked");
     let _ = std::fs::remove_dir_all(&path);
-    let (mut first, _) = config().open(&path, NOW)?;
+    let (first, _) = config().open(&path, NOW)?;
+    // A queue may move between threads.
+    let mut first = std::thread::scope(|scope| scope.spawn(|| first).join()).expect("moved there and back");
     let error = config().open(&path, NOW).expect_err("in use");
     assert!(matches!(error, StoreError::Locked) && error.is_retryable());
     first.push(NOW, request("a", 1))?;

@@ -31,7 +31,8 @@ pub enum SyncPolicy {
     /// settled in it. A sync that fails leaves that window at risk; `commit` says so.
     Interval(Duration),
     /// Never, unless [`sync`](DurableQueue::sync) is called: the system writes when it likes, often
-    /// after half a minute, in any order. A power failure may lose or repeat that, and leave gaps.
+    /// after half a minute, in any order. A power failure may lose or repeat that, and leave gaps; also what was
+    /// settled before a sync may come back, as the removal of its segment is not forced.
     Never,
 }
 

@@ -178,9 +178,10 @@ impl<D: Disk> Log<D> {
     /// account. Gives the bytes freed.
     ///
     /// One is gone for good before the next goes. Else a power failure could bring an older one back without
-    /// the newer, which has the ends of its entries.
+    /// the newer, which has the ends of its entries. Under [`SyncPolicy::Never`] it could.
     pub(super) fn release(&mut self, bound: u64) -> Result<u64, StoreError> {
-        self.remove_strays();
+        // What voids a stray must not go before it.
+        self.remove_strays()?;
         let mut freed = 0;
         while let Some((&number, &bytes)) = self.segments.first_key_value() {
             if number >= bound || Some(number) == self.head.active || self.segments.len() == 1 {
@@ -332,12 +333,16 @@ impl<D: Disk> Log<D> {
             self.unsynced.remove(&begun);
             self.strays.push(begun);
         }
-        self.remove_strays();
+        let _tried_again_before_any_other_goes = self.remove_strays();
     }
 
-    fn remove_strays(&mut self) {
-        let disk = &mut self.disk;
-        self.strays.retain(|stray| disk.remove(*stray).is_err());
+    fn remove_strays(&mut self) -> Result<(), StoreError> {
+        while let Some(stray) = self.strays.last() {
+            self.disk.remove(*stray).map_err(StoreError::io("remove a segment"))?;
+            self.names_unsynced = true;
+            self.strays.pop();
+        }
+        Ok(())
     }
 }
 
@@ -373,7 +378,8 @@ fn read_whole<D: Disk>(
     unreadable: Unreadable,
 ) -> Result<(Vec<u8>, u64), StoreError> {
     let size = disk.size(segment).map_err(StoreError::io("look at a segment"))?;
-    let size = usize::try_from(size).map_err(|_| StoreError::Config("a segment larger than memory"))?;
+    let size =
+        usize::try_from(size).map_err(|error| StoreError::io("read a segment")(io::Error::other(error)))?;
     let mut bytes = vec![0; size];
     let Err(error) = disk.read(segment, 0, &mut bytes) else { return Ok((bytes, 0)) };
     give_up(unreadable, error)?;

@@ -75,7 +75,8 @@ impl Header {
         }
         let account = Account { accepted, exported, rejected, dropped };
         let numbers = [first_sequence, next_id, accepted, exported, rejected];
-        let sound = numbers.iter().chain(&dropped).all(|number| *number < MOST);
+        let in_range = numbers.iter().chain(&dropped).all(|number| *number < MOST);
+        let sound = in_range && account.settled() <= accepted;
         sound.then_some(Self { number, first_sequence, next_id, account })
     }
 }
