@@ -54,7 +54,7 @@ impl Writer {
 
     /// True where there is no buffer yet.
     #[must_use]
-    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "the exporter's encoder alone asks"))]
+    #[cfg(feature = "otel")]
     pub(crate) const fn is_new(&self) -> bool {
         self.buf.is_empty()
     }
@@ -172,6 +172,7 @@ impl Writer {
 
     /// A nested message of two texts: number 1, and number 1 of a message that is number 2. This is an
     /// attribute whose value is text, as most are; the same bytes take half the steps this way.
+    #[cfg(any(feature = "otel", test))]
     #[inline]
     pub(crate) fn text_pair(&mut self, field: u32, first: &str, second: &str) {
         const TEXT: u8 = 1 << 3 | WireType::Bytes as u8;
@@ -194,6 +195,7 @@ impl Writer {
         copy(value, second);
     }
 
+    #[cfg(any(feature = "otel", test))]
     #[inline(never)]
     fn long_text_pair(&mut self, field: u32, first: &[u8], second: &[u8]) {
         self.message(field, |pair| {
@@ -323,6 +325,7 @@ const fn two(value: u64) -> Option<[u8; 2]> {
     if value < 0x4000 { Some([value as u8 | 0x80, (value >> 7) as u8]) } else { None }
 }
 
+#[cfg(any(feature = "otel", test))]
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the caller has a length below 256")]
 const fn low(len: usize) -> u8 {
