@@ -114,6 +114,16 @@ impl GzipEncoder {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] where the compressor fails, which it does only for want of memory.
+    ///
+    /// ```
+    /// use otlp_core::compress::{GzipEncoder, gunzip};
+    /// let mut encoder = GzipEncoder::new(6);
+    /// let body = b"span ".repeat(100);
+    /// let small = encoder.encode(&body)?;
+    /// assert!(small.len() < body.len());
+    /// assert_eq!(gunzip(&small, 1 << 20)?, body);
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
     pub fn encode(&mut self, body: &[u8]) -> Result<Bytes> {
         self.deflate.reset();
         let mut out = Vec::with_capacity(body.len() / USUAL_RATIO + 128);

@@ -60,6 +60,14 @@ impl Error {
     }
 
     /// Adds the failure underneath.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use otlp_core::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::Io, "queue: cannot write").with_source(std::io::Error::other("disk full"));
+    /// assert_eq!(error.to_string(), "queue: cannot write");
+    /// assert_eq!(error.source().map(ToString::to_string), Some("disk full".into()));
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -67,6 +75,15 @@ impl Error {
     }
 
     /// Adds how long the other side asked to be left alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otlp_core::{Error, ErrorKind};
+    /// let wait = Duration::from_secs(5);
+    /// let error = Error::new(ErrorKind::Refused, "receiver is busy").with_retry_after(wait);
+    /// assert!(error.is_retryable());
+    /// assert_eq!(error.retry_after(), Some(wait));
+    /// ```
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -80,6 +97,12 @@ impl Error {
     }
 
     /// True where the same call may succeed later without a change.
+    ///
+    /// ```
+    /// use otlp_core::{Error, ErrorKind};
+    /// assert!(Error::new(ErrorKind::Timeout, "no answer").is_retryable());
+    /// assert!(!Error::new(ErrorKind::Malformed, "no request").is_retryable());
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Io | ErrorKind::Timeout | ErrorKind::Full)
@@ -138,6 +161,17 @@ impl From<DecodeError> for Error {
 /// Why bytes were refused, and at which byte of the message handed in.
 ///
 /// Small and `Copy`: refusing hostile input costs no allocation.
+///
+/// ```
+/// use otlp_core::error::DecodeErrorKind;
+/// use otlp_core::view::TracesView;
+/// use otlp_core::{DecodeError, Limits};
+/// // Claims a hundred bytes and has two.
+/// let read = TracesView::parse(&[0x0a, 100, 0, 0], &Limits::DEFAULT).map(drop);
+/// let error = DecodeError::new(2, DecodeErrorKind::Truncated);
+/// assert_eq!(read, Err(error));
+/// assert_eq!(error.to_string(), "message ends inside a field at byte 2");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{kind} at byte {offset}")]
 pub struct DecodeError {

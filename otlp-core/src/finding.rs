@@ -28,6 +28,11 @@ pub struct Finding {
 }
 
 /// How grave a [`Finding`] is.
+///
+/// ```
+/// use otlp_core::finding::Severity;
+/// assert!(Severity::Info < Severity::Warning && Severity::Error < Severity::Critical);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
@@ -42,6 +47,13 @@ pub enum Severity {
 }
 
 /// What a [`Finding`] is about.
+///
+/// ```
+/// use otlp_core::finding::Subject;
+/// let edge = Subject::Edge { caller: "shop".into(), callee: "db".into() };
+/// assert_eq!(edge.to_string(), "shop -> db");
+/// assert_eq!(Subject::System.to_string(), "system");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
@@ -74,6 +86,13 @@ pub enum Subject {
 
 impl Subject {
     /// The service it is about; of an edge, the one called.
+    ///
+    /// ```
+    /// use otlp_core::finding::Subject;
+    /// let edge = Subject::Edge { caller: "shop".into(), callee: "db".into() };
+    /// assert_eq!(edge.service(), Some("db"));
+    /// assert_eq!(Subject::System.service(), None);
+    /// ```
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         match self {
@@ -100,6 +119,14 @@ impl fmt::Display for Subject {
 }
 
 /// What a [`Finding`] rests on.
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_core::finding::Evidence;
+/// let line = "pool exhausted".into();
+/// let log = Evidence::Log { time: UnixNanos::from_secs(1), service: "db".into(), line };
+/// assert!(log.to_string().contains("pool exhausted"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Evidence {

@@ -42,6 +42,12 @@ const DEFAULT_KEYS: [&str; 15] = [
 
 impl Redactor {
     /// A redactor for exactly these keys.
+    ///
+    /// ```
+    /// use otlp_core::redact::Redactor;
+    /// let redactor = Redactor::new(["card_number"]);
+    /// assert!(redactor.is_sensitive("Card_Number") && !redactor.is_sensitive("password"));
+    /// ```
     pub fn new(keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         Self { keys: keys.into_iter().map(|key| key.as_ref().to_ascii_lowercase()).collect() }
     }
@@ -52,12 +58,26 @@ impl Redactor {
     }
 
     /// True where values under `key` must be masked.
+    ///
+    /// ```
+    /// use otlp_core::redact::Redactor;
+    /// assert!(Redactor::default().is_sensitive("AUTHORIZATION"));
+    /// assert!(!Redactor::default().is_sensitive("url.path"));
+    /// ```
     #[must_use]
     pub fn is_sensitive(&self, key: &str) -> bool {
         self.keys.iter().any(|sensitive| sensitive.eq_ignore_ascii_case(key))
     }
 
     /// Masks the values of sensitive parameters of a URL query; borrows where there are none.
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use otlp_core::redact::Redactor;
+    /// let redactor = Redactor::default();
+    /// assert_eq!(redactor.query("page=2&sig=abc"), "page=2&sig=REDACTED");
+    /// assert!(matches!(redactor.query("page=2"), Cow::Borrowed("page=2")));
+    /// ```
     #[must_use]
     pub fn query<'a>(&self, query: &'a str) -> Cow<'a, str> {
         let secret = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| self.is_sensitive(key));
@@ -72,6 +92,14 @@ impl Redactor {
     }
 
     /// Masks sensitive attributes in place; gives the count of those masked.
+    ///
+    /// ```
+    /// use otlp_core::record::KeyValue;
+    /// use otlp_core::redact::{MASK, Redactor};
+    /// let mut attributes = [KeyValue::new("password", "hunter2"), KeyValue::new("url.path", "/login")];
+    /// assert_eq!(Redactor::default().attributes(&mut attributes), 1);
+    /// assert_eq!(attributes[0].value.as_str(), Some(MASK));
+    /// ```
     pub fn attributes(&self, attributes: &mut [KeyValue]) -> usize {
         let sensitive = attributes.iter_mut().filter(|attribute| self.is_sensitive(&attribute.key));
         sensitive.map(|attribute| attribute.value = AnyValue::from(MASK)).count()

@@ -5,6 +5,21 @@ use std::sync::Arc;
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// One sampled stack and what the thread was doing.
+///
+/// ```
+/// use otlp_core::sample::StackSample;
+/// use otlp_core::{SpanId, TraceId, UnixNanos};
+/// let sample = StackSample {
+///     time: UnixNanos::from_secs(1),
+///     pid: 1,
+///     tid: 1,
+///     frames: vec!["main".into(), "serve".into(), "parse".into()],
+///     weight: 1,
+///     trace_id: TraceId::INVALID,
+///     span_id: SpanId::INVALID,
+/// };
+/// assert_eq!(sample.frames.last().map(|leaf| &**leaf), Some("parse"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackSample {
     /// When it was taken.

@@ -3,6 +3,14 @@
 use crate::UnixNanos;
 
 /// Values at ascending times.
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_core::series::Series;
+/// let mut series = Series::new();
+/// (1..=5_u32).for_each(|second| { series.push(UnixNanos::from_secs(second.into()), f64::from(second)); });
+/// assert_eq!(series.as_view().len(), 5);
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Series {
     times: Vec<UnixNanos>,
@@ -35,6 +43,15 @@ impl Series {
     }
 
     /// Borrows the whole series.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// use otlp_core::series::Series;
+    /// let mut series = Series::new();
+    /// (1..=5_u32).for_each(|second| { series.push(UnixNanos::from_secs(second.into()), f64::from(second)); });
+    /// let view = series.as_view();
+    /// assert_eq!(view.times().len(), view.values().len());
+    /// ```
     #[must_use]
     pub fn as_view(&self) -> SeriesView<'_> {
         SeriesView { times: &self.times, values: &self.values }
@@ -68,17 +85,40 @@ impl<'a> SeriesView<'a> {
     }
 
     /// True where there are no points.
+    ///
+    /// ```
+    /// use otlp_core::series::Series;
+    /// assert!(Series::new().as_view().is_empty());
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
     /// The points in order of time.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// use otlp_core::series::Series;
+    /// let mut series = Series::new();
+    /// (1..=5_u32).for_each(|second| { series.push(UnixNanos::from_secs(second.into()), f64::from(second)); });
+    /// let last = series.as_view().iter().last();
+    /// assert_eq!(last, Some((UnixNanos::from_secs(5), 5.0)));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (UnixNanos, f64)> + use<'a> {
         self.times.iter().copied().zip(self.values.iter().copied())
     }
 
     /// The points from `from` up to but not with `until`. O(log points).
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// use otlp_core::series::Series;
+    /// let mut series = Series::new();
+    /// (1..=5_u32).for_each(|second| { series.push(UnixNanos::from_secs(second.into()), f64::from(second)); });
+    /// let part = series.as_view().between(UnixNanos::from_secs(2), UnixNanos::from_secs(4));
+    /// assert_eq!(part.values(), [2.0, 3.0]);
+    /// ```
     #[must_use]
     pub fn between(&self, from: UnixNanos, until: UnixNanos) -> Self {
         let first = self.times.partition_point(|&time| time < from);

@@ -6,6 +6,32 @@ use std::sync::{Mutex, PoisonError};
 use crate::stats::Stats;
 
 /// Takes records one at a time, never blocks, and counts what it cannot take.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use otlp_core::sink::Sink;
+/// use otlp_core::stats::Stats;
+///
+/// /// Counts records and throws them away.
+/// #[derive(Default)]
+/// struct Count(AtomicU64);
+///
+/// impl<T> Sink<T> for Count {
+///     fn accept(&self, _: T) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+///
+///     fn stats(&self) -> Stats {
+///         let accepted = self.0.load(Ordering::Relaxed);
+///         Stats { accepted, dropped: accepted, ..Stats::default() }
+///     }
+/// }
+///
+/// let sink = Count::default();
+/// ["a", "b"].map(|record| sink.accept(record));
+/// let stats = Sink::<&str>::stats(&sink);
+/// assert!(stats.accepted == 2 && stats.is_balanced());
+/// ```
 pub trait Sink<T>: Send + Sync {
     /// Takes one record.
     fn accept(&self, record: T);
@@ -45,6 +71,15 @@ impl<T> MemorySink<T> {
     }
 
     /// Takes all records out, oldest first; they count as exported.
+    ///
+    /// ```
+    /// use otlp_core::sink::{MemorySink, Sink};
+    /// let sink = MemorySink::new(10);
+    /// sink.accept("one");
+    /// assert_eq!(sink.take(), ["one"]);
+    /// assert!(sink.take().is_empty());
+    /// assert_eq!(sink.stats().exported, 1);
+    /// ```
     pub fn take(&self) -> Vec<T> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.stats.exported += inner.stats.queued;

@@ -58,6 +58,12 @@ pub struct Stats {
 
 impl Stats {
     /// True where the account is exact.
+    ///
+    /// ```
+    /// use otlp_core::stats::Stats;
+    /// assert!(Stats::default().is_balanced());
+    /// assert!(!Stats { accepted: 1, ..Stats::default() }.is_balanced());
+    /// ```
     #[must_use]
     pub const fn is_balanced(&self) -> bool {
         self.accepted == self.exported + self.rejected + self.dropped + self.queued

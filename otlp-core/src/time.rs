@@ -22,6 +22,11 @@ impl UnixNanos {
     pub const ZERO: Self = Self(0);
 
     /// Makes an instant from whole milliseconds since the epoch; saturates.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// assert_eq!(UnixNanos::from_millis(1500), UnixNanos(1_500_000_000));
+    /// ```
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(1_000_000))
@@ -34,18 +39,39 @@ impl UnixNanos {
     }
 
     /// Seconds since the epoch; loses precision below about 200 ns for present dates.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// assert_eq!(UnixNanos::from_millis(1500).as_secs_f64(), 1.5);
+    /// ```
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }
 
     /// Time from `earlier` to this; zero where `earlier` is later (a clock that went backwards).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otlp_core::UnixNanos;
+    /// let (before, after) = (UnixNanos::from_secs(1), UnixNanos::from_secs(3));
+    /// assert_eq!(after.duration_since(before), Duration::from_secs(2));
+    /// assert_eq!(before.duration_since(after), Duration::ZERO);
+    /// ```
     #[must_use]
     pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// This instant less `duration`; stops at zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otlp_core::UnixNanos;
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(UnixNanos::from_secs(90).saturating_sub(minute), UnixNanos::from_secs(30));
+    /// assert_eq!(UnixNanos::from_secs(30).saturating_sub(minute), UnixNanos::ZERO);
+    /// ```
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
@@ -76,6 +102,24 @@ impl fmt::Display for UnixNanos {
 }
 
 /// Where a driver takes the time from; pure code takes an instant as an argument instead.
+///
+/// ```
+/// use otlp_core::{Clock, UnixNanos};
+///
+/// /// A clock that stands still, for tests.
+/// struct Noon;
+///
+/// impl Clock for Noon {
+///     fn now(&self) -> UnixNanos {
+///         UnixNanos::from_secs(43_200)
+///     }
+/// }
+///
+/// fn age(of: UnixNanos, clock: &dyn Clock) -> std::time::Duration {
+///     clock.now().duration_since(of)
+/// }
+/// assert_eq!(age(UnixNanos::from_secs(43_140), &Noon).as_secs(), 60);
+/// ```
 pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> UnixNanos;

@@ -52,6 +52,14 @@ impl Sketch {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] unless `relative_error` lies within 0.0001 and 0.5 and `max_bins` within 2 and 2^20.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let coarse = Sketch::try_new(0.05, 128)?;
+    /// assert_eq!(coarse.relative_error(), 0.05);
+    /// assert!(Sketch::try_new(0.0, 128).is_err());
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
     pub fn try_new(relative_error: f64, max_bins: usize) -> Result<Self> {
         if !(1e-4..=0.5).contains(&relative_error) {
             let message = format!("sketch: relative error {relative_error} outside 0.0001 to 0.5");
@@ -85,6 +93,14 @@ impl Sketch {
     }
 
     /// Adds a value; false, and only counted as refused, where it is negative, infinite or not a number.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// assert!(sketch.add(0.25));
+    /// assert!(!sketch.add(-1.0) && !sketch.add(f64::NAN));
+    /// assert_eq!((sketch.count(), sketch.refused()), (1, 2));
+    /// ```
     pub fn add(&mut self, value: f64) -> bool {
         if !value.is_finite() || value < 0.0 {
             self.refused += 1;
@@ -107,6 +123,15 @@ impl Sketch {
     ///
     /// # Errors
     /// [`ErrorKind::Config`], and nothing merged, where the two were made with different errors or bounds.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let (mut one, mut other) = (Sketch::default(), Sketch::default());
+    /// (one.add(1.0), other.add(3.0));
+    /// one.merge(&other)?;
+    /// assert_eq!((one.count(), one.sum()), (2, 4.0));
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         if self.relative_error.to_bits() != other.relative_error.to_bits() || self.max_bins != other.max_bins
         {
@@ -145,6 +170,15 @@ impl Sketch {
     /// The value that a share `q` of all values (0 to 1) lies at or below; nothing where there are none. O(bins).
     ///
     /// Of `n` values sorted from 0 it is the one numbered `floor(q (n - 1))`.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// [0.0, 1.0, 2.0, 4.0].map(|value| sketch.add(value));
+    /// assert_eq!(sketch.quantile(0.0), Some(0.0));
+    /// assert!(sketch.quantile(1.0).is_some_and(|most| (most - 4.0).abs() <= 0.04));
+    /// assert_eq!(Sketch::default().quantile(0.5), None);
+    /// ```
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let top = self.count.checked_sub(1)?;
@@ -171,6 +205,14 @@ impl Sketch {
     /// The mean of the lowest share `q` of all values, for a mean that a few very large ones cannot move. O(bins).
     ///
     /// Off by at most the relative error, as a quantile is.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// [0.0, 1.0, 2.0, 4.0].map(|value| sketch.add(value));
+    /// // The lower half holds 0 and 1.
+    /// assert!(sketch.mean_below(0.5).is_some_and(|mean| (mean - 0.5).abs() <= 0.01));
+    /// ```
     #[must_use]
     pub fn mean_below(&self, q: f64) -> Option<f64> {
         let wanted =
@@ -189,6 +231,13 @@ impl Sketch {
     }
 
     /// Count of values above `value`, a value within the relative error of it on either side of the line. O(bins).
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// [0.0, 1.0, 2.0, 4.0].map(|value| sketch.add(value));
+    /// assert_eq!(sketch.count_above(1.5), 2);
+    /// ```
     #[must_use]
     pub fn count_above(&self, value: f64) -> u64 {
         if value < f64::MIN_POSITIVE {
@@ -211,6 +260,14 @@ impl Sketch {
     }
 
     /// Their mean, where there are any; exact but for rounding.
+    ///
+    /// ```
+    /// use otlp_core::aggregate::Sketch;
+    /// let mut sketch = Sketch::default();
+    /// [0.0, 1.0, 2.0, 4.0].map(|value| sketch.add(value));
+    /// assert_eq!(sketch.mean(), Some(1.75));
+    /// assert_eq!((sketch.min(), sketch.max()), (Some(0.0), Some(4.0)));
+    /// ```
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / to_f64(self.count))

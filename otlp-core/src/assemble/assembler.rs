@@ -218,6 +218,20 @@ impl Assembler {
     ///
     /// # Errors
     /// Says why the span was not kept; it is counted under the same name in the [`stats`](Self::stats).
+    ///
+    /// ```
+    /// use otlp_core::assemble::AssemblerConfig;
+    /// use otlp_core::record::Span;
+    /// use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// let mut assembler = AssemblerConfig::new().build()?;
+    /// let span = Span { trace_id: TraceId::new([1; 16]), span_id: SpanId::new([1; 8]), ..Span::default() };
+    /// let now = UnixNanos::from_secs(10);
+    /// assembler.accept("cart", span.clone(), now)?;
+    /// // A second copy is known and refused.
+    /// assert!(assembler.accept("cart", span, now).is_err());
+    /// assert_eq!(assembler.stats().accepted, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn accept(&mut self, service: &str, span: Span, now: UnixNanos) -> Result<(), Refused> {
         self.now = self.now.max(now);
         let bytes = heap_bytes(&span);
@@ -247,6 +261,21 @@ impl Assembler {
     }
 
     /// Hands out the traces whose quiet time has passed at `now`, longest waiting first.
+    ///
+    /// ```
+    /// use otlp_core::assemble::AssemblerConfig;
+    /// use otlp_core::record::Span;
+    /// use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// let mut assembler = AssemblerConfig::new().build()?;
+    /// let span = Span { trace_id: TraceId::new([1; 16]), span_id: SpanId::new([1; 8]), ..Span::default() };
+    /// let now = UnixNanos::from_secs(10);
+    /// assembler.accept("cart", span, now)?;
+    /// assert!(assembler.take_ready(now).is_empty());
+    /// // Two quiet seconds later the trace counts as whole.
+    /// let traces = assembler.take_ready(UnixNanos::from_secs(12));
+    /// assert_eq!(traces[0].spans().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_ready(&mut self, now: UnixNanos) -> Vec<Trace> {
         self.now = self.now.max(now);
         let mut ready = Vec::new();
@@ -260,6 +289,18 @@ impl Assembler {
     }
 
     /// Hands out everything held, whole or not, longest waiting first.
+    ///
+    /// ```
+    /// use otlp_core::assemble::AssemblerConfig;
+    /// use otlp_core::record::Span;
+    /// use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// let mut assembler = AssemblerConfig::new().build()?;
+    /// let span = Span { trace_id: TraceId::new([1; 16]), span_id: SpanId::new([1; 8]), ..Span::default() };
+    /// let now = UnixNanos::from_secs(10);
+    /// assembler.accept("cart", span, now)?;
+    /// assert_eq!(assembler.take_all().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_all(&mut self) -> Vec<Trace> {
         let mut all = Vec::new();
         while let Some(&(deadline, trace_id)) = self.by_deadline.first() {
@@ -269,6 +310,19 @@ impl Assembler {
     }
 
     /// When [`take_ready`](Self::take_ready) has something to hand out next, if nothing more comes.
+    ///
+    /// ```
+    /// use otlp_core::assemble::AssemblerConfig;
+    /// use otlp_core::record::Span;
+    /// use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// let mut assembler = AssemblerConfig::new().build()?;
+    /// let span = Span { trace_id: TraceId::new([1; 16]), span_id: SpanId::new([1; 8]), ..Span::default() };
+    /// let now = UnixNanos::from_secs(10);
+    /// assert_eq!(assembler.next_deadline(), None);
+    /// assembler.accept("cart", span, now)?;
+    /// assert_eq!(assembler.next_deadline(), Some(UnixNanos::from_secs(12)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<UnixNanos> {
         self.by_deadline.first().map(|&(deadline, _)| deadline)

@@ -10,6 +10,12 @@ use crate::aggregate::Sketch;
 use crate::{SpanId, TraceId};
 
 /// How large a [`ServiceGraph`] may grow.
+///
+/// ```
+/// use otlp_core::assemble::{GraphConfig, ServiceGraph};
+/// let graph = ServiceGraph::new(GraphConfig::new().max_services(100).max_edges(1000));
+/// assert!(graph.nodes().is_empty());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GraphConfig {
@@ -227,6 +233,27 @@ impl ServiceGraph {
     }
 
     /// Sums up one more trace.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert_eq!((graph.stats().traces, graph.stats().requests), (1, 3));
+    /// ```
     pub fn add_trace(&mut self, trace: &Trace) {
         self.stats.traces += 1;
         for request in trace.requests() {
@@ -254,6 +281,29 @@ impl ServiceGraph {
     }
 
     /// Adds all that `other` holds, within the bounds of this one. O(services + edges), and their sketches.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// let mut both = graph.clone();
+    /// both.merge(&graph);
+    /// assert_eq!(both.stats().traces, 2);
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         self.stats.traces += other.stats.traces;
         self.stats.requests += other.stats.requests;
@@ -281,17 +331,83 @@ impl ServiceGraph {
     }
 
     /// A service by its name.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert_eq!(graph.node("shop").map(|shop| shop.from_outside), Some(1));
+    /// assert!(graph.node("mail").is_none());
+    /// ```
     #[must_use]
     pub fn node(&self, service: &str) -> Option<&ServiceNode> {
         self.nodes.get(*self.places.get(service)?)
     }
 
     /// All calls, as caller, callee and what is known of them.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// let mut calls: Vec<_> = graph.edges().map(|(caller, callee, _)| (caller, callee)).collect();
+    /// calls.sort_unstable();
+    /// assert_eq!(calls, [("cart", "db"), ("shop", "cart")]);
+    /// ```
     pub fn edges(&self) -> impl Iterator<Item = (&str, &str, &Edge)> + '_ {
         self.edges.iter().map(|(&(caller, callee), edge)| (self.name(caller), self.name(callee), edge))
     }
 
     /// The calls from one service to another.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert!(graph.edge("shop", "cart").is_some() && graph.edge("shop", "db").is_none());
+    /// ```
     #[must_use]
     pub fn edge(&self, caller: &str, callee: &str) -> Option<&Edge> {
         self.edges.get(&(*self.places.get(caller)?, *self.places.get(callee)?))
@@ -304,12 +420,56 @@ impl ServiceGraph {
     }
 
     /// Who calls a service.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert!(graph.callers("db").eq(["cart"]));
+    /// ```
     pub fn callers(&self, service: &str) -> impl Iterator<Item = &str> + '_ {
         let places = self.places.get(service).into_iter().flat_map(|&place| self.callers_at(place));
         places.map(|place| self.name(place))
     }
 
     /// Who calls a service or is called by it, each once.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// let mut neighbours = graph.neighbours("cart");
+    /// neighbours.sort_unstable();
+    /// assert_eq!(neighbours, ["db", "shop"]);
+    /// ```
     #[must_use]
     pub fn neighbours(&self, service: &str) -> Vec<&str> {
         let all: BTreeSet<&str> = self.callees(service).chain(self.callers(service)).collect();
@@ -317,12 +477,55 @@ impl ServiceGraph {
     }
 
     /// True where calls lead from one service to the other over any number of steps; each reaches itself.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert!(graph.reaches("shop", "db") && !graph.reaches("db", "shop"));
+    /// ```
     #[must_use]
     pub fn reaches(&self, from: &str, to: &str) -> bool {
         self.steps(from, to, |place| self.callees_at(place).collect()).is_some()
     }
 
     /// The fewest steps between two services, along calls in either direction; nothing where they are not connected.
+    ///
+    /// ```
+    /// use otlp_core::assemble::{ServiceGraph, Trace};
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     ..Span::default()
+    /// # };
+    /// # let trace = Trace::new(
+    /// #     trace_id,
+    /// #     [("shop".into(), span(1, 0)), ("cart".into(), span(2, 1)), ("db".into(), span(3, 2))],
+    /// # );
+    /// let mut graph = ServiceGraph::default();
+    /// // A trace in which shop calls cart, and cart calls db.
+    /// graph.add_trace(&trace);
+    /// assert_eq!(graph.distance("db", "shop"), Some(2));
+    /// assert_eq!(graph.distance("db", "mail"), None);
+    /// ```
     #[must_use]
     pub fn distance(&self, a: &str, b: &str) -> Option<usize> {
         self.steps(a, b, |place| self.callees_at(place).chain(self.callers_at(place)).collect())

@@ -89,17 +89,70 @@ impl Trace {
     }
 
     /// The spans that have no parent here.
+    ///
+    /// ```
+    /// use otlp_core::assemble::Trace;
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8, start: u64, end: u64| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     start: UnixNanos::from_millis(start),
+    /// #     end: UnixNanos::from_millis(end),
+    /// #     ..Span::default()
+    /// # };
+    /// let trace = Trace::new(trace_id, [("shop".into(), span(1, 0, 0, 9)), ("db".into(), span(2, 1, 1, 2))]);
+    /// assert!(trace.roots().map(|root| &*root.service).eq(["shop"]));
+    /// ```
     pub fn roots(&self) -> impl Iterator<Item = &TraceSpan> + '_ {
         self.spans.iter().filter(|entry| entry.parent.is_none())
     }
 
     /// Count of spans that name a parent which is not here.
+    ///
+    /// ```
+    /// use otlp_core::assemble::Trace;
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8, start: u64, end: u64| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     start: UnixNanos::from_millis(start),
+    /// #     end: UnixNanos::from_millis(end),
+    /// #     ..Span::default()
+    /// # };
+    /// // The parent of the only span never came.
+    /// let trace = Trace::new(trace_id, [("db".into(), span(2, 1, 1, 2))]);
+    /// assert_eq!((trace.orphans(), trace.roots().count()), (1, 1));
+    /// ```
     #[must_use]
     pub const fn orphans(&self) -> usize {
         self.orphans
     }
 
     /// Count of rings of parents that had to be cut.
+    ///
+    /// ```
+    /// use otlp_core::assemble::Trace;
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8, start: u64, end: u64| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     start: UnixNanos::from_millis(start),
+    /// #     end: UnixNanos::from_millis(end),
+    /// #     ..Span::default()
+    /// # };
+    /// // Two spans that name each other as parents.
+    /// let trace = Trace::new(trace_id, [("a".into(), span(1, 2, 0, 9)), ("b".into(), span(2, 1, 1, 2))]);
+    /// assert_eq!((trace.cycles(), trace.roots().count()), (1, 1));
+    /// ```
     #[must_use]
     pub const fn cycles(&self) -> usize {
         self.cycles
@@ -118,12 +171,48 @@ impl Trace {
     }
 
     /// The latest end, or [`UnixNanos::ZERO`] of an empty trace. O(spans).
+    ///
+    /// ```
+    /// use otlp_core::assemble::Trace;
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8, start: u64, end: u64| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     start: UnixNanos::from_millis(start),
+    /// #     end: UnixNanos::from_millis(end),
+    /// #     ..Span::default()
+    /// # };
+    /// let trace = Trace::new(trace_id, [("shop".into(), span(1, 0, 2, 9)), ("db".into(), span(2, 1, 3, 12))]);
+    /// assert_eq!((trace.start(), trace.end()), (UnixNanos::from_millis(2), UnixNanos::from_millis(12)));
+    /// ```
     #[must_use]
     pub fn end(&self) -> UnixNanos {
         self.spans.iter().map(|entry| entry.span.end).max().unwrap_or_default()
     }
 
     /// The requests that services handled in this trace, in order of start. O(spans log spans).
+    ///
+    /// ```
+    /// use otlp_core::assemble::Trace;
+    /// # use otlp_core::record::Span;
+    /// # use otlp_core::{SpanId, TraceId, UnixNanos};
+    /// # let trace_id = TraceId::new([1; 16]);
+    /// # let span = |id: u8, parent: u8, start: u64, end: u64| Span {
+    /// #     trace_id,
+    /// #     span_id: SpanId::new([id; 8]),
+    /// #     parent_span_id: SpanId::new([parent; 8]),
+    /// #     start: UnixNanos::from_millis(start),
+    /// #     end: UnixNanos::from_millis(end),
+    /// #     ..Span::default()
+    /// # };
+    /// let trace = Trace::new(trace_id, [("shop".into(), span(1, 0, 0, 9)), ("db".into(), span(2, 1, 1, 4))]);
+    /// let requests = trace.requests();
+    /// assert_eq!((requests[1].service, requests[1].caller), ("db", Some("shop")));
+    /// assert_eq!(requests[0].self_time.as_millis(), 6);
+    /// ```
     #[must_use]
     pub fn requests(&self) -> Vec<Request<'_>> {
         request::of(&self.spans)

@@ -61,6 +61,14 @@ impl TraceParent {
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`], with the offset, where the specification says to ignore the header.
+    ///
+    /// ```
+    /// use otlp_core::context::w3c::TraceParent;
+    /// let parent = TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")?;
+    /// assert!(!parent.is_sampled());
+    /// assert!(TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-00").is_err());
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
     pub fn parse(header: impl AsRef<[u8]>) -> Result<Self> {
         let header = header.as_ref();
         let version: [u8; 1] = field(header, 0)?;

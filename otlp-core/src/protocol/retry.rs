@@ -7,6 +7,14 @@ use crate::error::{Error, ErrorKind};
 
 /// Exponential backoff with jitter: each wait is between half and all of a bound that doubles with
 /// every attempt ("equal jitter"), so that clients that failed together do not come back together.
+///
+/// ```
+/// use std::time::Duration;
+/// use otlp_core::protocol::retry::Backoff;
+/// let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5) };
+/// assert!(backoff.wait(1, u64::MAX) <= backoff.initial);
+/// assert!(backoff.wait(50, u64::MAX) <= backoff.max);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Backoff {
     /// The bound after the first attempt.

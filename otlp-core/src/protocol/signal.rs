@@ -28,6 +28,11 @@ impl Signal {
     pub const ALL: [Self; 4] = [Self::Traces, Self::Metrics, Self::Logs, Self::Profiles];
 
     /// The path that OTLP/HTTP gives this signal: `/v1/..`, `/v1development/..` for profiles.
+    ///
+    /// ```
+    /// use otlp_core::protocol::Signal;
+    /// assert_eq!(Signal::Traces.http_path(), "/v1/traces");
+    /// ```
     #[must_use]
     pub const fn http_path(self) -> &'static str {
         match self {
@@ -39,6 +44,12 @@ impl Signal {
     }
 
     /// The signal of an OTLP/HTTP path; `None` for any other path.
+    ///
+    /// ```
+    /// use otlp_core::protocol::Signal;
+    /// assert_eq!(Signal::from_http_path("/v1/logs"), Some(Signal::Logs));
+    /// assert_eq!(Signal::from_http_path("/v1/spans"), None);
+    /// ```
     #[must_use]
     pub fn from_http_path(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal| signal.http_path() == path)

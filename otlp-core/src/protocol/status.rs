@@ -93,6 +93,12 @@ pub const fn classify(code: u16) -> Class {
 }
 
 /// The code of `google.rpc.Code` that stands closest to an HTTP status, for the body of an error answer.
+///
+/// ```
+/// use otlp_core::protocol::status::rpc_code;
+/// // OK, UNAUTHENTICATED.
+/// assert_eq!((rpc_code(200), rpc_code(401)), (0, 16));
+/// ```
 #[must_use]
 pub const fn rpc_code(http: u16) -> i32 {
     match http {

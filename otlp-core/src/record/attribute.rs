@@ -1,6 +1,12 @@
 //! Attribute keys and values.
 
 /// A value of an attribute or the body of a log record.
+///
+/// ```
+/// use otlp_core::record::AnyValue;
+/// let value = AnyValue::Array(vec![AnyValue::from("a"), AnyValue::from(2_i64), AnyValue::from(true)]);
+/// assert!(matches!(value, AnyValue::Array(items) if items.len() == 3));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum AnyValue {
@@ -107,6 +113,13 @@ impl KeyValue {
     }
 
     /// The value of the first attribute named `key`. O(attributes).
+    ///
+    /// ```
+    /// use otlp_core::record::{AnyValue, KeyValue};
+    /// let attributes = [KeyValue::new("http.request.method", "GET"), KeyValue::new("server.port", 443_u16)];
+    /// let port = KeyValue::find(&attributes, "server.port").and_then(AnyValue::as_int);
+    /// assert_eq!(port, Some(443));
+    /// ```
     #[must_use]
     pub fn find<'a>(attributes: &'a [Self], key: &str) -> Option<&'a AnyValue> {
         attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)

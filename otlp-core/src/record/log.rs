@@ -4,6 +4,17 @@ use super::attribute::{AnyValue, KeyValue};
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// One log record or event.
+///
+/// ```
+/// use otlp_core::record::{AnyValue, LogRecord, SeverityNumber};
+/// let record = LogRecord {
+///     severity_number: SeverityNumber::ERROR,
+///     body: AnyValue::from("cart lost"),
+///     event_name: "cart.lost".into(),
+///     ..LogRecord::default()
+/// };
+/// assert_eq!(record.severity_number.name(), "ERROR");
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogRecord {
     /// When it happened, as the source says.
@@ -57,6 +68,12 @@ impl SeverityNumber {
     pub const FATAL: Self = Self(21);
 
     /// The range's short name.
+    ///
+    /// ```
+    /// use otlp_core::record::SeverityNumber;
+    /// assert_eq!(SeverityNumber(10).name(), "INFO");
+    /// assert_eq!(SeverityNumber(0).name(), "UNSPECIFIED");
+    /// ```
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {

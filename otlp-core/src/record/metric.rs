@@ -5,6 +5,14 @@ use super::span::wire_enum;
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// One metric with its points.
+///
+/// ```
+/// use otlp_core::record::{Metric, MetricData, NumberPoint, NumberValue, Sum, Temporality};
+/// let point = NumberPoint { value: Some(NumberValue::Int(42)), ..NumberPoint::default() };
+/// let sum = Sum { points: vec![point], temporality: Temporality::Cumulative, is_monotonic: true };
+/// let metric = Metric { name: "orders".into(), data: Some(MetricData::Sum(sum)), ..Metric::default() };
+/// assert!(matches!(metric.data, Some(MetricData::Sum(sum)) if sum.is_monotonic));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metric {
     /// Its name.
@@ -103,6 +111,12 @@ pub enum NumberValue {
 
 impl NumberValue {
     /// The value as a double; loses precision above 2^53.
+    ///
+    /// ```
+    /// use otlp_core::record::NumberValue;
+    /// assert_eq!(NumberValue::Int(-3).as_f64(), -3.0);
+    /// assert_eq!(NumberValue::Double(0.5).as_f64(), 0.5);
+    /// ```
     #[must_use]
     pub const fn as_f64(self) -> f64 {
         match self {

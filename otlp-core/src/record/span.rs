@@ -6,6 +6,22 @@ use super::attribute::KeyValue;
 use crate::{SpanId, TraceId, UnixNanos};
 
 /// One operation within a trace.
+///
+/// ```
+/// use otlp_core::record::{KeyValue, Span, SpanKind};
+/// use otlp_core::{SpanId, TraceId, UnixNanos};
+/// let span = Span {
+///     trace_id: TraceId::new([1; 16]),
+///     span_id: SpanId::new([2; 8]),
+///     name: "GET /cart".into(),
+///     kind: SpanKind::Server,
+///     start: UnixNanos::from_millis(10),
+///     end: UnixNanos::from_millis(35),
+///     attributes: vec![KeyValue::new("http.response.status_code", 200_u16)],
+///     ..Span::default()
+/// };
+/// assert_eq!(span.duration().as_millis(), 25);
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Span {
     /// The trace it belongs to.
@@ -50,6 +66,13 @@ impl Span {
     }
 
     /// True where the status says error.
+    ///
+    /// ```
+    /// use otlp_core::record::{Span, Status, StatusCode};
+    /// let status = Status { code: StatusCode::Error, message: "timeout".into() };
+    /// assert!(Span { status, ..Span::default() }.is_error());
+    /// assert!(!Span::default().is_error());
+    /// ```
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.status.code == StatusCode::Error

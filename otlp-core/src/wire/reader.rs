@@ -5,6 +5,15 @@ use super::varint;
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// A slice of a message that remembers where in the whole message it lies.
+///
+/// ```
+/// use otlp_core::wire::{Reader, Region};
+/// // Field 1 holds two bytes, which begin at offset 2 of the whole.
+/// let field = Reader::new(Region::new(b"\x0a\x02hi")).next_field()?.ok_or("empty")?;
+/// let inner = field.bytes()?;
+/// assert_eq!((inner.bytes(), inner.offset()), (&b"hi"[..], 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Region<'a> {
     bytes: &'a [u8],
@@ -76,6 +85,14 @@ pub enum Value<'a> {
 }
 
 /// One field: its number, its value, and where it begins.
+///
+/// ```
+/// use otlp_core::wire::{Reader, Region, Value};
+/// let field = Reader::new(Region::new(b"\x18\x07")).next_field()?.ok_or("empty")?;
+/// assert_eq!((field.number, field.value, field.offset), (3, Value::Varint(7), 0));
+/// assert!(field.str().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Field<'a> {
     /// Field number.

@@ -18,6 +18,12 @@ pub enum WireType {
 }
 
 /// A field's number and wire type.
+///
+/// ```
+/// use otlp_core::wire::{Tag, WireType};
+/// let tag = Tag { field: 2, wire_type: WireType::Bytes };
+/// assert_eq!((tag.to_raw(), Tag::parse(0x12)), (0x12, Ok(tag)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag {
     /// Field number, 1 to 2^29 - 1.

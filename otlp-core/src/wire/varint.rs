@@ -3,6 +3,11 @@
 use crate::error::DecodeErrorKind;
 
 /// Bytes that `value` takes as a varint: 1 to 10.
+///
+/// ```
+/// use otlp_core::wire::varint_len;
+/// assert_eq!((varint_len(127), varint_len(128), varint_len(u64::MAX)), (1, 2, 10));
+/// ```
 #[must_use]
 pub const fn varint_len(value: u64) -> usize {
     // Seven bits a byte; `| 1` makes zero take one byte.
@@ -11,6 +16,12 @@ pub const fn varint_len(value: u64) -> usize {
 }
 
 /// Maps a signed number to the unsigned one that `sint64` puts on the wire.
+///
+/// ```
+/// use otlp_core::wire::{zigzag_decode, zigzag_encode};
+/// assert_eq!([0, -1, 1, -2].map(zigzag_encode), [0, 1, 2, 3]);
+/// assert_eq!(zigzag_decode(zigzag_encode(i64::MIN)), i64::MIN);
+/// ```
 #[must_use]
 pub const fn zigzag_encode(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
