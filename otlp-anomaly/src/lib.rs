@@ -4,6 +4,7 @@ pub mod alert;
 pub mod cause;
 pub mod detect;
 pub mod feature;
+mod measure;
 mod number;
 pub mod score;
 

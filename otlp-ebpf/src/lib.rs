@@ -6,6 +6,7 @@ pub mod error;
 mod id;
 pub mod join;
 mod limits;
+mod measure;
 mod pair;
 pub mod parse;
 pub mod resolve;

@@ -5,6 +5,7 @@ mod explain;
 pub mod grade;
 mod limits;
 mod line;
+mod measure;
 mod novelty;
 mod redact;
 mod series;

@@ -4,6 +4,7 @@ mod route;
 use std::time::Duration;
 
 use super::*;
+#[cfg(feature = "trace")]
 use crate::protocol::failover::DestinationId;
 use crate::protocol::retry::Backoff;
 use crate::protocol::status::Code;

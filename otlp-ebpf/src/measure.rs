@@ -1,0 +1,156 @@
+//! The accounts by name, as metrics or OpenMetrics text: see [`otlp_core::stats::Measure`].
+
+use otlp_core::stats::{Instrument, Measure, Measurements};
+
+use crate::account::Account;
+
+impl Measure for Account {
+    fn measure(&self, into: &mut Measurements) {
+        into.counter(&REQUESTS, &[], self.requests);
+        into.counter(&SPANS, &[], self.spans);
+        into.gauge(&QUEUED, &[], self.in_progress);
+        for (reason, requests) in [
+            ("malformed_request", self.lost.malformed_request),
+            ("malformed_response", self.lost.malformed_response),
+            ("desync", self.lost.desync),
+            ("in_flight_limit", self.lost.in_flight_limit),
+            ("shutdown", self.lost.shutdown),
+        ] {
+            into.counter(&LOST, &[("reason", reason)], requests);
+        }
+        into.counter(&RESPONSES, &[], self.responses);
+        into.counter(&PAIRED, &[], self.paired);
+        for (reason, responses) in [
+            ("not_asked", self.unpaired.not_asked),
+            ("malformed", self.unpaired.malformed),
+            ("desync", self.unpaired.desync),
+            ("in_flight_limit", self.unpaired.in_flight_limit),
+        ] {
+            into.counter(&UNPAIRED, &[("reason", reason)], responses);
+        }
+        into.counter(&SKIPPED, &[("kind", "interim")], self.interim);
+        into.counter(&SKIPPED, &[("kind", "push")], self.pushes);
+        into.counter(&UNPARSED, &[("direction", "to_server")], self.unparsed_to_server);
+        into.counter(&UNPARSED, &[("direction", "to_client")], self.unparsed_to_client);
+        into.counter(&REFUSED, &[], self.refused);
+        for (how, requests) in [
+            ("caller_unknown", self.join.caller_unknown),
+            ("by_trace", self.join.by_trace),
+            ("sole", self.join.sole),
+            ("ambiguous", self.join.ambiguous),
+            ("absent", self.join.absent),
+        ] {
+            into.counter(&JOINED, &[("how", how)], requests);
+        }
+    }
+}
+
+#[cfg(feature = "tap")]
+impl Measure for crate::tap::TapStats {
+    fn measure(&self, into: &mut Measurements) {
+        self.account.measure(into);
+        into.counter(&CONNECTIONS, &[], self.accepted);
+        into.gauge(&OPEN, &[], self.open);
+        for (how, connections) in [
+            ("closed", self.closed),
+            ("reset", self.reset),
+            ("unreachable", self.unreachable),
+            ("over_limit", self.over_limit),
+            ("cut_off", self.cut_off),
+        ] {
+            into.counter(&ENDED, &[("how", how)], connections);
+        }
+        into.counter(&ACCEPT_ERRORS, &[], self.accept_errors);
+        into.counter(&CALLERS, &[("found", "true")], self.callers_found);
+        into.counter(&CALLERS, &[("found", "false")], self.callers_unknown);
+        for (direction, flow) in [("to_server", self.to_server), ("to_client", self.to_client)] {
+            let direction = [("direction", direction)];
+            into.counter(&READ, &direction, flow.read);
+            into.counter(&WRITTEN, &direction, flow.written);
+            into.counter(&DROPPED, &direction, flow.dropped);
+            into.gauge(&WAITING, &direction, flow.waiting);
+        }
+    }
+}
+
+const REQUEST: &str = "{request}";
+const REQUESTS: Instrument = Instrument::new("otlp.capture.requests", REQUEST, "Requests seen.");
+const SPANS: Instrument = Instrument::new("otlp.capture.spans", "{span}", "Spans given out.");
+const QUEUED: Instrument =
+    Instrument::new("otlp.capture.requests.queued", REQUEST, "Requests waiting for their responses.");
+const LOST: Instrument = Instrument::new("otlp.capture.requests.lost", REQUEST, "Requests without a span.");
+const RESPONSES: Instrument = Instrument::new("otlp.capture.responses", "{response}", "Responses seen.");
+const PAIRED: Instrument =
+    Instrument::new("otlp.capture.responses.paired", "{response}", "Responses that answered a request.");
+const UNPAIRED: Instrument =
+    Instrument::new("otlp.capture.responses.unpaired", "{response}", "Responses that answered none.");
+const SKIPPED: Instrument = Instrument::new(
+    "otlp.capture.responses.skipped",
+    "{response}",
+    "Messages that answer nothing by design.",
+);
+const UNPARSED: Instrument =
+    Instrument::new("otlp.capture.unparsed", "By", "Bytes that belong to no message.");
+const REFUSED: Instrument =
+    Instrument::new("otlp.capture.refused", "{time}", "Times a message or its body was refused.");
+const JOINED: Instrument =
+    Instrument::new("otlp.capture.requests.joined", REQUEST, "Requests, by how their parents were found.");
+
+#[cfg(feature = "tap")]
+use tap::{ACCEPT_ERRORS, CALLERS, CONNECTIONS, DROPPED, ENDED, OPEN, READ, WAITING, WRITTEN};
+
+#[cfg(feature = "tap")]
+mod tap {
+    use otlp_core::stats::Instrument;
+
+    const CONNECTION: &str = "{connection}";
+    pub(super) const CONNECTIONS: Instrument =
+        Instrument::new("otlp.tap.connections", CONNECTION, "Connections accepted.");
+    pub(super) const OPEN: Instrument =
+        Instrument::new("otlp.tap.connections.open", CONNECTION, "Connections open now.");
+    pub(super) const ENDED: Instrument =
+        Instrument::new("otlp.tap.connections.ended", CONNECTION, "Connections that ended, by how they did.");
+    pub(super) const ACCEPT_ERRORS: Instrument =
+        Instrument::new("otlp.tap.accept_errors", "{time}", "Times that accepting failed.");
+    pub(super) const CALLERS: Instrument =
+        Instrument::new("otlp.tap.callers", CONNECTION, "Connections whose caller was looked for.");
+    pub(super) const READ: Instrument = Instrument::new("otlp.tap.read", "By", "Bytes read from the sender.");
+    pub(super) const WRITTEN: Instrument =
+        Instrument::new("otlp.tap.written", "By", "Bytes written to the receiver.");
+    pub(super) const DROPPED: Instrument =
+        Instrument::new("otlp.tap.dropped", "By", "Bytes read and given up with their connection.");
+    pub(super) const WAITING: Instrument =
+        Instrument::new("otlp.tap.queued", "By", "Bytes read and waiting for the receiver.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_told_by_reason() {
+        let mut account = Account { requests: 9, ..Account::default() };
+        account.lost.desync = 4;
+        let mut text = String::new();
+        account.write_openmetrics(&mut text);
+        assert!(text.contains("otlp_capture_requests_lost_total{reason=\"desync\"} 4\n"), "{text}");
+        assert!(text.contains("otlp_capture_requests_total 9\n"), "{text}");
+    }
+
+    #[cfg(feature = "tap")]
+    #[test]
+    fn a_tap_tells_its_connections_beside_its_requests() {
+        let mut stats = crate::tap::TapStats { accepted: 7, ..Default::default() };
+        stats.to_client.written = 5;
+        stats.account.spans = 3;
+        let mut text = String::new();
+        stats.write_openmetrics(&mut text);
+        for line in [
+            "otlp_tap_connections_total 7",
+            "otlp_tap_written_bytes_total{direction=\"to_client\"} 5",
+            "otlp_capture_spans_total 3",
+        ] {
+            assert!(text.lines().any(|met| met == line), "{line} not in\n{text}");
+        }
+    }
+}
