@@ -60,7 +60,7 @@ impl<W: Write> Show<'_, W> {
                 }
                 // Indices would point into the dictionary of another request.
                 Some(Signal::Profiles) => {
-                    bad("several profiles requests: their dictionaries cannot be joined")
+                    bad("several profiles requests: their dictionaries cannot be joined");
                 }
                 _ => {
                     self.joined = Some(signal);
