@@ -302,13 +302,14 @@ impl World {
     }
 
     fn change_weather(&mut self) {
+        let is_always = self.is_always();
         let random = &mut self.random;
         let rate = [0, 0, 3, 12][random.below(4)];
         let mut one = || if random.one_in(3) { rate } else { 0 };
         let (read, write, create, remove, truncate) = (one(), one(), one(), one(), one());
         let (short_write, names) = (one(), one());
         // Where syncs are not waited for, one that fails puts at risk what was acknowledged, as documented.
-        let sync = if self.is_always() { one() } else { 0 };
+        let sync = if is_always { one() } else { 0 };
         self.disk.set_faults(Faults { read, write, short_write, sync, names, create, remove, truncate });
         let room = if self.random.one_in(3) { self.disk.used() + self.random.below(600) } else { usize::MAX };
         self.disk.set_capacity(room);

@@ -166,8 +166,8 @@ pub(crate) fn encode(nodes: &[Node], layout: Layout, dice: &mut Dice) -> Vec<u8>
         let mut copy = nodes[dice.below(nodes.len())].clone();
         match &mut copy.content {
             Content::Varint(value) => *value ^= 1,
-            // Not the lowest bit, in which one NaN differs from another.
-            Content::Fixed64(value) if *value != 0 => *value ^= 1 << 63,
+            // Zero would become -0, and JSON knows one NaN only.
+            Content::Fixed64(value) if *value != 0 && !f64::from_bits(*value).is_nan() => *value ^= 1 << 63,
             _ => {}
         }
         nodes.push(copy);
