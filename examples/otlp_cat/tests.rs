@@ -10,7 +10,7 @@ use crate::flags::Flags;
 
 const TRACES: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"cart"}},{"key":"host.name","value":{"stringValue":"a1"}}]},"scopeSpans":[{"scope":{"name":"http","version":"1"},"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","parentSpanId":"eee19b7ec3c1b173","name":"GET /cart","kind":2,"startTimeUnixNano":"1760000000123456789","endTimeUnixNano":"1760000000135801789","attributes":[{"key":"http.request.method","value":{"stringValue":"GET"}},{"key":"tags","value":{"arrayValue":{"values":[{"intValue":"1"},{"stringValue":"two\n"}]}}}],"events":[{"timeUnixNano":"1760000000124456789","name":"retry"}],"status":{"message":"late","code":2}}]}]}]}"#;
 const LOGS: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1760000000000000000","severityNumber":17,"severityText":"ERROR","body":{"stringValue":"no stock"},"attributes":[{"key":"sku","value":{"intValue":"7"}}]}]}]}]}"#;
-const METRICS: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"latency","unit":"s","histogram":{"dataPoints":[{"timeUnixNano":"1760000000000000000","count":"9","sum":2.5,"bucketCounts":["0","8","1","0"],"explicitBounds":[0.1,0.5,1]}],"aggregationTemporality":1}}]}]}]}"#;
+const METRICS: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"latency","unit":"s","histogram":{"dataPoints":[{"timeUnixNano":"1760000000000000000","count":"9","sum":2.5,"bucketCounts":["0","8","1","0"],"explicitBounds":[0.1,0.5,1.0]}],"aggregationTemporality":1}}]}]}]}"#;
 const PROFILES: &str = r#"{"resourceProfiles":[{"scopeProfiles":[{"profiles":[{"sampleType":{"typeStrindex":1,"unitStrindex":2},"samples":[{"stackIndex":1,"values":["250"]}],"timeUnixNano":"1760000000000000000","durationNano":"1000000000"}]}]}],"dictionary":{"mappingTable":[{}],"locationTable":[{},{"lines":[{"functionIndex":1}]},{"lines":[{"functionIndex":2}]}],"functionTable":[{},{"nameStrindex":3},{"nameStrindex":4}],"linkTable":[{}],"stringTable":["","cpu","nanoseconds","work","main"],"attributeTable":[{}],"stackTable":[{},{"locationIndices":[1,2]}]}}"#;
 
 const ALL: [(Signal, &str); 4] = [
@@ -123,7 +123,7 @@ fn what_is_bad_is_told_with_its_offset_and_the_rest_is_shown() {
     let (_, told, good) = shown("--signal traces", "{\"resourceSpans\":\n [7]}");
     assert_eq!(
         (told, good),
-        (vec!["not a traces request: expected an object, met a number at byte 19".into()], false)
+        (vec!["not a traces request: expected an object, met a number at byte 20".into()], false)
     );
     let (_, told, good) = shown("", "{\n\"resourceSpans\":\n [7]}");
     assert_eq!((told, good), (vec!["expected an object, met a number at byte 21".into()], false));
