@@ -1,6 +1,6 @@
 //! Reading a few fields of each record, and nothing else of it.
 //!
-//! A [`SpanView`](super::SpanView) decodes and checks all of a span's own fields. Whoever routes, samples
+//! A [`SpanView`] decodes and checks all of a span's own fields. Whoever routes, samples
 //! or counts needs three of them: [`ScopeSpansView::spans_as`](super::ScopeSpansView::spans_as) and
 //! [`ScopeLogsView::records_as`](super::ScopeLogsView::records_as) read just the fields that are named, as
 //! a tuple of their values.
