@@ -43,6 +43,30 @@ impl Signal {
         }
     }
 
+    /// The path that OTLP/gRPC gives this signal: `/package.Service/Export`.
+    ///
+    /// ```
+    /// use otlp_core::protocol::Signal;
+    /// let path = Signal::Traces.grpc_path();
+    /// assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    /// assert_eq!(Signal::from_grpc_path(path), Some(Signal::Traces));
+    /// ```
+    #[must_use]
+    pub const fn grpc_path(self) -> &'static str {
+        match self {
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Self::Profiles => "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+        }
+    }
+
+    /// The signal of an OTLP/gRPC path; `None` for any other path.
+    #[must_use]
+    pub fn from_grpc_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.grpc_path() == path)
+    }
+
     /// The signal of an OTLP/HTTP path; `None` for any other path.
     ///
     /// ```

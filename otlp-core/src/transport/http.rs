@@ -1,4 +1,4 @@
-//! OTLP/HTTP with protobuf bodies: the client for async programs.
+//! The client for async programs: OTLP/HTTP with protobuf bodies, and with the feature `grpc` OTLP/gRPC.
 //!
 //! A [`Client`] takes requests and never waits; its [`Driver`] sends them. The caller decides where the
 //! driver runs, in a task of its own or beside something else.
@@ -21,7 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod config;
+pub(super) mod config;
 mod link;
 
 use std::fmt;
@@ -34,11 +34,13 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use self::config::Target;
 use self::link::{Link, exchange};
 use super::clock::SteadyClock;
+#[cfg(feature = "grpc")]
+use super::grpc::{Call, Channel};
 use super::race::{Either, all, race};
 use crate::UnixNanos;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +54,7 @@ use crate::protocol::failover::DestinationId;
 use crate::protocol::memory::MemoryLimiter;
 use crate::stats::{Measure, Measurements, Stats};
 
-pub use config::{ClientConfig, Compression, Observer};
+pub use config::{ClientConfig, Compression, Observer, Protocol};
 
 /// Takes encoded requests and accounts for them. Cheap to clone; all clones are one client.
 #[derive(Clone)]
@@ -72,6 +74,8 @@ pub struct Driver {
 pub(super) struct Parts {
     exporter: Exporter,
     targets: Vec<Target>,
+    #[cfg(feature = "grpc")]
+    protocol: Protocol,
     memory: Option<MemoryLimiter>,
     lanes: usize,
     compression: Compression,
@@ -92,6 +96,9 @@ struct Shared {
     jitter: AtomicU64,
     /// By destination, the primary first.
     targets: Vec<Target>,
+    /// The connection of all lanes to each of the targets, where the protocol has one for all.
+    #[cfg(feature = "grpc")]
+    channels: Vec<Channel>,
     memory: Option<MemoryLimiter>,
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
@@ -100,6 +107,13 @@ struct Shared {
 
 impl Client {
     fn new(parts: Parts) -> (Self, Driver) {
+        #[cfg(feature = "grpc")]
+        let channel = || Channel::new(parts.compression != Compression::None, parts.response_bytes);
+        #[cfg(feature = "grpc")]
+        let channels = match parts.protocol {
+            Protocol::Grpc => parts.targets.iter().map(|_| channel()).collect(),
+            Protocol::HttpProtobuf => Vec::new(),
+        };
         let shared = Arc::new(Shared {
             exporter: Mutex::new(parts.exporter),
             wake: Notify::new(),
@@ -109,6 +123,8 @@ impl Client {
             clock: SteadyClock::start(),
             jitter: AtomicU64::new(parts.seed),
             targets: parts.targets,
+            #[cfg(feature = "grpc")]
+            channels,
             memory: parts.memory,
             response_bytes: parts.response_bytes,
             observer: parts.observer,
@@ -241,7 +257,18 @@ impl Driver {
     /// and its attempts end as timed out when somebody shuts the client down.
     pub async fn run(self) {
         let shared = &*self.shared;
-        all((0..self.lanes).map(|_| shared.lane())).await;
+        let lanes = all((0..self.lanes).map(|_| shared.lane()));
+        #[cfg(feature = "grpc")]
+        {
+            // Connections first: a lane that wakes is to see that its one is closed. They never end.
+            let connections = async {
+                all(shared.channels.iter().map(Channel::drive)).await;
+                std::future::pending::<()>().await;
+            };
+            let _lanes_ended = race(connections, lanes).await;
+        }
+        #[cfg(not(feature = "grpc"))]
+        lanes.await;
     }
 }
 
@@ -299,14 +326,7 @@ impl Shared {
         let deadline = self.clock.instant(outgoing.deadline);
         // A connection to another destination is closed.
         let link = link.filter(|link| link.to == destination).map(|link| link.link);
-        let exchanged = async {
-            match self.targets.get(usize::from(destination.0)) {
-                Some(target) => {
-                    exchange(link, target, request_to(target, outgoing), self.response_bytes).await
-                }
-                None => (Outcome::Disconnected, None),
-            }
-        };
+        let exchanged = self.exchange(link, outgoing, deadline);
         let mut finished = self.finished.subscribe();
         let over = finished.wait_for(Option::is_some);
         let (outcome, link) = match race(timeout_at(deadline, exchanged), over).await {
@@ -318,6 +338,23 @@ impl Shared {
             observer.settled(attempt.request, &verdict);
         }
         Some(LaneLink { to: destination, link: link? })
+    }
+
+    #[cfg_attr(not(feature = "grpc"), expect(unused_variables, reason = "HTTP/1.1 cannot tell the deadline"))]
+    async fn exchange(
+        &self,
+        link: Option<Link>,
+        outgoing: Outgoing,
+        deadline: Instant,
+    ) -> (Outcome, Option<Link>) {
+        let destination = usize::from(outgoing.destination.0);
+        let Some(target) = self.targets.get(destination) else { return (Outcome::Disconnected, None) };
+        #[cfg(feature = "grpc")]
+        if let Some(channel) = self.channels.get(destination) {
+            let call = Call { signal: outgoing.signal, body: outgoing.body, deadline };
+            return (channel.call(target, call).await, None);
+        }
+        exchange(link, target, request_to(target, outgoing), self.response_bytes).await
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.

@@ -1,4 +1,7 @@
-//! An OTLP/HTTP receiver: takes protobuf requests over HTTP/1.1 and hands their bodies to a [`Handler`].
+//! An OTLP receiver: takes protobuf requests over HTTP/1.1 and hands their bodies to a [`Handler`].
+//!
+//! With the feature `grpc` the same port takes HTTP/2 with prior knowledge too, for OTLP/gRPC, its health service
+//! (`grpc.health.v1.Health/Check`) and OTLP/HTTP.
 //!
 //! [`Receiver`] has a thread of its own; [`Server`] is for async programs. Every bound of
 //! [`ReceiverLimits`] is on by default: connections, header and body sizes (after decompression), times.
@@ -22,6 +25,10 @@
 mod account;
 mod answer;
 mod body;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(feature = "grpc")]
+mod http2;
 mod limits;
 mod serve;
 

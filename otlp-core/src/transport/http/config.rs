@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Scheme, Uri};
+use tokio::net::TcpStream;
 
 use super::{Client, Driver};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +24,38 @@ pub enum Compression {
     /// By gzip, once a request, in the thread that hands it in.
     #[cfg(feature = "gzip")]
     Gzip,
+}
+
+/// In which form requests travel.
+///
+/// ```
+/// # #[cfg(feature = "grpc")] {
+/// use otlp_core::transport::http::{ClientConfig, Protocol};
+/// let (client, driver) = ClientConfig::new("http://127.0.0.1").protocol(Protocol::Grpc).build()?;
+/// # drop((client, driver));
+/// # }
+/// # Ok::<(), otlp_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OTLP/HTTP with protobuf bodies over HTTP/1.1, each request in flight on a connection of its own.
+    /// The usual port is 4318.
+    #[default]
+    HttpProtobuf,
+    /// OTLP/gRPC over HTTP/2 with prior knowledge, all requests on one connection. The usual port is 4317.
+    #[cfg(feature = "grpc")]
+    Grpc,
+}
+
+impl Protocol {
+    const fn port(self) -> u16 {
+        match self {
+            Self::HttpProtobuf => 4318,
+            #[cfg(feature = "grpc")]
+            Self::Grpc => 4317,
+        }
+    }
 }
 
 /// Is told what became of each request that was answered. Called by the driver: must not block.
@@ -55,6 +88,7 @@ pub struct ClientConfig {
     endpoint: String,
     fallbacks: Vec<String>,
     memory: Option<MemoryLimiter>,
+    protocol: Protocol,
     exporter: ExporterConfig,
     compression: Compression,
     response_bytes: usize,
@@ -65,13 +99,15 @@ pub struct ClientConfig {
 
 impl ClientConfig {
     /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, the port being 4318
-    /// where none is given. The signal's path (`/v1/traces`) is appended.
+    /// where none is given. The signal's path (`/v1/traces`) is appended. With gRPC the port is 4317, and there
+    /// is no prefix.
     #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
             fallbacks: Vec::new(),
             memory: None,
+            protocol: Protocol::default(),
             exporter: ExporterConfig::default(),
             compression: Compression::None,
             response_bytes: 4 << 20,
@@ -96,6 +132,13 @@ impl ClientConfig {
     #[must_use]
     pub fn memory(mut self, memory: MemoryLimiter) -> Self {
         self.memory = Some(memory);
+        self
+    }
+
+    /// Sets in which form requests travel; default protobuf over HTTP/1.1.
+    #[must_use]
+    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -148,15 +191,17 @@ impl ClientConfig {
     /// [`ErrorKind::Config`] where the endpoint is not such a URL, a header is not valid, or a value of the
     /// exporter is out of range.
     pub fn build(self) -> Result<(Client, Driver)> {
+        let parse = |endpoint| Target::parse(endpoint, self.protocol, &self.headers, self.compression);
         let endpoints = std::iter::once(&self.endpoint).chain(&self.fallbacks);
-        let targets = endpoints.map(|endpoint| Target::parse(endpoint, &self.headers, self.compression));
-        let targets = targets.collect::<Result<Vec<_>>>()?;
+        let targets = endpoints.map(parse).collect::<Result<Vec<_>>>()?;
         let lanes = self.exporter.bounds().in_flight;
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
         Ok(Client::new(super::Parts {
             exporter,
             targets,
+            #[cfg(feature = "grpc")]
+            protocol: self.protocol,
             memory: self.memory,
             lanes,
             compression: self.compression,
@@ -173,6 +218,7 @@ impl fmt::Debug for ClientConfig {
         f.debug_struct("ClientConfig")
             .field("endpoint", &self.endpoint)
             .field("fallbacks", &self.fallbacks)
+            .field("protocol", &self.protocol)
             .field("exporter", &self.exporter)
             .field("compression", &self.compression)
             .field("response_bytes", &self.response_bytes)
@@ -193,15 +239,21 @@ fn with_fallbacks(exporter: ExporterConfig, fallbacks: usize) -> Result<Exporter
 }
 
 /// The checked endpoint and what goes with every request.
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(in crate::transport) struct Target {
+    host: String,
+    port: u16,
     paths: [(Signal, Uri); Signal::ALL.len()],
-    pub(super) headers: HeaderMap,
+    /// What goes with every request, whichever signal it carries.
+    pub(in crate::transport) headers: HeaderMap,
 }
 
 impl Target {
-    fn parse(endpoint: &str, extra: &[(String, String)], compression: Compression) -> Result<Self> {
+    fn parse(
+        endpoint: &str,
+        protocol: Protocol,
+        extra: &[(String, String)],
+        compression: Compression,
+    ) -> Result<Self> {
         let wrong = |what: &str| Error::new(ErrorKind::Config, format!("endpoint: {what}"));
         let uri = Uri::from_str(endpoint).map_err(|source| wrong("not a url").with_source(source))?;
         if uri.scheme() != Some(&Scheme::HTTP) {
@@ -216,34 +268,47 @@ impl Target {
             return Err(wrong("empty host"));
         }
         let prefix = uri.path().trim_end_matches('/');
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        #[cfg(feature = "grpc")]
+        if protocol == Protocol::Grpc && !prefix.is_empty() {
+            return Err(wrong("expected no path with grpc"));
+        }
         let path = |signal: Signal| {
-            let path = format!("{prefix}{}", signal.http_path());
+            let path = match protocol {
+                Protocol::HttpProtobuf => format!("{prefix}{}", signal.http_path()),
+                // HTTP/2 makes its pseudo-headers from an absolute URL.
+                #[cfg(feature = "grpc")]
+                Protocol::Grpc => format!("http://{authority}{}", signal.grpc_path()),
+            };
             Uri::from_str(&path).map(|uri| (signal, uri)).map_err(|source| wrong("path").with_source(source))
         };
         let [traces, metrics, logs, profiles] = Signal::ALL.map(path);
-        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-        let headers = headers(authority, extra, compression)?;
-        let port = uri.port_u16().unwrap_or(4318);
+        let headers = match protocol {
+            Protocol::HttpProtobuf => headers(authority, extra, compression)?,
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => grpc_headers(extra, compression)?,
+        };
+        let port = uri.port_u16().unwrap_or(protocol.port());
         Ok(Self { host: host.to_owned(), port, paths: [traces?, metrics?, logs?, profiles?], headers })
     }
 
-    pub(super) fn uri(&self, signal: Signal) -> Uri {
+    /// Opens a connection. Cancel-safe; the attempt's deadline bounds it.
+    pub(in crate::transport) async fn connect(&self) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        // Without this, the last small packet of a request waits for an acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    pub(in crate::transport) fn uri(&self, signal: Signal) -> Uri {
         let found = self.paths.iter().find(|(of, _)| *of == signal);
         found.map(|(_, uri)| uri.clone()).unwrap_or_default()
     }
 }
 
 fn headers(host: &str, extra: &[(String, String)], compression: Compression) -> Result<HeaderMap> {
-    let wrong = |name: &str| Error::new(ErrorKind::Config, format!("header {name:?}: not valid"));
-    let mut headers = HeaderMap::new();
-    for (name, value) in extra {
-        let mut value = HeaderValue::from_str(value).map_err(|_| wrong(name))?;
-        value.set_sensitive(true);
-        headers.append(HeaderName::from_str(name).map_err(|_| wrong(name))?, value);
-    }
-    let user_agent = concat!("otlp-core-Rust/", env!("CARGO_PKG_VERSION"));
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(user_agent));
-    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong("host"))?);
+    let mut headers = own_headers(extra)?;
+    headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong_header("host"))?);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     match compression {
         Compression::None => headers.remove(header::CONTENT_ENCODING),
@@ -251,6 +316,46 @@ fn headers(host: &str, extra: &[(String, String)], compression: Compression) -> 
         Compression::Gzip => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
     };
     Ok(headers)
+}
+
+/// The metadata of every call but its timeout.
+#[cfg(feature = "grpc")]
+fn grpc_headers(extra: &[(String, String)], compression: Compression) -> Result<HeaderMap> {
+    use crate::transport::grpc;
+
+    let mut headers = own_headers(extra)?;
+    // They belong to HTTP/1.1 alone, and HTTP/2 refuses a request that has one.
+    for name in ["connection", "host", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"] {
+        if headers.contains_key(name) {
+            return Err(wrong_header(name));
+        }
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static(grpc::ENCODINGS));
+    match compression {
+        Compression::None => headers.remove(grpc::ENCODING),
+        #[cfg(feature = "gzip")]
+        Compression::Gzip => headers.insert(grpc::ENCODING, HeaderValue::from_static("gzip")),
+    };
+    Ok(headers)
+}
+
+/// What the caller wants in every request, and who we are.
+fn own_headers(extra: &[(String, String)]) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in extra {
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong_header(name))?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_str(name).map_err(|_| wrong_header(name))?, value);
+    }
+    let user_agent = concat!("otlp-core-Rust/", env!("CARGO_PKG_VERSION"));
+    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(user_agent));
+    Ok(headers)
+}
+
+fn wrong_header(name: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("header {name:?}: not valid"))
 }
 
 /// A number nobody can foretell, from the standard library's own source of them.
@@ -265,7 +370,7 @@ mod tests {
     use crate::protocol::breaker::BreakerConfig;
 
     fn target(endpoint: &str) -> Result<Target> {
-        Target::parse(endpoint, &[], Compression::None)
+        Target::parse(endpoint, Protocol::HttpProtobuf, &[], Compression::None)
     }
 
     #[test]
@@ -334,5 +439,32 @@ mod tests {
         );
         assert!(headers[header::USER_AGENT].to_str().expect("ascii").starts_with("otlp-core-Rust/"));
         assert!(!headers.contains_key(header::CONTENT_ENCODING));
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn a_grpc_endpoint_has_its_own_port_and_paths_and_no_prefix() {
+        let grpc = |endpoint| Target::parse(endpoint, Protocol::Grpc, &[], Compression::None);
+        for (endpoint, port) in [("http://[::1]", 4317), ("http://[::1]:9/", 9)] {
+            assert_eq!(grpc(endpoint).expect(endpoint).port, port, "{endpoint}");
+        }
+        let uri = grpc("http://collector:1").expect("valid").uri(Signal::Profiles);
+        let expected =
+            "http://collector:1/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+        assert_eq!(uri, expected);
+        let error = grpc("http://collector/otlp").err().expect("a prefix");
+        assert_eq!(error.to_string(), "endpoint: expected no path with grpc");
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn a_call_says_what_it_is_and_takes_no_header_of_http_1() {
+        let headers = grpc_headers(&[("X-Token".into(), "t".into())], Compression::None).expect("valid");
+        assert_eq!((&headers["content-type"], &headers["te"]), (&"application/grpc", &"trailers"));
+        assert!(headers["x-token"].is_sensitive() && !headers.contains_key("grpc-encoding"));
+        for name in ["Connection", "transfer-encoding", "upgrade"] {
+            let config = ClientConfig::new("http://h").header(name, "x").protocol(Protocol::Grpc);
+            assert_eq!(config.build().expect_err(name).kind(), ErrorKind::Config);
+        }
     }
 }

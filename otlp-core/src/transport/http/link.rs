@@ -67,9 +67,7 @@ pub(super) async fn exchange(
 
 impl Link {
     async fn open(target: &Target) -> Option<Self> {
-        let stream = TcpStream::connect((target.host.as_str(), target.port)).await.ok()?;
-        // Without this, the last small packet of a request waits for an acknowledgement.
-        stream.set_nodelay(true).ok()?;
+        let stream = target.connect().await.ok()?;
         let (sender, connection) =
             Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await.ok()?;
         Some(Self { sender, connection: Some(Box::pin(connection)) })

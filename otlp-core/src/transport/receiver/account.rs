@@ -3,14 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::body::Held;
-use crate::protocol::status::{Class, classify};
+use crate::protocol::status::Class;
 use crate::stats::{Instrument, Measure, Measurements, Stats};
 
 /// What a receiver has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ReceiverStats {
-    /// Requests, not records: *exported* were answered with 2xx, *rejected* with an error status, *dropped*
+    /// Requests, not records: *exported* were answered with 2xx or OK, *rejected* with an error status, *dropped*
     /// ended without an answer because the client went away, *queued* are being read or answered.
     pub requests: Stats,
     /// Records that the handler accepted.
@@ -121,11 +121,10 @@ impl<'a> Begun<'a> {
         Self { account, open: true }
     }
 
-    pub(super) fn answered(mut self, status: u16) {
+    pub(super) fn answered(mut self, class: Class) {
         self.open = false;
         let mut stats = self.account.lock();
         stats.requests.queued -= 1;
-        let class = classify(status);
         stats.retryable += u64::from(class == Class::Retryable);
         if class == Class::Success {
             stats.requests.exported += 1;

@@ -32,10 +32,11 @@ pub enum Answer {
     },
     /// The whole request is refused.
     Refuse {
-        /// An HTTP status of 400 to 599; any other is sent as 500.
+        /// An HTTP status of 400 to 599; any other is sent as 500. Over gRPC it is the code that means the
+        /// same: 400 `INVALID_ARGUMENT`, 429 with a wait `RESOURCE_EXHAUSTED`, 503 `UNAVAILABLE`.
         status: u16,
         /// When the client may come back, with a status that asks it to (429, 502, 503, 504); sent in
-        /// whole seconds, rounded up.
+        /// whole seconds, rounded up, and over gRPC as `RetryInfo`.
         retry_after: Option<Duration>,
         /// Why, for the client's developer.
         message: String,
@@ -108,12 +109,16 @@ pub(super) fn response_to(answer: Answer) -> Response<Full<Bytes>> {
             respond(StatusCode::OK, ExportResponse { rejected, message }.encode_to_bytes())
         }
         Answer::Refuse { status, retry_after, message } => {
-            let status = StatusCode::from_u16(status).ok();
-            let status = status.filter(|status| status.is_client_error() || status.is_server_error());
-            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Refusal { status, message, retry_after }.to_response()
+            Refusal { status: error_status(status), message, retry_after }.to_response()
         }
     }
+}
+
+/// A handler's status, where it is one of an error.
+pub(super) fn error_status(status: u16) -> StatusCode {
+    let status = StatusCode::from_u16(status).ok();
+    let status = status.filter(|status| status.is_client_error() || status.is_server_error());
+    status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {

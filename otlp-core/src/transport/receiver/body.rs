@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::timeout;
 
 use super::ReceiverLimits;
@@ -80,12 +81,17 @@ impl Drop for Share<'_> {
     }
 }
 
+/// The client went away.
+#[derive(Debug, thiserror::Error)]
+#[error("client went away")]
+pub(super) struct Gone;
+
 /// Why there is no body.
 #[derive(Debug)]
 pub(super) enum Failure {
     Refused(Refusal),
-    /// The connection broke; there is nobody to answer.
-    Gone(hyper::Error),
+    /// The connection or the stream broke; there is nobody to answer.
+    Gone(Gone),
 }
 
 impl From<Refusal> for Failure {
@@ -94,33 +100,40 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// What one body may be, as it comes over the wire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) bytes: usize,
+    pub(super) within: Duration,
+}
+
 /// Reads the whole body as it comes over the wire.
 pub(super) async fn collect(
-    body: Incoming,
-    limits: &ReceiverLimits,
+    body: impl Body<Data = Bytes> + Unpin,
+    bounds: Bounds,
     share: &mut Share<'_>,
 ) -> Result<Vec<u8>, Failure> {
-    match timeout(limits.body_timeout, collect_slowly(body, limits, share)).await {
+    match timeout(bounds.within, collect_slowly(body, bounds.bytes, share)).await {
         Ok(collected) => collected,
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body: not complete in time").into()),
     }
 }
 
 async fn collect_slowly(
-    mut body: Incoming,
-    limits: &ReceiverLimits,
+    mut body: impl Body<Data = Bytes> + Unpin,
+    max_bytes: usize,
     share: &mut Share<'_>,
 ) -> Result<Vec<u8>, Failure> {
     let claimed = body.size_hint().lower();
-    if usize::try_from(claimed).map_or(true, |claimed| claimed > limits.body_bytes) {
-        return Err(too_large(limits).into());
+    if usize::try_from(claimed).map_or(true, |claimed| claimed > max_bytes) {
+        return Err(too_large(max_bytes).into());
     }
     // What is claimed is not believed: room is made for what has come.
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let data = frame.map_err(Failure::Gone)?.into_data().unwrap_or_default();
-        if bytes.len() + data.len() > limits.body_bytes {
-            return Err(too_large(limits).into());
+        let data = frame.map_err(|_| Failure::Gone(Gone))?.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > max_bytes {
+            return Err(too_large(max_bytes).into());
         }
         share.grow(data.len())?;
         bytes.extend_from_slice(&data);
@@ -128,8 +141,8 @@ async fn collect_slowly(
     Ok(bytes)
 }
 
-fn too_large(limits: &ReceiverLimits) -> Refusal {
-    let message = format!("body: exceeds limit {}", limits.body_bytes);
+fn too_large(max_bytes: usize) -> Refusal {
+    let message = format!("body: exceeds limit {max_bytes}");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
@@ -149,7 +162,7 @@ pub(super) fn decode<'a>(
         Coding::Gzip => {
             let decoded = crate::compress::gunzip(body, limits.body_bytes).map_err(|error| {
                 if error.is_limit() {
-                    too_large(limits)
+                    too_large(limits.body_bytes)
                 } else {
                     Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
                 }

@@ -16,6 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[non_exhaustive]
 pub struct ReceiverLimits {
     pub(super) connections: usize,
+    #[cfg(feature = "grpc")]
+    pub(super) streams: u32,
     pub(super) header_bytes: usize,
     pub(super) body_bytes: usize,
     pub(super) total_body_bytes: usize,
@@ -27,6 +29,8 @@ impl Default for ReceiverLimits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            #[cfg(feature = "grpc")]
+            streams: 128,
             header_bytes: 64 << 10,
             body_bytes: 64 << 20,
             total_body_bytes: 256 << 20,
@@ -44,6 +48,15 @@ impl ReceiverLimits {
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// Sets the most requests at once on one HTTP/2 connection; default 128, at least 1. The client is told, and
+    /// one more is refused.
+    #[cfg(feature = "grpc")]
+    #[must_use]
+    pub const fn max_streams(mut self, streams: u32) -> Self {
+        self.streams = streams;
         self
     }
 
@@ -86,6 +99,10 @@ impl ReceiverLimits {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        #[cfg(feature = "grpc")]
+        if self.streams == 0 {
+            return Err(Error::new(ErrorKind::Config, "max_streams: expected at least 1"));
+        }
         let wrong = if self.connections == 0 {
             "max_connections: expected at least 1"
         } else if self.header_bytes < MIN_HEADER_BYTES {

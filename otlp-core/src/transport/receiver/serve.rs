@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,12 +24,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::account::{Account, Begun};
 use super::answer::{Answer, Refusal, response_to};
-use super::body::{Failure, Share, coding, collect, decode};
+use super::body::{Bounds, Failure, Gone, Share, coding, collect, decode};
 use super::{Handler, ReceiverLimits};
 use crate::protocol::Signal;
+use crate::protocol::status::classify;
 use crate::transport::race::{Either, race};
 
-type Stop = watch::Receiver<Option<Instant>>;
+pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
 /// How long to leave a listener alone that could not give a connection, for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,9 +40,9 @@ const FAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// What all connections share.
 pub(super) struct Core {
-    limits: ReceiverLimits,
+    pub(super) limits: ReceiverLimits,
     handler: Box<dyn Handler>,
-    account: Arc<Account>,
+    pub(super) account: Arc<Account>,
 }
 
 enum Event {
@@ -104,11 +106,48 @@ impl Drop for Open {
 }
 
 /// Serves one connection to its end.
-async fn connection(core: Arc<Core>, stream: TcpStream, mut stop: Stop) {
+async fn connection(core: Arc<Core>, stream: TcpStream, stop: Stop) {
     let open = Open::new(core);
-    let core = &*open.0;
     // Without it answers come later, no more.
     let _delayed = stream.set_nodelay(true);
+    if !serve_stream(&open.0, stream, stop).await {
+        open.0.account.lock().connections_failed += 1;
+    }
+}
+
+/// Serves whichever HTTP the client speaks; false where that ended by an error. Any stream will do.
+#[cfg(feature = "grpc")]
+async fn serve_stream(
+    core: &Arc<Core>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    mut stop: Stop,
+) -> bool {
+    use super::http2;
+
+    let sniffed = tokio::time::timeout(core.limits.header_timeout, http2::sniff(stream));
+    let stopped = stop.wait_for(Option::is_some);
+    match race(sniffed, stopped).await {
+        Either::Left(Ok(Ok((stream, true)))) => http2::serve(core, stream, stop).await,
+        Either::Left(Ok(Ok((stream, false)))) => serve_http1(core, stream, stop).await,
+        Either::Left(Err(_) | Ok(Err(_))) => false,
+        Either::Right(_nothing_has_begun) => true,
+    }
+}
+
+#[cfg(not(feature = "grpc"))]
+async fn serve_stream(
+    core: &Arc<Core>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    stop: Stop,
+) -> bool {
+    serve_http1(core, stream, stop).await
+}
+
+async fn serve_http1(
+    core: &Core,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    mut stop: Stop,
+) -> bool {
     let progress = AtomicU64::new(0);
     let service = service_fn(|request| core.answer(request, &progress));
     let mut running = pin!(core.http().serve_connection(TokioIo::new(stream), service));
@@ -122,18 +161,16 @@ async fn connection(core: Arc<Core>, stream: TcpStream, mut stop: Stop) {
             let _set_or_gone = stop.wait_for(Option::is_some).await;
         };
         match race(running.as_mut(), race(stop, sleep(core.patience()))).await {
-            Either::Left(Ok(())) => return,
-            Either::Left(Err(_)) => break,
+            Either::Left(ended) => return ended.is_ok(),
             Either::Right(Either::Left(())) => {
                 stopping = true;
                 running.as_mut().graceful_shutdown();
             }
             // Head and body have their own timeouts, so this one does not read its answers.
-            Either::Right(Either::Right(())) if progress.load(Ordering::Relaxed) == seen => break,
+            Either::Right(Either::Right(())) if progress.load(Ordering::Relaxed) == seen => return false,
             Either::Right(Either::Right(())) => {}
         }
     }
-    core.account.lock().connections_failed += 1;
 }
 
 impl Core {
@@ -150,15 +187,15 @@ impl Core {
     }
 
     /// How long a connection may go without a request beginning or ending.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.limits.header_timeout.saturating_add(self.limits.body_timeout).min(FAR)
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<impl Body<Data = Bytes> + Unpin>,
         progress: &AtomicU64,
-    ) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    ) -> Result<Response<Full<Bytes>>, Gone> {
         progress.fetch_add(1, Ordering::Relaxed);
         let begun = Begun::new(&self.account);
         let response = match self.process(request).await {
@@ -167,16 +204,21 @@ impl Core {
                 self.count(&refusal);
                 refusal.to_response()
             }
-            Err(Failure::Gone(error)) => return Err(error),
+            Err(Failure::Gone(gone)) => return Err(gone),
         };
-        begun.answered(response.status().as_u16());
+        begun.answered(classify(response.status().as_u16()));
         progress.fetch_add(1, Ordering::Relaxed);
         Ok(response)
     }
 
-    async fn process(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+    async fn process(&self, request: Request<impl Body<Data = Bytes> + Unpin>) -> Result<Answer, Failure> {
         let (head, body) = request.into_parts();
         let Some(signal) = Signal::from_http_path(head.uri.path()) else {
+            #[cfg(feature = "grpc")]
+            if Signal::from_grpc_path(head.uri.path()).is_some() {
+                let expected = "content-type: expected application/grpc";
+                return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected).into());
+            }
             let expected = "path: expected /v1/traces, metrics or logs, or /v1development/profiles";
             return Err(Refusal::new(StatusCode::NOT_FOUND, expected).into());
         };
@@ -185,13 +227,14 @@ impl Core {
         }
         let coding = coding(&head.headers)?;
         let mut share = Share::new(&self.account.held, self.limits.total_body_bytes);
-        let wire = collect(body, &self.limits, &mut share).await?;
+        let bounds = Bounds { bytes: self.limits.body_bytes, within: self.limits.body_timeout };
+        let wire = collect(body, bounds, &mut share).await?;
         self.account.lock().body_bytes += wire.len() as u64;
         let body = decode(&wire, coding, &self.limits, &mut share)?;
         Ok(self.decide(signal, &body)?)
     }
 
-    fn decide(&self, signal: Signal, body: &[u8]) -> Result<Answer, Refusal> {
+    pub(super) fn decide(&self, signal: Signal, body: &[u8]) -> Result<Answer, Refusal> {
         let decided = catch_unwind(AssertUnwindSafe(|| self.handler.handle(signal, body)));
         let answer =
             decided.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "handler failed"))?;
@@ -208,7 +251,7 @@ impl Core {
         Ok(answer)
     }
 
-    fn count(&self, refusal: &Refusal) {
+    pub(super) fn count(&self, refusal: &Refusal) {
         let mut stats = self.account.lock();
         stats.too_large += u64::from(refusal.status == StatusCode::PAYLOAD_TOO_LARGE);
         stats.timed_out += u64::from(refusal.status == StatusCode::REQUEST_TIMEOUT);
