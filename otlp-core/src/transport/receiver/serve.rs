@@ -125,12 +125,15 @@ async fn serve_stream(
     use super::http2;
 
     let sniffed = tokio::time::timeout(core.limits.header_timeout, http2::sniff(stream));
-    let stopped = stop.wait_for(Option::is_some);
-    match race(sniffed, stopped).await {
+    let stopped = async {
+        let _set_or_gone = stop.wait_for(Option::is_some).await;
+    };
+    let met = race(sniffed, stopped).await;
+    match met {
         Either::Left(Ok(Ok((stream, true)))) => http2::serve(core, stream, stop).await,
         Either::Left(Ok(Ok((stream, false)))) => serve_http1(core, stream, stop).await,
         Either::Left(Err(_) | Ok(Err(_))) => false,
-        Either::Right(_nothing_has_begun) => true,
+        Either::Right(()) => true,
     }
 }
 
