@@ -14,7 +14,7 @@ use otlp_core::protocol::export::{ExporterConfig, Request, RequestId, Verdict};
 use otlp_core::stats::Stats;
 use otlp_core::store::{DurableQueue, EntryId, Settlement, StoreConfig};
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::ClientConfig;
+use otlp_core::transport::client::ClientConfig;
 
 use super::Outcome;
 

@@ -15,7 +15,7 @@ use otlp_core::record::{
 };
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::{ClientConfig, Compression};
+use otlp_core::transport::client::{ClientConfig, Compression};
 use otlp_core::{Error, ErrorKind};
 use otlp_ebpf::tap::TappedSpan;
 

@@ -22,7 +22,7 @@ use otlp_core::protocol::status::{Code, decode_bin_header};
 use otlp_core::record::ExportResponse;
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::{ClientConfig, Protocol};
+use otlp_core::transport::client::{ClientConfig, Protocol};
 use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 use otlp_core::view::RpcStatusView;
 use tokio::runtime::Runtime;

@@ -13,7 +13,7 @@ use otlp_core::protocol::export::{ExporterConfig, RequestId, Verdict};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::protocol::status::Code;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::{ClientConfig, Compression, Protocol};
+use otlp_core::transport::client::{ClientConfig, Compression, Protocol};
 use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits};
 use otlp_core::{DecodeError, Limits, view::TracesView};
 

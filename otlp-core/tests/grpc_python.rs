@@ -20,7 +20,7 @@ use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::ExporterConfig;
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::{ClientConfig, Compression, Protocol};
+use otlp_core::transport::client::{ClientConfig, Compression, Protocol};
 use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 use prost::Message;
 

@@ -16,7 +16,7 @@ use otlp_core::protocol::status::Code;
 use otlp_core::record::{ExportResponse, RpcStatus};
 use otlp_core::stats::Stats;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::ClientConfig;
+use otlp_core::transport::client::ClientConfig;
 
 use peer::{OK, PATIENCE, Server, Wire};
 

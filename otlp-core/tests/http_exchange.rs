@@ -23,7 +23,7 @@ use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{ExporterConfig, RequestId, Verdict};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::{ClientConfig, Compression};
+use otlp_core::transport::client::{ClientConfig, Compression};
 use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits, Server};
 use prost::Message;
 

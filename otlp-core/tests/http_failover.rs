@@ -13,7 +13,7 @@ use otlp_core::protocol::memory::{MemoryLimiter, Pressure};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::stats::Measure;
 use otlp_core::transport::blocking::Client;
-use otlp_core::transport::http::ClientConfig;
+use otlp_core::transport::client::ClientConfig;
 use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 
 const PATIENCE: Duration = Duration::from_secs(20);

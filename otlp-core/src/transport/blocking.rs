@@ -4,7 +4,7 @@
 //! use std::time::Duration;
 //! use otlp_core::protocol::Signal;
 //! use otlp_core::transport::blocking::Client;
-//! use otlp_core::transport::http::ClientConfig;
+//! use otlp_core::transport::client::ClientConfig;
 //! use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 //!
 //! let limits = ReceiverLimits::default();
@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 
-use super::http::{self, ClientConfig};
+use super::client::{self, ClientConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
 #[cfg(feature = "trace")]
@@ -37,7 +37,7 @@ use crate::stats::{Measure, Measurements, Stats};
 #[derive(Debug)]
 #[must_use = "requests are lost unless the client is shut down"]
 pub struct Client {
-    client: http::Client,
+    client: client::Client,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,18 +53,18 @@ impl Client {
         Ok(Self { client, thread: Some(thread) })
     }
 
-    /// Hands in an encoded request; see [`http::Client::send`].
+    /// Hands in an encoded request; see [`client::Client::send`].
     ///
     /// # Errors
-    /// As [`http::Client::send`].
+    /// As [`client::Client::send`].
     pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
         self.client.send(signal, body, records)
     }
 
-    /// Hands in an encoded request with a priority; see [`http::Client::submit`].
+    /// Hands in an encoded request with a priority; see [`client::Client::submit`].
     ///
     /// # Errors
-    /// As [`http::Client::submit`].
+    /// As [`client::Client::submit`].
     pub fn submit(&self, request: Request) -> Result<RequestId> {
         self.client.submit(request)
     }

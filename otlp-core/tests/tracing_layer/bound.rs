@@ -125,7 +125,7 @@ fn a_request_goes_through_the_exporter_as_it_is() {
 #[test]
 fn what_the_ignored_targets_say_is_not_recorded() {
     let speak = || {
-        let exporting = info_span!(target: "otlp_core::transport::http", "sending");
+        let exporting = info_span!(target: "otlp_core::transport::client", "sending");
         exporting.in_scope(|| {
             info!(target: "otlp_core", "connected");
             info!(target: "hyper::client", "pooled");

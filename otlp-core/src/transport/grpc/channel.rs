@@ -22,7 +22,7 @@ use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
 use crate::protocol::retry::parse_retry_after;
 use crate::protocol::status::{Code, GrpcAnswer, decode_bin_header, grpc_code};
-use crate::transport::http::config::Target;
+use crate::transport::client::target::Target;
 
 /// Bytes of all headers of an answer; real ones have a few hundred.
 const MAX_HEADER_BYTES: u32 = 16 << 10;

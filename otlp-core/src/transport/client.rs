@@ -8,7 +8,7 @@
 //! # runtime.block_on(async {
 //! use std::time::Duration;
 //! use otlp_core::protocol::Signal;
-//! use otlp_core::transport::http::ClientConfig;
+//! use otlp_core::transport::client::ClientConfig;
 //!
 //! let (client, driver) = ClientConfig::new("http://127.0.0.1:4318").build()?;
 //! let running = tokio::spawn(driver.run());
@@ -21,8 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub(super) mod config;
-mod link;
+mod config;
+mod http1;
+pub(super) mod target;
 
 use std::fmt;
 use std::pin::pin;
@@ -36,8 +37,8 @@ use http_body_util::Full;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use self::config::Target;
-use self::link::{Link, exchange};
+use self::http1::{Link, exchange};
+use self::target::Target;
 use super::clock::SteadyClock;
 #[cfg(feature = "grpc")]
 use super::grpc::{Call, Channel};

@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::config::Target;
+use super::target::Target;
 use crate::protocol::export::Outcome;
 use crate::protocol::status::HttpAnswer;
 
