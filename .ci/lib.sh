@@ -63,6 +63,17 @@ install_tlc() {
     [ -n "$TLA2TOOLS_JAR" ]
 }
 
+# The peers that tests talk to: the SDK's exporters and a gRPC server, in Python.
+install_peers() {
+    [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
+    "$tools/bin/pip" install --quiet --disable-pip-version-check \
+        grpcio-health-checking==1.85.1 \
+        opentelemetry-sdk==1.45.2 \
+        opentelemetry-exporter-otlp-proto-grpc==1.45.2 \
+        opentelemetry-exporter-otlp-proto-http==1.45.2 || return
+    export OTLP_PYTHON="$PWD/$tools/bin/python3"
+}
+
 # What the tests that need more than Rust look for.
 debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client)
 

@@ -140,6 +140,16 @@ fn a_receiver_that_allows_one_stream_gets_all_requests_one_after_the_other() {
 }
 
 #[test]
+fn a_client_that_was_shut_down_and_is_kept_has_no_connection() {
+    let receiver = receiver(Inbox::default());
+    let client = Client::start(config(&receiver)).expect("valid");
+    client.send(Signal::Traces, vec![1].into(), 1).expect("room");
+    assert_eq!(client.shutdown(PATIENCE).stats.exported, 1);
+    wait_until("none is open", || receiver.stats().connections_open == 0);
+    drop(client);
+}
+
+#[test]
 fn partial_success_is_told_counted_and_never_sent_again() {
     let inbox = Inbox::answering([Answer::partial(7, 3, "clock skew")]);
     let receiver = receiver(inbox.clone());

@@ -93,8 +93,10 @@ impl Channel {
         Self { is_compressed, response_bytes, state: Mutex::default(), opening: tokio::sync::Mutex::new(()) }
     }
 
-    /// Drives the connections; never ends. Without it no call does.
+    /// Drives the connections; never ends. Without it no call does. Dropped, it closes them: a peer that says
+    /// goodbye to a connection nobody drives would wait for an answer.
     pub(in crate::transport) async fn drive(&self) {
+        let _close_at_the_end = Closing(self);
         poll_fn(|cx| {
             let mut state = self.lock();
             let State { current, driven, driver, .. } = &mut *state;
@@ -252,6 +254,17 @@ impl Channel {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes all connections when it is dropped.
+struct Closing<'a>(&'a Channel);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.current = None;
+        state.driven.clear();
     }
 }
 
