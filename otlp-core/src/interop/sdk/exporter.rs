@@ -1,7 +1,7 @@
 //! Exporters for the SDK's processors and readers (features `otel` and `http`).
 //!
 //! They take the place of those of `opentelemetry-otlp` under the same names: what changes in an application is
-//! the dependency and the `use` line. See the page `docs/migrating-from-opentelemetry-otlp.md` for what differs.
+//! the dependency and the `use` line. What differs stands in [`migrating`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -44,6 +44,7 @@
 //! [`Verdict`] as a value.
 
 mod builder;
+pub mod migrating;
 mod outbox;
 
 use std::fmt;
@@ -114,7 +115,6 @@ macro_rules! exporter {
     ($exporter:ident) => {
         impl $exporter {
             /// Begins a configuration in the words of `opentelemetry-otlp`.
-            #[must_use]
             pub fn builder() -> ExporterBuilder<Self> {
                 ExporterBuilder::new()
             }

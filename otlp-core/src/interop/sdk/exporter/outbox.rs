@@ -18,7 +18,7 @@ use crate::transport::client::deliver::Delivery;
 use crate::transport::client::{Client, ClientConfig};
 use crate::wire::Writer;
 
-/// Room above this is given back unless a batch of about the usual size fills it.
+/// Room above this is given back unless the largest of the last batches fills a quarter of it.
 const KEPT_BYTES: usize = 64 << 10;
 
 pub(super) struct Outbox<E> {
@@ -33,6 +33,8 @@ pub(super) struct Outbox<E> {
 struct Kept<E> {
     encoder: E,
     writer: Writer,
+    /// Bytes of the largest of the last batches; forgotten by and by.
+    usual: usize,
 }
 
 /// A batch on its way.
@@ -62,7 +64,7 @@ impl<E> Outbox<E> {
             longest: client.handle().max_elapsed(),
             client,
             signal,
-            kept: Mutex::new(Kept { encoder, writer: Writer::new() }),
+            kept: Mutex::new(Kept { encoder, writer: Writer::new(), usual: 0 }),
             is_shut_down: AtomicBool::new(false),
         })
     }
@@ -80,7 +82,7 @@ impl<E> Outbox<E> {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let room = {
             let mut kept = self.lock();
-            let Kept { encoder, writer } = &mut *kept;
+            let Kept { encoder, writer, .. } = &mut *kept;
             encode(encoder, writer);
             Arc::new(mem::take(writer))
         };
@@ -124,10 +126,11 @@ impl<E> Outbox<E> {
     /// Keeps the room for the next batch, where nobody else has it any more.
     fn take_back(&self, room: Arc<Writer>) {
         let Ok(mut writer) = Arc::try_unwrap(room) else { return };
-        let used = writer.len();
+        let mut kept = self.lock();
+        kept.usual = writer.len().max(kept.usual - kept.usual / 8);
         writer.clear();
-        if writer.capacity() <= KEPT_BYTES.max(used.saturating_mul(4)) {
-            self.lock().writer = writer;
+        if writer.capacity() <= KEPT_BYTES.max(kept.usual.saturating_mul(4)) {
+            kept.writer = writer;
         }
     }
 
