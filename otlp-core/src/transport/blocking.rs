@@ -53,6 +53,12 @@ impl Client {
         Ok(Self { client, thread: Some(thread) })
     }
 
+    /// The client without its thread.
+    #[cfg(feature = "otel")]
+    pub(crate) const fn handle(&self) -> &client::Client {
+        &self.client
+    }
+
     /// Hands in an encoded request; see [`client::Client::send`].
     ///
     /// # Errors

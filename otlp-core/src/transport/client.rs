@@ -22,6 +22,7 @@
 //! ```
 
 mod config;
+pub(crate) mod deliver;
 mod http1;
 pub(super) mod target;
 
@@ -37,6 +38,7 @@ use http_body_util::Full;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
+use self::deliver::Waiters;
 use self::http1::{Link, exchange};
 use self::target::Target;
 use super::clock::SteadyClock;
@@ -87,6 +89,8 @@ pub(super) struct Parts {
 
 struct Shared {
     exporter: Mutex<Exporter>,
+    /// Locked within the exporter's lock, never around it.
+    waiters: Waiters,
     /// Wakes one lane: something may have to be sent.
     wake: Notify,
     /// Wakes whoever waits for an empty queue or the end, with and without a runtime.
@@ -117,6 +121,7 @@ impl Client {
         };
         let shared = Arc::new(Shared {
             exporter: Mutex::new(parts.exporter),
+            waiters: Waiters::default(),
             wake: Notify::new(),
             settled: Notify::new(),
             settled_blocking: Condvar::new(),
@@ -150,14 +155,22 @@ impl Client {
     /// # Errors
     /// As [`send`](Self::send); and [`ErrorKind::Full`] where the policy is to block and there is no room:
     /// nothing was lost or counted, and a clone of the request, which shares its bytes, can be submitted again.
-    pub fn submit(&self, mut request: Queued) -> Result<RequestId> {
+    pub fn submit(&self, request: Queued) -> Result<RequestId> {
+        self.hand_in(request, |_| ())
+    }
+
+    /// As [`submit`](Self::submit); `taken` is called before anything can become of the request.
+    fn hand_in(&self, mut request: Queued, taken: impl FnOnce(RequestId)) -> Result<RequestId> {
         request.body = self.shared.encoding.apply(request.body)?;
-        let taken = self.shared.at_now(|exporter, now| match &self.shared.memory {
-            Some(memory) => exporter.enqueue_within(now, request, memory),
-            None => exporter.enqueue(now, request),
+        let id = self.shared.at_now(|exporter, now| {
+            let id = match &self.shared.memory {
+                Some(memory) => exporter.enqueue_within(now, request, memory),
+                None => exporter.enqueue(now, request),
+            };
+            id.inspect(|id| taken(*id))
         });
         self.shared.wake.notify_one();
-        Ok(taken?)
+        Ok(id?)
     }
 
     /// Where every record is, at this instant.
@@ -273,6 +286,13 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    /// Nobody is to wait in vain.
+    fn drop(&mut self) {
+        self.shared.waiters.close();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Exporter> {
         self.exporter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -282,7 +302,10 @@ impl Shared {
     /// wrong order, which the exporter would take for a clock that was set back.
     fn at_now<T>(&self, call: impl FnOnce(&mut Exporter, UnixNanos) -> T) -> T {
         let mut exporter = self.lock();
-        call(&mut exporter, self.clock.now())
+        let before = exporter.counters();
+        let answer = call(&mut exporter, self.clock.now());
+        self.waiters.tell_dropped(&exporter, &before);
+        answer
     }
 
     /// Sends one request after the other over one connection, until the exporter is finished.
@@ -338,6 +361,7 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.settled(attempt.request, &verdict);
         }
+        self.waiters.tell(attempt.request, &verdict);
         Some(LaneLink { to: destination, link: link? })
     }
 
