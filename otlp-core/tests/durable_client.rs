@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use otlp_core::protocol::Signal;
-use otlp_core::protocol::export::{ExporterConfig, Request};
+use otlp_core::protocol::export::{DropReason, ExporterConfig, Request};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::store::{DurableQueue, Overflow, StoreConfig, SyncPolicy};
 use otlp_core::transport::client::ClientConfig;
@@ -83,6 +83,14 @@ impl Inbox {
 
     fn arrived(&self) -> BTreeMap<u32, u32> {
         self.arrived.lock().expect("not poisoned").clone()
+    }
+}
+
+fn wait_until(holds: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain");
+        std::thread::yield_now();
     }
 }
 
@@ -229,6 +237,34 @@ fn a_request_larger_than_the_client_may_send_is_dropped_and_the_next_goes() {
     client.flush(PATIENCE).expect("sent");
     let stats = client.shutdown(PATIENCE);
     assert_eq!((stats.accepted, stats.exported, stats.dropped), (7, 2, 5));
+}
+
+#[test]
+fn a_request_that_could_not_be_sent_in_time_goes_back_and_is_kept_as_long_as_the_queue_says() {
+    let exporter = ExporterConfig::default().max_elapsed(Duration::from_millis(5));
+    let config = || ClientConfig::new(NOWHERE).exporter(exporter.clone());
+    let client = Client::start(config(), open(store(), &SimDisk::new(11))).expect("valid");
+    client.send(request(1)).expect("room");
+    let times_given_up = |client: &Client| client.exporter_stats().counters.dropped(DropReason::Expired);
+    wait_until(|| times_given_up(&client) >= 6);
+    assert_eq!((client.stats().queued, client.stats().dropped), (2, 0));
+    client.shutdown(Duration::ZERO);
+
+    let short_lived = open(store().max_age(Duration::from_millis(20)), &SimDisk::new(12));
+    let client = Client::start(config(), short_lived).expect("valid");
+    client.send(request(1)).expect("room");
+    client.flush(PATIENCE).expect("it grows too old");
+    assert_eq!(client.shutdown(PATIENCE).dropped, 2);
+}
+
+#[test]
+fn the_last_attempt_allowed_ends_a_request() {
+    let exporter = ExporterConfig::default().max_attempts(1);
+    let config = ClientConfig::new(NOWHERE).exporter(exporter);
+    let client = Client::start(config, open(store(), &SimDisk::new(13))).expect("valid");
+    client.send(request(1)).expect("room");
+    client.flush(PATIENCE).expect("given up");
+    assert_eq!(client.shutdown(PATIENCE).dropped, 2);
 }
 
 #[test]

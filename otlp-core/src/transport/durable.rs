@@ -87,7 +87,8 @@ impl Client {
     /// Starts the client on a queue that was opened; what is in it is sent first.
     ///
     /// Of `config`, what bounds the exporter's own queue is without effect: how much may wait, and for how long, is the
-    /// durable queue's to say. The most in flight, timeouts, backoff and breakers hold as ever.
+    /// durable queue's to say. A request that could not be sent within `max_elapsed` goes back to the queue, which
+    /// drops it where it has grown too old and else gives it out again. The most in flight and of attempts, timeouts, backoff and breakers hold as ever.
     ///
     /// # Errors
     /// As [`ClientConfig::build`], and [`ErrorKind::Io`] where a thread cannot be started.
@@ -95,16 +96,12 @@ impl Client {
     where
         D: Disk + Send + 'static,
     {
-        let (messages, inbox) = channel();
-        let answers = messages.clone();
-        let told = move |request, verdict: &_| {
-            // Where the queue's thread has ended, what is not settled stays on the disk.
-            let _gone = answers.send(Message::Answered(request, Clone::clone(verdict)));
-        };
-        let (config, in_flight) = config.without_queue(told);
+        let (config, in_flight) = config.without_queue();
         let sending = Arc::new(blocking::Client::start(config)?);
         let shared = Arc::new(Shared::default());
-        let worker = Worker::new(queue, Arc::clone(&sending), Arc::clone(&shared), in_flight);
+        let (messages, inbox) = channel();
+        let sender = worker::Sender { client: Arc::clone(&sending), answers: messages.clone(), in_flight };
+        let worker = Worker::new(queue, sender, Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("otlp-durable".to_owned())
             .spawn(move || worker.run(&inbox))

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::target::Target;
 use super::{Client, Driver};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "store")]
+use crate::protocol::export::DropPolicy;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
 
@@ -180,23 +182,11 @@ impl ClientConfig {
         self
     }
 
-    /// The configuration of a client whose queue is elsewhere, and how much it has in flight: nothing expires or
-    /// makes room here, and `told` hears of each request besides the observer that was set.
+    /// The configuration of a client whose queue is elsewhere, and how much it has in flight: nothing makes room here.
     #[cfg(feature = "store")]
-    pub(in crate::transport) fn without_queue(mut self, told: impl Observer + 'static) -> (Self, usize) {
+    pub(in crate::transport) fn without_queue(mut self) -> (Self, usize) {
         let in_flight = self.exporter.bounds().in_flight;
-        self.exporter = self
-            .exporter
-            .max_queue_requests(in_flight)
-            .max_elapsed(std::time::Duration::from_secs(u32::MAX.into()))
-            .drop_policy(crate::protocol::export::DropPolicy::Block);
-        let own = self.observer.take();
-        self.observer = Some(Arc::new(move |request: RequestId, verdict: &Verdict| {
-            if let Some(own) = &own {
-                own.settled(request, verdict);
-            }
-            told.settled(request, verdict);
-        }));
+        self.exporter = self.exporter.max_queue_requests(in_flight).drop_policy(DropPolicy::Block);
         (self, in_flight)
     }
 

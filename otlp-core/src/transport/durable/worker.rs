@@ -1,15 +1,14 @@
 //! The thread between the queue and the client that sends.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Shared, State, closed};
 use crate::UnixNanos;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::export::{Request, RequestId, Verdict};
+use crate::protocol::export::{DropReason, Request, Verdict};
 use crate::store::{Disk, DurableQueue, EntryId, Settlement, StoreError};
 use crate::transport::blocking;
 
@@ -27,7 +26,7 @@ pub(super) enum Message {
     /// Who pushes waits for the reply, so there are no more of these than threads and tasks that do.
     Push(Request, Reply),
     /// No more of these than attempts in flight.
-    Answered(RequestId, Verdict),
+    Answered(EntryId, Verdict),
     /// Sends until then, and ends.
     Shutdown(Instant),
 }
@@ -42,14 +41,21 @@ impl fmt::Debug for Message {
     }
 }
 
+/// The way to the network.
+pub(super) struct Sender {
+    pub(super) client: Arc<blocking::Client>,
+    pub(super) answers: mpsc::Sender<Message>,
+    /// Requests that the client may have at once.
+    pub(super) in_flight: usize,
+}
+
 /// Owns the queue.
 pub(super) struct Worker<D> {
     queue: DurableQueue<D>,
-    sending: Arc<blocking::Client>,
+    sender: Sender,
     shared: Arc<Shared>,
-    in_flight: usize,
-    /// What the client has, and under which name the queue gave it out.
-    flying: BTreeMap<RequestId, EntryId>,
+    /// Requests that the client has.
+    flying: usize,
     /// Pushes that are staged and wait for the commit.
     staged: Vec<(EntryId, Reply)>,
     /// Since when there are ends that are not committed.
@@ -60,18 +66,12 @@ pub(super) struct Worker<D> {
 }
 
 impl<D: Disk> Worker<D> {
-    pub(super) fn new(
-        queue: DurableQueue<D>,
-        sending: Arc<blocking::Client>,
-        shared: Arc<Shared>,
-        in_flight: usize,
-    ) -> Self {
+    pub(super) fn new(queue: DurableQueue<D>, sender: Sender, shared: Arc<Shared>) -> Self {
         let worker = Self {
             queue,
-            sending,
+            sender,
             shared,
-            in_flight,
-            flying: BTreeMap::new(),
+            flying: 0,
             staged: Vec::new(),
             ends: None,
             not_before: None,
@@ -124,18 +124,22 @@ impl<D: Disk> Worker<D> {
                 Ok(id) => self.staged.push((id, reply)),
                 Err(error) => reply(Err(to_error(&error))),
             },
-            Message::Answered(request, verdict) => self.settle(request, &verdict),
+            Message::Answered(id, verdict) => self.answered(id, &verdict),
             Message::Shutdown(end) => self.end = Some(self.end.map_or(end, |earlier| earlier.min(end))),
         }
     }
 
-    fn settle(&mut self, request: RequestId, verdict: &Verdict) {
-        let Some(settlement) = settlement(verdict) else { return };
-        let Some(id) = self.flying.remove(&request) else { return };
-        // It fails where the entry was dropped for room meanwhile, and is counted as that.
-        let _dropped_before = self.queue.settle(id, settlement);
-        self.ends.get_or_insert_with(Instant::now);
+    fn answered(&mut self, id: EntryId, verdict: &Verdict) {
+        self.flying = self.flying.saturating_sub(1);
         self.not_before = None;
+        // Both fail where the entry was dropped for room meanwhile, and is counted as that.
+        let _dropped_before = match settlement(verdict) {
+            Some(settlement) => {
+                self.ends.get_or_insert_with(Instant::now);
+                self.queue.settle(id, settlement)
+            }
+            None => self.queue.give_back(id),
+        };
     }
 
     /// Makes durable what has come, where somebody waits for it or it is time.
@@ -166,15 +170,18 @@ impl<D: Disk> Worker<D> {
             return;
         }
         self.not_before = None;
-        while self.flying.len() < self.in_flight {
+        while self.flying < self.sender.in_flight {
             let lease = match self.queue.next(unix_now()) {
                 Ok(Some(lease)) => lease,
                 Ok(None) => return,
                 // Counted by the queue.
                 Err(_) => return self.pause(),
             };
-            match self.sending.submit(lease.request) {
-                Ok(request) => drop(self.flying.insert(request, lease.id)),
+            let (id, answers) = (lease.id, self.sender.answers.clone());
+            // Where this thread has ended, what is not settled stays on the disk.
+            let tell = move |verdict| drop(answers.send(Message::Answered(id, verdict)));
+            match self.sender.client.handle().submit_telling(lease.request, tell) {
+                Ok(_) => self.flying += 1,
                 Err(error) if error.kind() == ErrorKind::Limit => {
                     // Larger than the client may send: it would be so each time.
                     let _present = self.queue.settle(lease.id, Settlement::Dropped);
@@ -198,14 +205,8 @@ impl<D: Disk> Worker<D> {
 
     /// Ends the attempts and takes the answers that have come; the rest goes out again at the next start.
     fn finish(mut self, inbox: &Receiver<Message>) {
-        self.sending.shutdown(Duration::ZERO);
-        for message in inbox.try_iter() {
-            match message {
-                // Given up only because of the shutdown.
-                Message::Answered(_, Verdict::Dropped { .. }) => {}
-                message => self.take(message),
-            }
-        }
+        self.sender.client.shutdown(Duration::ZERO);
+        inbox.try_iter().for_each(|message| self.take(message));
         self.commit();
         // What cannot be written now is repeated at the next start.
         let _repeated = self.queue.sync(unix_now());
@@ -213,7 +214,7 @@ impl<D: Disk> Worker<D> {
     }
 }
 
-/// What ends a request; `None` where it goes on.
+/// What ends a request; `None` where it only goes back to the queue, which alone decides how long it is kept.
 fn settlement(verdict: &Verdict) -> Option<Settlement> {
     Some(match verdict {
         Verdict::Exported { .. } => Settlement::Exported,
@@ -221,8 +222,8 @@ fn settlement(verdict: &Verdict) -> Option<Settlement> {
             Settlement::Partial { rejected: u32::try_from(response.rejected).unwrap_or(u32::MAX) }
         }
         Verdict::Rejected { .. } => Settlement::Rejected,
-        Verdict::Dropped { .. } => Settlement::Dropped,
-        Verdict::Retry { .. } | Verdict::Stale => return None,
+        Verdict::Dropped { reason: DropReason::Attempts | DropReason::BadAnswer, .. } => Settlement::Dropped,
+        _ => return None,
     })
 }
 
