@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// The client without its thread.
-    #[cfg(feature = "otel")]
+    #[cfg(any(feature = "otel", feature = "store"))]
     pub(crate) const fn handle(&self) -> &client::Client {
         &self.client
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::target::Target;
 use super::{Client, Driver};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "store")]
+use crate::protocol::export::DropPolicy;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
 
@@ -178,6 +180,14 @@ impl ClientConfig {
     pub const fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
+    }
+
+    /// The configuration of a client whose queue is elsewhere, and how much it has in flight: nothing makes room here.
+    #[cfg(feature = "store")]
+    pub(in crate::transport) fn without_queue(mut self) -> (Self, usize) {
+        let in_flight = self.exporter.bounds().in_flight;
+        self.exporter = self.exporter.max_queue_requests(in_flight).drop_policy(DropPolicy::Block);
+        (self, in_flight)
     }
 
     /// Checks the values and makes a client and its driver, which somebody has to run.

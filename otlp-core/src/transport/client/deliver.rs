@@ -45,10 +45,21 @@ impl Client {
 
     /// Hands in a request whose end can be waited for.
     pub(crate) fn begin_delivery(&self, request: Queued) -> Result<Delivery> {
-        let records = request.records;
         let (tell, told) = oneshot::channel();
-        self.hand_in(request, |id| self.shared.waiters.add(Waiter { id, records, tell }))?;
+        // Whoever waited may have gone.
+        self.submit_telling(request, |verdict| drop(tell.send(verdict)))?;
         Ok(Delivery { told })
+    }
+
+    /// As [`submit`](Self::submit); `tell` is called once with what became of the request, by whichever thread finds
+    /// out, unless the driver ends before. It must not block or call the client.
+    pub(crate) fn submit_telling(
+        &self,
+        request: Queued,
+        tell: impl FnOnce(Verdict) + Send + 'static,
+    ) -> Result<RequestId> {
+        let (records, tell) = (request.records, Box::new(tell));
+        self.hand_in(request, |id| self.shared.waiters.add(Waiter { id, records, tell }))
     }
 
     /// How long a request is kept at most.
@@ -73,7 +84,7 @@ impl Delivery {
 struct Waiter {
     id: RequestId,
     records: u32,
-    tell: oneshot::Sender<Verdict>,
+    tell: Box<dyn FnOnce(Verdict) + Send>,
 }
 
 /// Who waits for the end of a request. As many as there are requests in the queue, at most.
@@ -107,8 +118,7 @@ impl Waiters {
             place.map(|place| inner.list.swap_remove(place))
         };
         if let Some(waiter) = found {
-            // Whoever waited may have gone.
-            let _told = waiter.tell.send(verdict.clone());
+            (waiter.tell)(verdict.clone());
         }
     }
 
@@ -121,7 +131,7 @@ impl Waiters {
         };
         let gone = self.lock().list.extract_if(.., |waiter| !exporter.holds(waiter.id)).collect::<Vec<_>>();
         for Waiter { records, tell, .. } in gone {
-            let _told = tell.send(Verdict::Dropped { records, reason });
+            tell(Verdict::Dropped { records, reason });
         }
     }
 
