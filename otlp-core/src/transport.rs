@@ -11,3 +11,6 @@ mod clock;
 mod grpc;
 mod race;
 pub mod receiver;
+mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;

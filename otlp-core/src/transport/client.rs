@@ -22,7 +22,10 @@
 //! ```
 
 mod config;
+mod connect;
+mod connections;
 mod http1;
+mod proxy;
 pub(super) mod target;
 
 use std::fmt;
@@ -56,6 +59,9 @@ use crate::protocol::memory::MemoryLimiter;
 use crate::stats::{Measure, Measurements, Stats};
 
 pub use config::{ClientConfig, Compression, Observer, Protocol};
+pub use connections::ConnectionStats;
+pub(super) use connections::Connections;
+pub use proxy::Proxy;
 
 /// Takes encoded requests and accounts for them. Cheap to clone; all clones are one client.
 #[derive(Clone)]
@@ -83,6 +89,7 @@ pub(super) struct Parts {
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     seed: u64,
+    connections: Arc<Connections>,
 }
 
 struct Shared {
@@ -104,6 +111,7 @@ struct Shared {
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     encoding: Encoding,
+    connections: Arc<Connections>,
 }
 
 impl Client {
@@ -130,6 +138,7 @@ impl Client {
             response_bytes: parts.response_bytes,
             observer: parts.observer,
             encoding: Encoding::new(parts.compression),
+            connections: parts.connections,
         });
         (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
     }
@@ -176,6 +185,12 @@ impl Client {
     #[must_use]
     pub fn exporter_stats(&self) -> ExporterStats {
         self.shared.lock().exporter_stats()
+    }
+
+    /// What its connections went through.
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        self.shared.connections.stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.
@@ -236,6 +251,7 @@ fn late_flush(within: Duration) -> Error {
 impl Measure for Client {
     fn measure(&self, into: &mut Measurements) {
         self.exporter_stats().measure(into);
+        self.connection_stats().measure(into);
     }
 }
 
@@ -436,7 +452,7 @@ fn request_to(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(outgoing.signal);
-    *request.headers_mut() = target.headers.clone();
+    *request.headers_mut() = target.headers();
     request
 }
 
