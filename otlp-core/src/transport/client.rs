@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod changing;
 mod config;
 mod connect;
 mod connections;
@@ -58,7 +59,7 @@ use crate::protocol::failover::DestinationId;
 use crate::protocol::memory::MemoryLimiter;
 use crate::stats::{Measure, Measurements, Stats};
 
-pub use config::{ClientConfig, Compression, Observer, Protocol};
+pub use config::{ClientConfig, Compression, HeaderSource, Observer, Protocol};
 pub use connections::ConnectionStats;
 pub(super) use connections::Connections;
 pub use proxy::Proxy;
@@ -371,7 +372,8 @@ impl Shared {
             let call = Call { signal: outgoing.signal, body: outgoing.body, deadline };
             return (channel.call(target, call).await, None);
         }
-        exchange(link, target, request_to(target, outgoing), self.response_bytes).await
+        let Some(request) = request_to(target, outgoing) else { return (Outcome::Disconnected, link) };
+        exchange(link, target, request, self.response_bytes).await
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
@@ -448,12 +450,12 @@ struct LaneLink {
     link: Link,
 }
 
-fn request_to(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
+fn request_to(target: &Target, outgoing: Outgoing) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(outgoing.signal);
-    *request.headers_mut() = target.headers();
-    request
+    *request.headers_mut() = target.headers()?;
+    Some(request)
 }
 
 /// Compresses bodies with encoders that are kept between them.

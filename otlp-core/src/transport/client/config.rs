@@ -86,6 +86,33 @@ impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
     }
 }
 
+/// Gives headers that change while the client runs, for instance a token that expires.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use otlp_core::transport::client::ClientConfig;
+/// let token = Arc::new(Mutex::new("first".to_owned()));
+/// let current = Arc::clone(&token);
+/// let source = move || {
+///     let token = current.lock().map(|token| token.clone()).unwrap_or_default();
+///     vec![("authorization".to_owned(), format!("Bearer {token}"))]
+/// };
+/// let (client, driver) = ClientConfig::new("http://collector").header_source(Arc::new(source)).build()?;
+/// # drop((client, driver));
+/// # Ok::<(), otlp_core::Error>(())
+/// ```
+pub trait HeaderSource: Send + Sync {
+    /// Names and values for the next attempt, in place of the ones that [`ClientConfig::header`] gave the same name.
+    /// Called by the driver for every attempt: must not block.
+    fn headers(&self) -> Vec<(String, String)>;
+}
+
+impl<F: Fn() -> Vec<(String, String)> + Send + Sync> HeaderSource for F {
+    fn headers(&self) -> Vec<(String, String)> {
+        self()
+    }
+}
+
 /// Where a client sends, and how.
 ///
 /// ```
@@ -110,6 +137,7 @@ pub struct ClientConfig {
     headers: Vec<(String, String)>,
     observer: Option<Arc<dyn Observer>>,
     jitter_seed: Option<u64>,
+    header_source: Option<Arc<dyn HeaderSource>>,
     proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: ClientTls,
@@ -132,6 +160,7 @@ impl ClientConfig {
             headers: Vec::new(),
             observer: None,
             jitter_seed: None,
+            header_source: None,
             proxy: None,
             #[cfg(feature = "tls")]
             tls: ClientTls::default(),
@@ -192,6 +221,17 @@ impl ClientConfig {
         self
     }
 
+    /// Adds headers that may be others at every attempt; default none. Their values are never printed.
+    ///
+    /// Where they are not valid, or are headers of the transport itself such as `content-type`, or the source
+    /// panics, the attempt is not made: its request waits for the next, as if the receiver could not be reached, and
+    /// [`Observer::trouble`] is told.
+    #[must_use]
+    pub fn header_source(mut self, source: Arc<dyn HeaderSource>) -> Self {
+        self.header_source = Some(source);
+        self
+    }
+
     /// Sets whom endpoints with `https://` have to be, and who the client is to them; default is any with a
     /// certificate from the system's store, and nobody. For endpoints with `http://` it means nothing.
     #[cfg(feature = "tls")]
@@ -237,6 +277,7 @@ impl ClientConfig {
         let connections = Arc::new(Connections::new(self.observer.clone()));
         let way = Way {
             connections: Arc::clone(&connections),
+            header_source: self.header_source.clone(),
             proxy: self.proxy.clone(),
             #[cfg(feature = "tls")]
             tls: self.client_side()?,

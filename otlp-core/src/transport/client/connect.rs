@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::uri::{Scheme, Uri};
 use tokio::net::TcpStream;
 
+use super::config::HeaderSource;
 use super::connections::Connections;
 use super::proxy::{Proxy, Tunnel};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +41,7 @@ enum Place {
 #[derive(Default)]
 pub(super) struct Way {
     pub(super) connections: Arc<Connections>,
+    pub(super) header_source: Option<Arc<dyn HeaderSource>>,
     pub(super) proxy: Option<Proxy>,
     /// There where an endpoint needs it.
     #[cfg(feature = "tls")]

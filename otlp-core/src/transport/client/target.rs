@@ -5,6 +5,7 @@ use std::str::FromStr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Uri;
 
+use super::changing::Changing;
 use super::config::{Compression, Protocol};
 use super::connect::{Connector, Endpoint, Way, wrong};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +18,7 @@ pub(in crate::transport) struct Target {
     paths: [(Signal, Uri); Signal::ALL.len()],
     /// What goes with every request, whichever signal it carries.
     headers: HeaderMap,
+    changing: Option<Changing>,
 }
 
 impl Target {
@@ -49,7 +51,8 @@ impl Target {
             Protocol::Grpc => grpc_headers(extra, compression)?,
         };
         let connector = Connector::new(endpoint, way)?;
-        Ok(Self { connector, paths: [traces?, metrics?, logs?, profiles?], headers })
+        let changing = Changing::new(way);
+        Ok(Self { connector, paths: [traces?, metrics?, logs?, profiles?], headers, changing })
     }
 
     /// Opens a connection, where that can be. Cancel-safe; the attempt's deadline bounds it.
@@ -57,9 +60,13 @@ impl Target {
         self.connector.connect().await
     }
 
-    /// What goes with the next request.
-    pub(in crate::transport) fn headers(&self) -> HeaderMap {
-        self.headers.clone()
+    /// What goes with the next request; `None` where that cannot be told now.
+    pub(in crate::transport) fn headers(&self) -> Option<HeaderMap> {
+        let mut headers = self.headers.clone();
+        if let Some(changing) = &self.changing {
+            changing.add_to(&mut headers)?;
+        }
+        Some(headers)
     }
 
     pub(in crate::transport) fn uri(&self, signal: Signal) -> Uri {

@@ -128,9 +128,10 @@ impl Channel {
         };
         for _ in 0..2 {
             let Some(line) = self.line(target).await else { return Outcome::Disconnected };
+            let Some(request) = request(target, &call) else { return Outcome::Disconnected };
             let watch = Watch::new(self, &line.tally);
             let message = Bytes::copy_from_slice(&prefix).chain(call.body.clone());
-            match self.exchange(line.sender, request(target, &call), message).await {
+            match self.exchange(line.sender, request, message).await {
                 Ended::With(outcome) => {
                     if outcome != Outcome::Disconnected {
                         watch.answered();
@@ -301,16 +302,16 @@ fn builder() -> Builder {
     builder
 }
 
-fn request(target: &Target, call: &Call) -> Request<()> {
+fn request(target: &Target, call: &Call) -> Option<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(call.signal);
-    *request.headers_mut() = target.headers();
+    *request.headers_mut() = target.headers()?;
     let left = call.deadline.saturating_duration_since(Instant::now());
     if let Ok(value) = HeaderValue::from_str(&write_timeout(left)) {
         request.headers_mut().insert(TIMEOUT, value);
     }
-    request
+    Some(request)
 }
 
 /// The next piece of a body; what was read may be sent again.
