@@ -13,3 +13,6 @@ pub mod durable;
 mod grpc;
 mod race;
 pub mod receiver;
+mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;

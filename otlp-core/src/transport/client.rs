@@ -21,9 +21,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod changing;
 mod config;
+mod connect;
+mod connections;
 pub(crate) mod deliver;
 mod http1;
+mod proxy;
 pub(super) mod target;
 
 use std::fmt;
@@ -57,7 +61,10 @@ use crate::protocol::failover::DestinationId;
 use crate::protocol::memory::MemoryLimiter;
 use crate::stats::{Measure, Measurements, Stats};
 
-pub use config::{ClientConfig, Compression, Observer, Protocol};
+pub use config::{ClientConfig, Compression, HeaderSource, Observer, Protocol};
+pub use connections::ConnectionStats;
+pub(super) use connections::Connections;
+pub use proxy::Proxy;
 
 /// Takes encoded requests and accounts for them. Cheap to clone; all clones are one client.
 #[derive(Clone)]
@@ -85,6 +92,7 @@ pub(super) struct Parts {
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     seed: u64,
+    connections: Arc<Connections>,
 }
 
 struct Shared {
@@ -108,6 +116,7 @@ struct Shared {
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     encoding: Encoding,
+    connections: Arc<Connections>,
 }
 
 impl Client {
@@ -135,6 +144,7 @@ impl Client {
             response_bytes: parts.response_bytes,
             observer: parts.observer,
             encoding: Encoding::new(parts.compression),
+            connections: parts.connections,
         });
         (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
     }
@@ -189,6 +199,12 @@ impl Client {
     #[must_use]
     pub fn exporter_stats(&self) -> ExporterStats {
         self.shared.lock().exporter_stats()
+    }
+
+    /// What its connections went through.
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        self.shared.connections.stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.
@@ -249,6 +265,7 @@ fn late_flush(within: Duration) -> Error {
 impl Measure for Client {
     fn measure(&self, into: &mut Measurements) {
         self.exporter_stats().measure(into);
+        self.connection_stats().measure(into);
     }
 }
 
@@ -379,7 +396,8 @@ impl Shared {
             let call = Call { signal: outgoing.signal, body: outgoing.body, deadline };
             return (channel.call(target, call).await, None);
         }
-        exchange(link, target, request_to(target, outgoing), self.response_bytes).await
+        let Some(request) = request_to(target, outgoing) else { return (Outcome::Disconnected, link) };
+        exchange(link, target, request, self.response_bytes).await
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
@@ -456,12 +474,12 @@ struct LaneLink {
     link: Link,
 }
 
-fn request_to(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
+fn request_to(target: &Target, outgoing: Outgoing) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(outgoing.signal);
-    *request.headers_mut() = target.headers.clone();
-    request
+    *request.headers_mut() = target.headers()?;
+    Some(request)
 }
 
 /// Compresses bodies with encoders that are kept between them.

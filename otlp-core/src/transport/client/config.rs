@@ -3,13 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::connect::Way;
+use super::proxy::Proxy;
 use super::target::Target;
-use super::{Client, Driver};
+use super::{Client, Connections, Driver};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "store")]
 use crate::protocol::export::DropPolicy;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{ClientSide, ClientTls};
 
 /// How request bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,6 +50,16 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Its name in the handshake of TLS (RFC 7301).
+    #[cfg(feature = "tls")]
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::HttpProtobuf => b"http/1.1",
+            #[cfg(feature = "grpc")]
+            Self::Grpc => b"h2",
+        }
+    }
+
     pub(super) const fn port(self) -> u16 {
         match self {
             Self::HttpProtobuf => 4318,
@@ -60,11 +74,44 @@ pub trait Observer: Send + Sync {
     /// An attempt at `request` ended and meant `verdict`. Requests that expire or make room while they
     /// wait are not told of; they are in the counters.
     fn settled(&self, request: RequestId, verdict: &Verdict);
+
+    /// Something beside the account went wrong: a connection could not be made, a new certificate file cannot be
+    /// used, a [`HeaderSource`] gave what is no header. The default does nothing.
+    fn trouble(&self, error: &Error) {
+        let _ = error;
+    }
 }
 
 impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
     fn settled(&self, request: RequestId, verdict: &Verdict) {
         self(request, verdict);
+    }
+}
+
+/// Gives headers that change while the client runs, for instance a token that expires.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use otlp_core::transport::client::ClientConfig;
+/// let token = Arc::new(Mutex::new("first".to_owned()));
+/// let current = Arc::clone(&token);
+/// let source = move || {
+///     let token = current.lock().map(|token| token.clone()).unwrap_or_default();
+///     vec![("authorization".to_owned(), format!("Bearer {token}"))]
+/// };
+/// let (client, driver) = ClientConfig::new("http://collector").header_source(Arc::new(source)).build()?;
+/// # drop((client, driver));
+/// # Ok::<(), otlp_core::Error>(())
+/// ```
+pub trait HeaderSource: Send + Sync {
+    /// Names and values for the next attempt, in place of the ones that [`ClientConfig::header`] gave the same name.
+    /// Called by the driver for every attempt: must not block.
+    fn headers(&self) -> Vec<(String, String)>;
+}
+
+impl<F: Fn() -> Vec<(String, String)> + Send + Sync> HeaderSource for F {
+    fn headers(&self) -> Vec<(String, String)> {
+        self()
     }
 }
 
@@ -92,12 +139,16 @@ pub struct ClientConfig {
     headers: Vec<(String, String)>,
     observer: Option<Arc<dyn Observer>>,
     jitter_seed: Option<u64>,
+    header_source: Option<Arc<dyn HeaderSource>>,
+    proxy: Option<Proxy>,
+    #[cfg(feature = "tls")]
+    tls: ClientTls,
 }
 
 impl ClientConfig {
-    /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, the port being 4318
-    /// where none is given. The signal's path (`/v1/traces`) is appended. With gRPC the port is 4317, and there
-    /// is no prefix.
+    /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, or `https://` with the
+    /// feature `tls`, the port being 4318 where none is given. The signal's path (`/v1/traces`) is appended. With gRPC
+    /// the port is 4317, and there is no prefix. `unix:///path` is a Unix socket.
     #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
@@ -111,6 +162,10 @@ impl ClientConfig {
             headers: Vec::new(),
             observer: None,
             jitter_seed: None,
+            header_source: None,
+            proxy: None,
+            #[cfg(feature = "tls")]
+            tls: ClientTls::default(),
         }
     }
 
@@ -168,6 +223,39 @@ impl ClientConfig {
         self
     }
 
+    /// Adds headers that may be others at every attempt; default none. Their values are never printed.
+    ///
+    /// Where they are not valid, or are headers of the transport itself such as `content-type`, or the source
+    /// panics, the attempt is not made: its request waits for the next, as if the receiver could not be reached, and
+    /// [`Observer::trouble`] is told.
+    #[must_use]
+    pub fn header_source(mut self, source: Arc<dyn HeaderSource>) -> Self {
+        self.header_source = Some(source);
+        self
+    }
+
+    /// Sets whom endpoints with `https://` have to be, and who the client is to them; default is any with a
+    /// certificate from the system's store, and nobody. For endpoints with `http://` it means nothing.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Sets the HTTP proxy that connections go through; default none, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Goes through the proxy that the environment names, as [`Proxy::from_env`].
+    #[must_use]
+    pub fn proxy_from_env(self) -> Self {
+        self.proxy(Proxy::from_env())
+    }
+
     /// Sets who is told what became of each request; default nobody.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -196,10 +284,17 @@ impl ClientConfig {
     /// [`ErrorKind::Config`] where the endpoint is not such a URL, a header is not valid, or a value of the
     /// exporter is out of range.
     pub fn build(self) -> Result<(Client, Driver)> {
+        let connections = Arc::new(Connections::new(self.observer.clone()));
+        let way = Way {
+            connections: Arc::clone(&connections),
+            header_source: self.header_source.clone(),
+            proxy: self.proxy.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.client_side()?,
+        };
         let parse =
-            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression);
-        let endpoints = std::iter::once(&self.endpoint).chain(&self.fallbacks);
-        let targets = endpoints.map(parse).collect::<Result<Vec<_>>>()?;
+            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression, &way);
+        let targets = self.endpoints().map(parse).collect::<Result<Vec<_>>>()?;
         let lanes = self.exporter.bounds().in_flight;
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
@@ -214,7 +309,24 @@ impl ClientConfig {
             response_bytes: self.response_bytes,
             observer: self.observer,
             seed,
+            connections,
         }))
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.endpoint).chain(&self.fallbacks)
+    }
+
+    /// What TLS needs, read only where an endpoint wants it.
+    #[cfg(feature = "tls")]
+    fn client_side(&self) -> Result<Option<Arc<ClientSide>>> {
+        let wants_tls = |endpoint: &String| {
+            endpoint.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        };
+        if !self.endpoints().any(wants_tls) {
+            return Ok(None);
+        }
+        ClientSide::new(self.tls.clone(), self.protocol.alpn()).map(|side| Some(Arc::new(side)))
     }
 }
 
@@ -229,6 +341,7 @@ impl fmt::Debug for ClientConfig {
             .field("compression", &self.compression)
             .field("response_bytes", &self.response_bytes)
             .field("headers", &headers)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }
