@@ -100,11 +100,8 @@ struct Piece {
 
 impl Piece {
     const fn new(text: &str) -> Self {
-        let (mut padded, mut index) = ([0; 32], 0);
-        while index < text.len() {
-            padded[index] = text.as_bytes()[index];
-            index += 1;
-        }
+        let mut padded = [0; 32];
+        padded.split_at_mut(text.len()).0.copy_from_slice(text.as_bytes());
         Self { text: padded, len: text.len() }
     }
 
