@@ -128,7 +128,7 @@ fn records(signal: Signal, body: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn all_records(signal: Signal, bodies: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<Vec<u8>> {
-    let mut all: Vec<_> = bodies.into_iter().flat_map(|body| records(signal, body)).collect();
+    let mut all: Vec<_> = bodies.into_iter().flat_map(|body| records(signal, body.as_ref())).collect();
     all.sort();
     all
 }
