@@ -1,6 +1,6 @@
 //! Our client into the collector Rotel, and what Rotel sends on into our receiver: HTTP and gRPC both ways.
 #![cfg(all(feature = "grpc", feature = "gzip"))]
-#![allow(clippy::panic, reason = "a test that is wrong should stop")]
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that is wrong should stop")]
 
 mod peer;
 
@@ -48,6 +48,9 @@ fn agent() -> Option<String> {
     }
     found
 }
+
+/// The requests that came out.
+type Inbox = Arc<Mutex<Vec<(Signal, Vec<u8>)>>>;
 
 /// A running collector, ended when it is dropped.
 struct Rotel {
@@ -155,7 +158,7 @@ fn send(endpoint: &str, (protocol, compression): (Protocol, Compression)) {
 fn what_goes_through_rotel_arrives_field_by_field() {
     let Some(agent) = agent() else { return };
     for exporter in ["http", "grpc"] {
-        let arrived: Arc<Mutex<Vec<(Signal, Vec<u8>)>>> = Arc::default();
+        let arrived = Inbox::default();
         let inbox = Arc::clone(&arrived);
         let handler = move |signal: Signal, body: &[u8]| {
             inbox.lock().expect("not poisoned").push((signal, body.to_vec()));
