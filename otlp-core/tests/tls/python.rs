@@ -39,36 +39,43 @@ fn export(python: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_exporters_of_the_python_sdk_are_served_over_tls_and_mutual_tls() {
+fn the_http_exporter_of_the_python_sdk_is_served_over_tls_and_mutual_tls() {
+    served_over_tls_and_mutual_tls("http");
+}
+
+#[test]
+fn the_grpc_exporter_of_the_python_sdk_is_served_over_tls_and_mutual_tls() {
+    served_over_tls_and_mutual_tls("grpc");
+}
+
+fn served_over_tls_and_mutual_tls(protocol: &str) {
     let Some(python) = python() else { return };
     let (servers, clients, directory) =
         (Authority::new("servers"), Authority::new("clients"), Directory::new());
     let ca = directory.write("ca.pem", &servers.text());
     let (certificate, key) = directory.write_pair("client", &clients.issue());
-    for protocol in ["http", "grpc"] {
-        for is_mutual in [false, true] {
-            let inbox = Inbox::default();
-            let tls = server_tls(&servers.issue());
-            let tls = if is_mutual { tls.client_ca(clients.pem()) } else { tls };
-            let receiver = receiver(tls, inbox.clone());
-            let endpoint = format!("https://localhost:{}", receiver.local_addr().port());
-            let mut arguments = vec![endpoint.as_str(), protocol, text(&ca)];
-            if is_mutual {
-                arguments.extend([text(&certificate), text(&key)]);
-            }
-            let output = export(&python, &arguments);
-            assert!(output.status.success(), "{protocol}: {}", String::from_utf8_lossy(&output.stderr));
-            let stats = receiver.shutdown(PATIENCE);
-            assert_eq!((stats.requests.exported, stats.requests.dropped), (5, 0), "{stats:?}");
-            assert_eq!(stats.connections_failed, 0, "{protocol} {is_mutual} {stats:?}");
-            let names: Vec<_> = inbox
-                .bodies(Signal::Traces)
-                .iter()
-                .map(|body| ExportTraceServiceRequest::decode(&**body).expect("traces"))
-                .map(|request| request.resource_spans[0].scope_spans[0].spans[0].name.clone())
-                .collect();
-            assert_eq!(names, ["span 0", "span 1", "span 2", "span 3", "span 4"]);
+    for is_mutual in [false, true] {
+        let inbox = Inbox::default();
+        let tls = server_tls(&servers.issue());
+        let tls = if is_mutual { tls.client_ca(clients.pem()) } else { tls };
+        let receiver = receiver(tls, inbox.clone());
+        let endpoint = format!("https://localhost:{}", receiver.local_addr().port());
+        let mut arguments = vec![endpoint.as_str(), protocol, "5", text(&ca)];
+        if is_mutual {
+            arguments.extend([text(&certificate), text(&key)]);
         }
+        let output = export(&python, &arguments);
+        assert!(output.status.success(), "{protocol}: {}", String::from_utf8_lossy(&output.stderr));
+        let stats = receiver.shutdown(PATIENCE);
+        assert_eq!((stats.requests.exported, stats.requests.dropped), (5, 0), "{stats:?}");
+        assert_eq!(stats.connections_failed, 0, "{protocol} {is_mutual} {stats:?}");
+        let names: Vec<_> = inbox
+            .bodies(Signal::Traces)
+            .iter()
+            .map(|body| ExportTraceServiceRequest::decode(&**body).expect("traces"))
+            .map(|request| request.resource_spans[0].scope_spans[0].spans[0].name.clone())
+            .collect();
+        assert_eq!(names, ["span 0", "span 1", "span 2", "span 3", "span 4"]);
     }
 }
 
@@ -80,7 +87,7 @@ fn the_http_exporter_of_the_python_sdk_is_refused_without_a_certificate() {
     let ca = directory.write("ca.pem", &authority.text());
     let receiver = receiver(server_tls(&authority.issue()).client_ca(authority.pem()), Inbox::default());
     let endpoint = format!("https://localhost:{}", receiver.local_addr().port());
-    let output = export(&python, &[&endpoint, "http", text(&ca)]);
+    let output = export(&python, &[&endpoint, "http", "1", text(&ca)]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let stats = receiver.shutdown(PATIENCE);
     assert!(stats.requests.accepted == 0 && stats.connections_failed > 0, "{stats:?}");

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use otlp_core::protocol::Signal;
@@ -10,7 +11,6 @@ use otlp_core::transport::blocking::Client;
 use otlp_core::transport::client::Protocol;
 use otlp_core::transport::receiver::{Receiver, ReceiverLimits, ReceiverStats};
 use otlp_core::transport::tls::ClientTls;
-use std::sync::Arc;
 
 use crate::certs::Authority;
 use crate::peer::{self, OK, PATIENCE, wait_until};

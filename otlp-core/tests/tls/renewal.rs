@@ -100,17 +100,17 @@ fn certificates_of_both_ends_change_under_load_and_nothing_is_lost() {
             .refresh_after(Duration::ZERO);
         let receiver = receiver(tls, inbox.clone());
         // Enough for some handshakes and requests, so that each connection ends in the middle of something.
-        let cutter = Cutter::start(receiver.local_addr(), 6_000);
+        let cutter = Cutter::start(receiver.local_addr(), 4_000);
         let tls = client_tls(&servers)
             .identity(Pem::file(client_certificate), Pem::file(client_key))
             .refresh_after(Duration::ZERO);
         let client = Client::start(config(&cutter.endpoint(), protocol, tls)).expect("valid");
-        for round in 0..10_u32 {
+        for round in 0..6_u32 {
             // Certificate first, key after: what is met between the two does not belong together.
             directory.write_pair("server", &servers.issue());
             directory.write_pair("client", &clients.issue());
-            for number in 0..20_u32 {
-                let mut body = (round * 20 + number).to_be_bytes().to_vec();
+            for number in 0..10_u32 {
+                let mut body = (round * 10 + number).to_be_bytes().to_vec();
                 body.resize(700, 0);
                 client.send(Signal::Logs, body.into(), 1).expect("room");
             }
@@ -121,8 +121,8 @@ fn certificates_of_both_ends_change_under_load_and_nothing_is_lost() {
         client.flush(PATIENCE).expect("all are sent");
         let (connections, theirs) = (client.connection_stats(), receiver.stats());
         let stats = client.shutdown(PATIENCE).stats;
-        assert_eq!((stats.exported, stats.rejected, stats.dropped), (200, 0, 0), "{protocol:?} {stats:?}");
-        assert!(numbers(&inbox).into_iter().eq(0..200), "{protocol:?}");
+        assert_eq!((stats.exported, stats.rejected, stats.dropped), (60, 0, 0), "{protocol:?} {stats:?}");
+        assert!(numbers(&inbox).into_iter().eq(0..60), "{protocol:?}");
         assert!(cutter.cuts.load(Ordering::SeqCst) >= 5, "{protocol:?}");
         assert!(connections.certificates_renewed > 0, "{connections:?}");
         assert!(theirs.certificates_renewed > 0, "{theirs:?}");

@@ -1,4 +1,4 @@
-"""The SDK's own span exporter over TLS: endpoint, grpc or http, the CA's file, and for mutual TLS certificate and key.
+"""The SDK's own span exporter over TLS: endpoint, grpc or http, seconds, the CA's file, and for mutual TLS certificate and key.
 
 Exits with 1 where the export fails.
 """
@@ -7,7 +7,7 @@ import sys
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult, SimpleSpanProcessor
 
-endpoint, protocol, ca, *identity = sys.argv[1:]
+endpoint, protocol, timeout, ca, *identity = sys.argv[1:]
 if protocol == "grpc":
     from grpc import ssl_channel_credentials
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -15,7 +15,7 @@ if protocol == "grpc":
     read = lambda path: open(path, "rb").read()
     certificate, key = map(read, identity) if identity else (None, None)
     credentials = ssl_channel_credentials(read(ca), key, certificate)
-    exporter = OTLPSpanExporter(endpoint=endpoint, credentials=credentials, insecure=False, timeout=5)
+    exporter = OTLPSpanExporter(endpoint=endpoint, credentials=credentials, insecure=False, timeout=int(timeout))
 else:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -25,7 +25,7 @@ else:
         certificate_file=ca,
         client_certificate_file=certificate,
         client_key_file=key,
-        timeout=5,
+        timeout=int(timeout),
     )
 
 results = []

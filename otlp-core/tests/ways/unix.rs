@@ -149,6 +149,6 @@ fn a_receiver_that_ends_while_a_client_is_connected_lets_it_come_again() {
         client.flush(PATIENCE).expect("sent");
         assert_eq!(inbox.bodies(), [vec![1], vec![2]]);
         client.shutdown(PATIENCE);
-        drop(second);
+        second.shutdown(PATIENCE);
     }
 }

@@ -145,6 +145,7 @@ fn without_brackets(host: &str) -> &str {
 
 fn is_domain_of(entry: &str, host: &str) -> bool {
     let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
+    let entry = entry.strip_suffix('.').unwrap_or(entry);
     match host.strip_suffix(entry) {
         _ if entry.is_empty() => false,
         Some("") => !entry.starts_with('.'),
