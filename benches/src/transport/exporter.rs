@@ -50,7 +50,7 @@ fn cpu_row(
     effort: &Effort,
 ) -> Result<Row, Failure> {
     let (mut receiver, root) = receiver()?;
-    let mut start = |side| Worker::start(&["send", side, protocol, compression, &root]);
+    let start = |side| Worker::start(&["send", side, protocol, compression, &root]);
     let mut sides = [start("ours")?, start("theirs")?];
     for side in &mut sides {
         side.expect("ready")?;
