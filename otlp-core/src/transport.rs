@@ -7,6 +7,7 @@
 pub mod blocking;
 pub mod client;
 mod clock;
+mod form;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod race;

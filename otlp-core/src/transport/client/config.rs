@@ -8,6 +8,7 @@ use super::{Client, Driver};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
+use crate::transport::form::Form;
 
 /// How request bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -38,6 +39,9 @@ pub enum Protocol {
     /// The usual port is 4318.
     #[default]
     HttpProtobuf,
+    /// OTLP/HTTP with JSON bodies, else as protobuf. A request is converted once, in the thread that hands it in;
+    /// fields that this version of OTLP does not know are left out.
+    HttpJson,
     /// OTLP/gRPC over HTTP/2 with prior knowledge, all requests on one connection. The usual port is 4317.
     #[cfg(feature = "grpc")]
     Grpc,
@@ -46,9 +50,16 @@ pub enum Protocol {
 impl Protocol {
     pub(super) const fn port(self) -> u16 {
         match self {
-            Self::HttpProtobuf => 4318,
+            Self::HttpProtobuf | Self::HttpJson => 4318,
             #[cfg(feature = "grpc")]
             Self::Grpc => 4317,
+        }
+    }
+
+    pub(super) const fn form(self) -> Form {
+        match self {
+            Self::HttpJson => Form::Json,
+            _ => Form::Protobuf,
         }
     }
 }
@@ -190,16 +201,16 @@ impl ClientConfig {
             |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression);
         let endpoints = std::iter::once(&self.endpoint).chain(&self.fallbacks);
         let targets = endpoints.map(parse).collect::<Result<Vec<_>>>()?;
-        let lanes = self.exporter.bounds().in_flight;
+        let bounds = self.exporter.bounds();
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
         Ok(Client::new(super::Parts {
             exporter,
             targets,
-            #[cfg(feature = "grpc")]
             protocol: self.protocol,
             memory: self.memory,
-            lanes,
+            lanes: bounds.in_flight,
+            request_bytes: bounds.request_bytes,
             compression: self.compression,
             response_bytes: self.response_bytes,
             observer: self.observer,

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use super::config::{Compression, Protocol};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
+use crate::transport::form::Form;
 
 /// The checked endpoint and what goes with every request.
 pub(in crate::transport) struct Target {
@@ -47,7 +48,7 @@ impl Target {
         }
         let path = |signal: Signal| {
             let path = match protocol {
-                Protocol::HttpProtobuf => format!("{prefix}{}", signal.http_path()),
+                Protocol::HttpProtobuf | Protocol::HttpJson => format!("{prefix}{}", signal.http_path()),
                 // HTTP/2 makes its pseudo-headers from an absolute URL.
                 #[cfg(feature = "grpc")]
                 Protocol::Grpc => format!("http://{authority}{}", signal.grpc_path()),
@@ -56,7 +57,9 @@ impl Target {
         };
         let [traces, metrics, logs, profiles] = Signal::ALL.map(path);
         let headers = match protocol {
-            Protocol::HttpProtobuf => headers(authority, extra, compression)?,
+            Protocol::HttpProtobuf | Protocol::HttpJson => {
+                headers(authority, extra, protocol.form(), compression)?
+            }
             #[cfg(feature = "grpc")]
             Protocol::Grpc => grpc_headers(extra, compression)?,
         };
@@ -78,10 +81,15 @@ impl Target {
     }
 }
 
-fn headers(host: &str, extra: &[(String, String)], compression: Compression) -> Result<HeaderMap> {
+fn headers(
+    host: &str,
+    extra: &[(String, String)],
+    form: Form,
+    compression: Compression,
+) -> Result<HeaderMap> {
     let mut headers = own_headers(extra)?;
     headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong_header("host"))?);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    headers.insert(header::CONTENT_TYPE, form.content_type());
     match compression {
         Compression::None => headers.remove(header::CONTENT_ENCODING),
         #[cfg(feature = "gzip")]
@@ -175,7 +183,9 @@ mod tests {
 
     #[test]
     fn every_request_says_what_it_is_and_from_whom() {
-        let headers = headers("h:1", &[("x-token".into(), "t".into())], Compression::None).expect("valid");
+        let made = |form| headers("h:1", &[("x-token".into(), "t".into())], form, Compression::None);
+        assert_eq!(made(Form::Json).expect("valid")[header::CONTENT_TYPE], "application/json");
+        let headers = made(Form::Protobuf).expect("valid");
         assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
         assert_eq!(
             (&headers[header::HOST], &headers["x-token"]),
