@@ -38,7 +38,7 @@ use http_body_util::Full;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use self::body::Prepare;
+use self::body::{Encoders, Prepare};
 use self::http1::{Expected, Link, exchange};
 use self::target::Target;
 use super::clock::SteadyClock;
@@ -83,6 +83,7 @@ pub(super) struct Parts {
     lanes: usize,
     request_bytes: usize,
     compression: Compression,
+    compression_level: Option<u8>,
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     seed: u64,
@@ -134,7 +135,11 @@ impl Client {
             response_bytes: parts.response_bytes,
             observer: parts.observer,
             form: parts.protocol.form(),
-            prepare: Prepare::new(parts.protocol.form(), parts.compression, parts.request_bytes),
+            prepare: Prepare {
+                form: parts.protocol.form(),
+                max_bytes: parts.request_bytes,
+                encoders: Encoders::new(parts.compression, parts.compression_level),
+            },
         });
         (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
     }

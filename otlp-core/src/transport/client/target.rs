@@ -90,10 +90,9 @@ fn headers(
     let mut headers = own_headers(extra)?;
     headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong_header("host"))?);
     headers.insert(header::CONTENT_TYPE, form.content_type());
-    match compression {
-        Compression::None => headers.remove(header::CONTENT_ENCODING),
-        #[cfg(feature = "gzip")]
-        Compression::Gzip => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+    match compression.coding() {
+        None => headers.remove(header::CONTENT_ENCODING),
+        Some(name) => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name)),
     };
     Ok(headers)
 }
@@ -112,11 +111,10 @@ fn grpc_headers(extra: &[(String, String)], compression: Compression) -> Result<
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static(grpc::ENCODINGS));
-    match compression {
-        Compression::None => headers.remove(grpc::ENCODING),
-        #[cfg(feature = "gzip")]
-        Compression::Gzip => headers.insert(grpc::ENCODING, HeaderValue::from_static("gzip")),
+    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static(grpc::encodings(false)));
+    match compression.coding() {
+        None => headers.remove(grpc::ENCODING),
+        Some(name) => headers.insert(grpc::ENCODING, HeaderValue::from_static(name)),
     };
     Ok(headers)
 }

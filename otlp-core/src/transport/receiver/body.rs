@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::ReceiverLimits;
 use super::answer::Refusal;
 use crate::Limits;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeError, DecodeErrorKind, Error, ErrorKind};
 use crate::json::{self, Reading};
 use crate::protocol::Signal;
 
@@ -24,17 +24,38 @@ pub(super) enum Coding {
     Identity,
     #[cfg(feature = "gzip")]
     Gzip,
+    #[cfg(feature = "zstd")]
+    Zstd,
+}
+
+impl Coding {
+    /// The coding of this name; `None` where it is not taken.
+    pub(super) fn named(name: &[u8], limits: &ReceiverLimits) -> Option<Self> {
+        match name {
+            b"" | b"identity" => Some(Self::Identity),
+            #[cfg(feature = "gzip")]
+            b"gzip" => Some(Self::Gzip),
+            #[cfg(feature = "zstd")]
+            b"zstd" if limits.takes_zstd() => Some(Self::Zstd),
+            _ => {
+                let _unused_without_zstd = limits;
+                None
+            }
+        }
+    }
 }
 
 /// Finds out how a body is compressed.
-pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+pub(super) fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusal> {
     let coding = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
-    match coding.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"" | b"identity" => Ok(Coding::Identity),
-        #[cfg(feature = "gzip")]
-        b"gzip" | b"x-gzip" => Ok(Coding::Gzip),
-        _ => Err(unsupported("content-encoding: expected identity or gzip")),
-    }
+    let name = coding.trim_ascii().to_ascii_lowercase();
+    let name = if name == b"x-gzip" { b"gzip" } else { name.as_slice() };
+    Coding::named(name, limits).ok_or_else(|| {
+        unsupported(match limits.takes_zstd() {
+            false => "content-encoding: expected identity or gzip",
+            true => "content-encoding: expected identity, gzip or zstd",
+        })
+    })
 }
 
 pub(super) fn unsupported(message: &str) -> Refusal {
@@ -152,23 +173,24 @@ pub(super) fn decode<'a>(
     limits: &ReceiverLimits,
     share: &mut Share<'_>,
 ) -> Result<Cow<'a, [u8]>, Refusal> {
-    match coding {
-        Coding::Identity => {
-            let _unused = (limits, share);
-            Ok(Cow::Borrowed(body))
-        }
+    let decoded = match coding {
+        Coding::Identity => Ok(None),
         #[cfg(feature = "gzip")]
-        Coding::Gzip => {
-            let decoded = crate::compress::gunzip(body, limits.body_bytes).map_err(|error| {
-                if error.is_limit() {
-                    too_large(limits.body_bytes)
-                } else {
-                    Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
-                }
-            })?;
-            share.grow(decoded.len())?;
-            Ok(Cow::Owned(decoded))
-        }
+        Coding::Gzip => crate::compress::gunzip(body, limits.body_bytes).map(Some),
+        #[cfg(feature = "zstd")]
+        Coding::Zstd => crate::compress::unzstd(body, limits.body_bytes).map(Some),
+    };
+    let decoded = decoded.map_err(|error| not_decoded(&error, limits.body_bytes))?;
+    let Some(decoded) = decoded else { return Ok(Cow::Borrowed(body)) };
+    share.grow(decoded.len())?;
+    Ok(Cow::Owned(decoded))
+}
+
+fn not_decoded(error: &Error, max_bytes: usize) -> Refusal {
+    match error.kind() {
+        ErrorKind::Limit => too_large(max_bytes),
+        ErrorKind::Io => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        _ => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }
 
@@ -202,12 +224,20 @@ mod tests {
 
     fn met(encoding: &'static str) -> Result<Coding, u16> {
         let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(encoding))]);
-        coding(&headers).map_err(|refusal| refusal.status.as_u16())
+        coding(&headers, &ReceiverLimits::default()).map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn zstd_is_taken_only_where_it_was_asked_for() {
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("ZSTD"))]);
+        assert_eq!(coding(&headers, &ReceiverLimits::default()).expect_err("not asked for").status, 415);
+        assert_eq!(coding(&headers, &ReceiverLimits::default().accept_zstd()).ok(), Some(Coding::Zstd));
     }
 
     #[test]
     fn codings_are_known_in_any_case_and_others_refused() {
-        assert_eq!(coding(&HeaderMap::new()).ok(), Some(Coding::Identity));
+        assert_eq!(coding(&HeaderMap::new(), &ReceiverLimits::default()).ok(), Some(Coding::Identity));
         assert_eq!(met("Identity"), Ok(Coding::Identity));
         for encoding in ["zstd", "br", "gzip, gzip", "deflate"] {
             assert_eq!(met(encoding), Err(415), "{encoding}");

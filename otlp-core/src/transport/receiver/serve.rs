@@ -240,7 +240,7 @@ impl Core {
                 unsupported("content-type: expected application/x-protobuf or application/json").into()
             );
         };
-        let coding = coding(&head.headers)?;
+        let coding = coding(&head.headers, &self.limits)?;
         let mut share = Share::new(&self.account.held, self.limits.total_body_bytes);
         let bounds = Bounds { bytes: self.limits.body_bytes, within: self.limits.body_timeout };
         let wire = collect(body, bounds, &mut share).await?;
