@@ -239,6 +239,16 @@ fn records(body: &[u8]) -> Result<TracesRequest, DecodeError> {
     TracesView::parse(body, &LIMITS)?.to_record()
 }
 
+/// The realistic spans, for other areas to export.
+pub(crate) fn spans() -> Vec<SpanData> {
+    payload::spans(payload::Kind::Realistic)
+}
+
+/// The resource that they come from.
+pub(crate) fn resource() -> Resource {
+    payload::resource()
+}
+
 /// The realistic request, for other areas to move.
 pub(crate) fn request() -> Vec<u8> {
     let mut writer = Writer::new();

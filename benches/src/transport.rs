@@ -1,6 +1,8 @@
 //! Moving telemetry: what `otlp-core` costs beside the machine itself and beside other exporters.
 
+mod exporter;
 mod store;
+pub mod worker;
 
 use std::process::ExitCode;
 
@@ -9,5 +11,5 @@ use crate::measure::{Effort, report};
 /// Measures the area and prints its rows.
 #[must_use]
 pub fn run(effort: &Effort) -> ExitCode {
-    report(store::rows(effort).into_iter())
+    report(store::rows(effort).into_iter().chain(exporter::rows(effort)))
 }

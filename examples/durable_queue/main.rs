@@ -6,8 +6,6 @@
 //! The program starts a receiver on loopback and itself again as the exporting process, kills that while it
 //! works, starts it once more, and in the end counts what arrived.
 
-mod pump;
-
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -19,10 +17,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::Request;
-use otlp_core::store::StoreConfig;
+use otlp_core::store::{Recovery, StoreConfig};
+use otlp_core::transport::client::ClientConfig;
+use otlp_core::transport::durable::Client;
 use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
-
-use pump::Pump;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -47,15 +45,20 @@ fn main() -> ExitCode {
 
 /// The exporting process: pushes without end, and says of each batch that it is acknowledged once it is.
 fn work(directory: &Path, endpoint: &str, first: &str) -> Outcome {
-    let mut pump = Pump::start(directory, endpoint)?;
+    let (client, _found) = start(directory, endpoint)?;
     let mut out = std::io::stdout();
     for number in first.parse::<u64>()?.. {
-        pump.push(request(number))?;
+        client.send(request(number))?;
         writeln!(out, "{number}")?;
         out.flush()?;
-        pump.turn()?;
     }
     Ok(())
+}
+
+/// A client on the queue in `directory`, and what was found there.
+fn start(directory: &Path, endpoint: &str) -> Outcome<(Client, Recovery)> {
+    let (queue, found) = StoreConfig::default().open(directory, SystemTime::now().into())?;
+    Ok((Client::start(ClientConfig::new(endpoint), queue)?, found))
 }
 
 /// A request that stands for an encoded one; its body is its number.
@@ -91,13 +94,10 @@ fn survive(directory: &PathBuf) -> Outcome {
         acknowledged.extend(said);
     }
 
-    let now = SystemTime::now().into();
-    let (queue, found) = StoreConfig::default().open(directory, now)?;
+    let (client, found) = start(directory, &endpoint)?;
     println!("found {} requests in the queue, {} torn bytes", found.requests, found.torn_bytes);
-    drop(queue);
-    let mut pump = Pump::start(directory, &endpoint)?;
-    pump.drain(Duration::from_secs(30))?;
-    let stats = pump.stats();
+    client.flush(Duration::from_secs(30))?;
+    let stats = client.shutdown(Duration::from_secs(5));
     receiver.shutdown(Duration::from_secs(5));
 
     let arrived = arrived.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,14 +145,13 @@ mod tests {
     fn a_receiver_that_is_not_there_loses_nothing() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/durable-queue-test");
         let _ = std::fs::remove_dir_all(&directory);
-        let mut pump = Pump::start(&directory, "http://127.0.0.1:9").expect("opens");
+        let (client, _) = start(&directory, "http://127.0.0.1:9").expect("opens");
         for number in 0..10 {
-            pump.push(request(number)).expect("room");
-            pump.turn().expect("turns");
+            client.send(request(number)).expect("room");
         }
-        assert_eq!((pump.stats().accepted, pump.stats().queued), (10, 10));
-        drop(pump);
-        let pump = Pump::start(&directory, "http://127.0.0.1:9").expect("opens again");
-        assert_eq!((pump.stats().accepted, pump.stats().queued), (10, 10));
+        let stats = client.shutdown(Duration::ZERO);
+        assert_eq!((stats.accepted, stats.queued), (10, 10));
+        let (client, found) = start(&directory, "http://127.0.0.1:9").expect("opens again");
+        assert_eq!((found.requests, client.stats().accepted, client.stats().queued), (10, 10, 10));
     }
 }

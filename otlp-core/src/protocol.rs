@@ -11,7 +11,7 @@ pub mod export;
 pub mod failover;
 pub mod fanout;
 pub mod memory;
-mod percent;
+pub(crate) mod percent;
 pub mod retry;
 mod signal;
 pub mod status;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
+use otlp_benches::transport::worker;
 use otlp_benches::{core, transport};
 
 #[global_allocator]
@@ -12,7 +13,13 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core, transport, all";
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((area, work)) = args.split_first()
+        && area == worker::AREA
+    {
+        return worker::run(work);
+    }
+    match parse(args.into_iter()) {
         Some((area, effort)) => run(&area, &effort),
         None => usage(),
     }

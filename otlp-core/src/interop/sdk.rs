@@ -9,11 +9,15 @@
 //! of all zeros, which mean "none", are left out of log records and exemplars.
 
 mod attribute;
+#[cfg(feature = "http")]
+pub mod exporter;
 mod group;
 mod log;
 mod metric;
 mod span;
 
+#[cfg(feature = "http")]
+pub use exporter::{LogExporter, MetricExporter, SpanExporter};
 pub use log::LogEncoder;
 pub use metric::MetricEncoder;
 pub use span::SpanEncoder;

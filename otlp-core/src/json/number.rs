@@ -22,17 +22,17 @@ const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// Writes a number in decimal.
 #[inline]
 pub(super) fn write_u64(out: &mut Out<'_>, value: u64) {
-    if value < EIGHT_DIGITS {
-        return write_head(out, value);
-    }
     let (high, low) = (value / EIGHT_DIGITS, value % EIGHT_DIGITS);
-    if high < EIGHT_DIGITS {
+    if high == 0 {
+        write_head(out, low);
+    } else if high < EIGHT_DIGITS {
         write_head(out, high);
+        out.put(&(digits(low) | ZEROS).to_le_bytes());
     } else {
         write_head(out, high / EIGHT_DIGITS);
-        out.put(&(digits(high % EIGHT_DIGITS) | ZEROS).to_le_bytes());
+        let (high, low) = (digits(high % EIGHT_DIGITS) | ZEROS, digits(low) | ZEROS);
+        out.put(&(u128::from(high) | u128::from(low) << 64).to_le_bytes());
     }
-    out.put(&(digits(low) | ZEROS).to_le_bytes());
 }
 
 /// Writes a signed number in decimal.

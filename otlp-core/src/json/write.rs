@@ -61,6 +61,56 @@ impl<'a> Source<'a, '_> {
     }
 }
 
+/// What stands around a scalar value.
+struct Around {
+    string: Piece,
+    bool: Piece,
+    int: Piece,
+    double: Piece,
+    end: Piece,
+    /// The end behind a value in quotes.
+    quoted_end: Piece,
+}
+
+/// Around a value by itself, such as an element of a list.
+static ALONE: Around = Around {
+    string: Piece::new("{\"stringValue\":\""),
+    bool: Piece::new("{\"boolValue\":"),
+    int: Piece::new("{\"intValue\":\""),
+    double: Piece::new("{\"doubleValue\":"),
+    end: Piece::new("}"),
+    quoted_end: Piece::new("\"}"),
+};
+
+/// Around a value behind a key, from the key's closing quote to the end of the pair.
+static IN_PAIR: Around = Around {
+    string: Piece::new("\",\"value\":{\"stringValue\":\""),
+    bool: Piece::new("\",\"value\":{\"boolValue\":"),
+    int: Piece::new("\",\"value\":{\"intValue\":\""),
+    double: Piece::new("\",\"value\":{\"doubleValue\":"),
+    end: Piece::new("}}"),
+    quoted_end: Piece::new("\"}}"),
+};
+
+/// A fixed text, with room to be copied in one piece.
+struct Piece {
+    text: [u8; 32],
+    len: usize,
+}
+
+impl Piece {
+    const fn new(text: &str) -> Self {
+        let mut padded = [0; 32];
+        padded.split_at_mut(text.len()).0.copy_from_slice(text.as_bytes());
+        Self { text: padded, len: text.len() }
+    }
+
+    #[inline(always)]
+    fn write(&self, out: &mut Out<'_>) {
+        out.padded(&self.text, self.len);
+    }
+}
+
 /// What one pass over a message found.
 struct Found {
     /// By index of the field: the bits of a number, or where in the message bytes lie.
@@ -110,45 +160,45 @@ impl<'a> Encoder<'_, 'a, '_> {
     #[inline]
     fn scalar(&mut self, region: Region<'a>) -> bool {
         let start = self.out.position();
-        let written = self.try_scalar(region).is_some();
+        let written = self.try_scalar(region, &ALONE).is_some();
         if !written {
             self.out.back_to(start);
         }
         written
     }
 
-    #[inline]
-    fn try_scalar(&mut self, region: Region<'a>) -> Option<()> {
+    #[inline(always)]
+    fn try_scalar(&mut self, region: Region<'a>, around: &Around) -> Option<()> {
         let mut reader = Reader::new(region);
         match reader.next_tag().ok()?? {
             0x0a => {
                 let value = reader.delimited().ok()?.bytes();
-                if value.len() > self.limits.string_bytes() || !reader.is_empty() {
+                if value.len() > self.limits.string_bytes() {
                     return None;
                 }
-                self.out.put(b"{\"stringValue\":\"");
+                around.string.write(&mut self.out);
                 if !text::write(&mut self.out, value) {
                     return None;
                 }
-                self.out.put(b"\"}");
+                around.quoted_end.write(&mut self.out);
             }
             0x10 => {
                 let value = reader.varint().ok()? != 0;
-                self.out.put(b"{\"boolValue\":");
+                around.bool.write(&mut self.out);
                 self.bool(value);
-                self.out.put(b"}");
+                around.end.write(&mut self.out);
             }
             0x18 => {
                 let value = reader.varint().ok()?;
-                self.out.put(b"{\"intValue\":\"");
+                around.int.write(&mut self.out);
                 number::write_i64(&mut self.out, value.cast_signed());
-                self.out.put(b"\"}");
+                around.quoted_end.write(&mut self.out);
             }
             0x21 => {
                 let value = reader.fixed64().ok()?;
-                self.out.put(b"{\"doubleValue\":");
+                around.double.write(&mut self.out);
                 number::write_f64(&mut self.out, f64::from_bits(value));
-                self.out.put(b"}");
+                around.end.write(&mut self.out);
             }
             _ => return None,
         }
@@ -157,7 +207,7 @@ impl<'a> Encoder<'_, 'a, '_> {
 
     /// Writes a key and a value where there is nothing else and the value is a scalar, which is what most
     /// of a request consists of; false where it is not so, or where something is wrong.
-    #[inline]
+    #[inline(always)]
     fn pair(&mut self, region: Region<'a>) -> bool {
         const KEY: u32 = 1 << 3 | 2;
         const VALUE: u32 = 2 << 3 | 2;
@@ -173,12 +223,8 @@ impl<'a> Encoder<'_, 'a, '_> {
         }
         let start = self.out.position();
         self.out.put(b"{\"key\":\"");
-        if text::write(&mut self.out, key) {
-            self.out.put(b"\",\"value\":");
-            if self.try_scalar(value).is_some() {
-                self.out.put(b"}");
-                return true;
-            }
+        if text::write(&mut self.out, key) && self.try_scalar(value, &IN_PAIR).is_some() {
+            return true;
         }
         self.out.back_to(start);
         false

@@ -188,6 +188,12 @@ impl Exporter {
         self.bytes
     }
 
+    /// True while a request waits or is in flight.
+    #[cfg(feature = "http")]
+    pub(crate) fn holds(&self, request: RequestId) -> bool {
+        self.flights.contains_key(&request) || self.waiting.holds(request)
+    }
+
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {

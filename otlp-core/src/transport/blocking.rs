@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::{self, ClientConfig};
+use super::client::{self, ClientConfig, ConnectionStats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
 #[cfg(feature = "trace")]
@@ -51,6 +51,12 @@ impl Client {
         let runtime = runtime()?;
         let thread = start_thread("otlp-export", runtime, driver.run())?;
         Ok(Self { client, thread: Some(thread) })
+    }
+
+    /// The client without its thread.
+    #[cfg(any(feature = "otel", feature = "store"))]
+    pub(crate) const fn handle(&self) -> &client::Client {
+        &self.client
     }
 
     /// Hands in an encoded request; see [`client::Client::send`].
@@ -85,6 +91,12 @@ impl Client {
     #[must_use]
     pub fn exporter_stats(&self) -> ExporterStats {
         self.client.exporter_stats()
+    }
+
+    /// What its connections went through.
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        self.client.connection_stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.

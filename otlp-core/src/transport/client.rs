@@ -22,8 +22,13 @@
 //! ```
 
 mod body;
+mod changing;
 mod config;
+mod connect;
+mod connections;
+pub(crate) mod deliver;
 mod http1;
+mod proxy;
 pub(super) mod target;
 
 use std::fmt;
@@ -39,6 +44,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::body::{Encoders, Prepare};
+use self::deliver::Waiters;
 use self::http1::{Expected, Link, exchange};
 use self::target::Target;
 use super::clock::SteadyClock;
@@ -58,7 +64,10 @@ use crate::protocol::failover::DestinationId;
 use crate::protocol::memory::MemoryLimiter;
 use crate::stats::{Measure, Measurements, Stats};
 
-pub use config::{ClientConfig, Compression, Observer, Protocol};
+pub use config::{ClientConfig, Compression, HeaderSource, Observer, Protocol};
+pub use connections::ConnectionStats;
+pub(super) use connections::Connections;
+pub use proxy::Proxy;
 
 /// Takes encoded requests and accounts for them. Cheap to clone; all clones are one client.
 #[derive(Clone)]
@@ -87,10 +96,13 @@ pub(super) struct Parts {
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     seed: u64,
+    connections: Arc<Connections>,
 }
 
 struct Shared {
     exporter: Mutex<Exporter>,
+    /// Locked within the exporter's lock, never around it.
+    waiters: Waiters,
     /// Wakes one lane: something may have to be sent.
     wake: Notify,
     /// Wakes whoever waits for an empty queue or the end, with and without a runtime.
@@ -109,6 +121,7 @@ struct Shared {
     observer: Option<Arc<dyn Observer>>,
     form: Form,
     prepare: Prepare,
+    connections: Arc<Connections>,
 }
 
 impl Client {
@@ -122,6 +135,7 @@ impl Client {
         };
         let shared = Arc::new(Shared {
             exporter: Mutex::new(parts.exporter),
+            waiters: Waiters::default(),
             wake: Notify::new(),
             settled: Notify::new(),
             settled_blocking: Condvar::new(),
@@ -140,6 +154,7 @@ impl Client {
                 max_bytes: parts.request_bytes,
                 encoders: Encoders::new(parts.compression, parts.compression_level),
             },
+            connections: parts.connections,
         });
         (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
     }
@@ -163,14 +178,22 @@ impl Client {
     /// # Errors
     /// As [`send`](Self::send); and [`ErrorKind::Full`] where the policy is to block and there is no room:
     /// nothing was lost or counted, and a clone of the request, which shares its bytes, can be submitted again.
-    pub fn submit(&self, mut request: Queued) -> Result<RequestId> {
+    pub fn submit(&self, request: Queued) -> Result<RequestId> {
+        self.hand_in(request, |_| ())
+    }
+
+    /// As [`submit`](Self::submit); `taken` is called before anything can become of the request.
+    fn hand_in(&self, mut request: Queued, taken: impl FnOnce(RequestId)) -> Result<RequestId> {
         request.body = self.shared.prepare.apply(request.signal, request.body)?;
-        let taken = self.shared.at_now(|exporter, now| match &self.shared.memory {
-            Some(memory) => exporter.enqueue_within(now, request, memory),
-            None => exporter.enqueue(now, request),
+        let id = self.shared.at_now(|exporter, now| {
+            let id = match &self.shared.memory {
+                Some(memory) => exporter.enqueue_within(now, request, memory),
+                None => exporter.enqueue(now, request),
+            };
+            id.inspect(|id| taken(*id))
         });
         self.shared.wake.notify_one();
-        Ok(taken?)
+        Ok(id?)
     }
 
     /// Where every record is, at this instant.
@@ -189,6 +212,12 @@ impl Client {
     #[must_use]
     pub fn exporter_stats(&self) -> ExporterStats {
         self.shared.lock().exporter_stats()
+    }
+
+    /// What its connections went through.
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        self.shared.connections.stats()
     }
 
     /// The exporter's events so far, oldest first, and how many found no room.
@@ -249,6 +278,7 @@ fn late_flush(within: Duration) -> Error {
 impl Measure for Client {
     fn measure(&self, into: &mut Measurements) {
         self.exporter_stats().measure(into);
+        self.connection_stats().measure(into);
     }
 }
 
@@ -286,6 +316,13 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    /// Nobody is to wait in vain.
+    fn drop(&mut self) {
+        self.shared.waiters.close();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Exporter> {
         self.exporter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -295,7 +332,10 @@ impl Shared {
     /// wrong order, which the exporter would take for a clock that was set back.
     fn at_now<T>(&self, call: impl FnOnce(&mut Exporter, UnixNanos) -> T) -> T {
         let mut exporter = self.lock();
-        call(&mut exporter, self.clock.now())
+        let before = exporter.counters();
+        let answer = call(&mut exporter, self.clock.now());
+        self.waiters.tell_dropped(&exporter, &before);
+        answer
     }
 
     /// Sends one request after the other over one connection, until the exporter is finished.
@@ -351,6 +391,7 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.settled(attempt.request, &verdict);
         }
+        self.waiters.tell(attempt.request, &verdict);
         Some(LaneLink { to: destination, link: link? })
     }
 
@@ -369,7 +410,8 @@ impl Shared {
             return (channel.call(target, call).await, None);
         }
         let expected = Expected { form: self.form, signal: outgoing.signal, max_bytes: self.response_bytes };
-        exchange(link, target, request_to(target, outgoing), expected).await
+        let Some(request) = request_to(target, outgoing) else { return (Outcome::Disconnected, link) };
+        exchange(link, target, request, expected).await
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
@@ -446,12 +488,12 @@ struct LaneLink {
     link: Link,
 }
 
-fn request_to(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
+fn request_to(target: &Target, outgoing: Outgoing) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(outgoing.signal);
-    *request.headers_mut() = target.headers.clone();
-    request
+    *request.headers_mut() = target.headers()?;
+    Some(request)
 }
 
 #[cfg(all(test, feature = "trace"))]

@@ -26,6 +26,7 @@
 mod account;
 mod answer;
 mod body;
+mod front;
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(feature = "grpc")]
@@ -34,7 +35,7 @@ mod limits;
 mod serve;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,9 +44,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::account::Account;
+use self::front::{Bound, Front, Greeter};
 use self::serve::{Core, serve};
 use super::blocking::{runtime, start_thread};
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "tls")]
+use super::tls::{ServerSide, ServerTls};
+use crate::error::Result;
+#[cfg(feature = "tls")]
+use crate::error::{Error, ErrorKind};
 use crate::protocol::Signal;
 
 pub use account::ReceiverStats;
@@ -88,16 +94,19 @@ impl Receiver {
         limits: ReceiverLimits,
         handler: impl Handler + 'static,
     ) -> Result<Self> {
-        let server = Server::bind(address, limits, handler)?;
-        let control = server.control();
-        let thread = start_thread("otlp-receive", runtime()?, server.run())?;
-        Ok(Self { control, thread: Some(thread) })
+        Server::bind(address, limits, handler)?.start()
     }
 
-    /// Where it listens.
+    /// Where it listens, as [`Server::local_addr`].
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.control.address
+    }
+
+    /// What a client on this machine has to be told, as [`Server::endpoint`].
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.control.endpoint
     }
 
     /// What it has done so far.
@@ -143,7 +152,7 @@ impl Drop for Receiver {
 /// ```
 #[must_use = "nothing is received unless the server runs"]
 pub struct Server {
-    listener: TcpListener,
+    front: Front,
     core: Arc<Core>,
     control: Control,
 }
@@ -160,21 +169,85 @@ impl Server {
         handler: impl Handler + 'static,
     ) -> Result<Self> {
         limits.check()?;
-        let listener = listen(address)
-            .map_err(|source| Error::new(ErrorKind::Io, "receiver: cannot listen").with_source(source))?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| Error::new(ErrorKind::Io, "receiver: no address").with_source(source))?;
-        let account = Arc::new(Account::default());
-        let control = Control { address, account: Arc::clone(&account), stop: watch::Sender::new(None) };
-        let core = Arc::new(Core::new(limits, Box::new(handler), account));
-        Ok(Self { listener, core, control })
+        Self::on(Bound::tcp(address)?, limits, handler)
     }
 
-    /// Where it listens.
+    /// Listens on a Unix socket at `path`, which whoever may write to the file and enter its directory can connect to.
+    ///
+    /// A socket that is left over there, with nobody listening, is replaced; anything else is not. The file is removed
+    /// when the server ends or is dropped.
+    ///
+    /// ```
+    /// # let directory = std::env::temp_dir().join(format!("otlp-core-doc-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory)?;
+    /// use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
+    ///
+    /// let path = directory.join("otlp.sock");
+    /// let server = Server::bind_unix(&path, ReceiverLimits::default(), |_, _: &[u8]| Answer::accepted(1))?;
+    /// assert_eq!(server.endpoint(), format!("unix://{}", path.display()));
+    /// # drop(server);
+    /// # std::fs::remove_dir(directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    #[cfg(unix)]
+    pub fn bind_unix(
+        path: impl AsRef<std::path::Path>,
+        limits: ReceiverLimits,
+        handler: impl Handler + 'static,
+    ) -> Result<Self> {
+        limits.check()?;
+        Self::on(Bound::unix(path.as_ref())?, limits, handler)
+    }
+
+    fn on(bound: Bound, limits: ReceiverLimits, handler: impl Handler + 'static) -> Result<Self> {
+        let account = Arc::new(Account::default());
+        let address = bound.address()?;
+        let endpoint = bound.endpoint(address, "http");
+        let stop = watch::Sender::new(None);
+        let control = Control { address, endpoint, account: Arc::clone(&account), stop };
+        let core = Arc::new(Core::new(limits, Box::new(handler), account));
+        Ok(Self { front: Front { bound, greeter: Greeter::default() }, core, control })
+    }
+
+    /// Takes only connections with TLS. The handshake has to be done within the `header_timeout`; one that fails
+    /// counts with the connections that failed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where certificate or key cannot be used, or the server listens on a Unix socket.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Result<Self> {
+        #[cfg(unix)]
+        if matches!(self.front.bound, Bound::Unix(..)) {
+            return Err(Error::new(ErrorKind::Config, "tls: not on a unix socket"));
+        }
+        self.front.greeter.tls = Some(Arc::new(ServerSide::new(tls)?));
+        self.control.endpoint = self.front.bound.endpoint(self.control.address, "https");
+        Ok(self)
+    }
+
+    /// Runs it on a thread of its own, named `otlp-receive`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the thread cannot be started.
+    pub fn start(self) -> Result<Receiver> {
+        let control = self.control();
+        let thread = start_thread("otlp-receive", runtime()?, self.run())?;
+        Ok(Receiver { control, thread: Some(thread) })
+    }
+
+    /// Where it listens. On a Unix socket that is the unspecified address with port 0.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.control.address
+    }
+
+    /// What a client on this machine has to be told: `http://`, `https://` or `unix://`, and where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.control.endpoint
     }
 
     /// A handle that watches and stops it.
@@ -187,14 +260,8 @@ impl Server {
     ///
     /// Connections are tasks of a set that belongs to this future: dropping it closes them all.
     pub async fn run(self) {
-        serve(self.listener, self.core, self.control.stop.subscribe()).await;
+        serve(self.front, self.core, self.control.stop.subscribe()).await;
     }
-}
-
-fn listen(address: impl ToSocketAddrs) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 impl fmt::Debug for Server {
@@ -207,6 +274,7 @@ impl fmt::Debug for Server {
 #[derive(Clone)]
 pub struct Control {
     address: SocketAddr,
+    endpoint: Arc<str>,
     account: Arc<Account>,
     /// Set once: when the last connection must be gone.
     stop: watch::Sender<Option<Instant>>,
@@ -231,7 +299,7 @@ impl Control {
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control")
-            .field("address", &self.address)
+            .field("endpoint", &self.endpoint)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

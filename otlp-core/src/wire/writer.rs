@@ -59,6 +59,12 @@ impl Writer {
         self.buf.is_empty()
     }
 
+    /// Bytes of the buffer.
+    #[cfg(all(feature = "otel", feature = "http"))]
+    pub(crate) const fn capacity(&self) -> usize {
+        self.buf.len()
+    }
+
     /// Bytes written.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -4,16 +4,15 @@
 #![allow(dead_code, reason = "each test that includes this uses its part of it")]
 #![allow(clippy::indexing_slicing, reason = "a test that is wrong should stop")]
 
-use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use otlp_core::store::Disk;
 
 /// splitmix64: small, seedable, good enough to choose faults.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -59,7 +58,7 @@ struct File {
     named: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     files: BTreeMap<u64, File>,
     /// Removed, but on the medium still.
@@ -76,11 +75,11 @@ struct State {
 
 /// A handle to a simulated disk.
 #[derive(Debug, Clone)]
-pub(crate) struct SimDisk(Rc<RefCell<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 impl SimDisk {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Rc::new(RefCell::new(State {
+        Self(Arc::new(Mutex::new(State {
             files: BTreeMap::new(),
             removed: BTreeMap::new(),
             capacity: usize::MAX,
@@ -90,6 +89,11 @@ impl SimDisk {
             lies_about_removals: false,
             syncs: 0,
         })))
+    }
+
+    /// A disk of its own with the same content, whose faults go by another seed.
+    pub(crate) fn copy(&self, seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State { random: Random(seed), ..self.state().clone() })))
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
@@ -164,8 +168,8 @@ impl SimDisk {
         }
     }
 
-    fn state(&self) -> RefMut<'_, State> {
-        self.0.borrow_mut()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("not poisoned")
     }
 }
 

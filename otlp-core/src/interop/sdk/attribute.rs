@@ -8,6 +8,51 @@ use opentelemetry_sdk::Resource;
 use crate::UnixNanos;
 use crate::wire::Writer;
 
+/// A resource as it stands in every request, encoded once.
+#[cfg(feature = "http")]
+#[derive(Debug, Default)]
+pub(super) struct EncodedResource {
+    message: Vec<u8>,
+    schema_url: String,
+}
+
+#[cfg(feature = "http")]
+impl From<&Resource> for EncodedResource {
+    fn from(resource: &Resource) -> Self {
+        let mut writer = Writer::new();
+        encode_resource(&mut writer, resource);
+        let schema_url = resource.schema_url().unwrap_or_default().to_owned();
+        Self { message: writer.as_slice().to_vec(), schema_url }
+    }
+}
+
+/// A resource, however it is to be had.
+pub(super) trait WriteResource {
+    fn schema_url(&self) -> &str;
+    fn write(&self, writer: &mut Writer);
+}
+
+#[cfg(feature = "http")]
+impl WriteResource for EncodedResource {
+    fn schema_url(&self) -> &str {
+        &self.schema_url
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.raw(&self.message);
+    }
+}
+
+impl WriteResource for Resource {
+    fn schema_url(&self) -> &str {
+        self.schema_url().unwrap_or_default()
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        encode_resource(writer, self);
+    }
+}
+
 pub(super) fn encode_resource(writer: &mut Writer, resource: &Resource) {
     for (key, value) in resource {
         attribute(writer, 1, key.as_str(), value);

@@ -8,7 +8,7 @@ use opentelemetry::{InstrumentationScope, Key, KeyValue, SpanId, TraceFlags, Tra
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord, TraceContext};
 
-use super::attribute::{attribute, backwards, encode_resource, nanos, text};
+use super::attribute::{WriteResource, attribute, backwards, nanos, text};
 use super::group::Groups;
 use crate::wire::Writer;
 
@@ -51,15 +51,24 @@ impl LogEncoder {
     ///
     /// The target of a record, where it has one, stands for the name of its scope.
     pub fn encode(&mut self, batch: &LogBatch<'_>, resource: &Resource, writer: &mut Writer) {
+        self.encode_with(batch, resource, writer);
+    }
+
+    pub(super) fn encode_with(
+        &mut self,
+        batch: &LogBatch<'_>,
+        resource: &impl WriteResource,
+        writer: &mut Writer,
+    ) {
         let mut records: Vec<Entry<'_>> = std::mem::take(&mut self.records);
         records.extend(batch.iter());
         self.groups.assign(records.len(), |index| records.get(index).map(|entry| ScopeKey::of(*entry)));
         writer.message(1, |group| {
-            text(group, 3, resource.schema_url().unwrap_or_default());
+            text(group, 3, resource.schema_url());
             for members in self.groups.iter().rev() {
                 scope_logs(group, &records, members);
             }
-            group.message(1, |inner| encode_resource(inner, resource));
+            group.message(1, |inner| resource.write(inner));
         });
         self.records = emptied(records);
     }

@@ -54,6 +54,26 @@ impl MetricEncoder {
     }
 }
 
+/// How many points there are.
+#[cfg(feature = "http")]
+pub(super) fn points(metrics: &ResourceMetrics) -> usize {
+    fn of<T>(data: &MetricData<T>) -> usize {
+        match data {
+            MetricData::Gauge(gauge) => gauge.data_points().count(),
+            MetricData::Sum(sum) => sum.data_points().count(),
+            MetricData::Histogram(data) => data.data_points().count(),
+            MetricData::ExponentialHistogram(data) => data.data_points().count(),
+        }
+    }
+    let metrics = metrics.scope_metrics().flat_map(ScopeMetrics::metrics);
+    let points = metrics.map(|metric| match metric.data() {
+        AggregatedMetrics::F64(data) => of(data),
+        AggregatedMetrics::U64(data) => of(data),
+        AggregatedMetrics::I64(data) => of(data),
+    });
+    points.sum()
+}
+
 fn encode_scope_metrics(writer: &mut Writer, metrics: &ScopeMetrics) {
     let scope = metrics.scope();
     writer.message(2, |group| {

@@ -4,7 +4,7 @@ use opentelemetry::trace::{Event, Link, SpanId as SdkSpanId, SpanKind, Status, T
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
-use super::attribute::{attributes, encode_resource, encode_scope, nanos, number, text};
+use super::attribute::{WriteResource, attributes, encode_scope, nanos, number, text};
 use super::group::Groups;
 use crate::wire::Writer;
 
@@ -43,6 +43,15 @@ impl SpanEncoder {
     /// A writer that has no buffer yet gets one of 160 bytes a span and 48 an attribute, which is about
     /// what they take; one that is kept has grown to what it needs.
     pub fn encode(&mut self, spans: &[SpanData], resource: &Resource, writer: &mut Writer) {
+        self.encode_with(spans, resource, writer);
+    }
+
+    pub(super) fn encode_with(
+        &mut self,
+        spans: &[SpanData],
+        resource: &impl WriteResource,
+        writer: &mut Writer,
+    ) {
         if writer.is_new() {
             let guess = |span: &SpanData| span.attributes.len().saturating_mul(48).saturating_add(160);
             writer.reserve(spans.iter().map(guess).fold(0, usize::saturating_add));
@@ -50,11 +59,11 @@ impl SpanEncoder {
         let scope = |index: usize| spans.get(index).map(|span| &span.instrumentation_scope);
         self.groups.assign(spans.len(), scope);
         writer.message(1, |group| {
-            text(group, 3, resource.schema_url().unwrap_or_default());
+            text(group, 3, resource.schema_url());
             for members in self.groups.iter().rev() {
                 scope_spans(group, spans, members);
             }
-            group.message(1, |inner| encode_resource(inner, resource));
+            group.message(1, |inner| resource.write(inner));
         });
     }
 }

@@ -47,6 +47,11 @@ impl Waiting {
         self.due.len()
     }
 
+    #[cfg(feature = "http")]
+    pub(super) fn holds(&self, id: RequestId) -> bool {
+        self.normal.entries.contains_key(&id) || self.high.entries.contains_key(&id)
+    }
+
     /// The one that may be sent first.
     pub(super) fn first_due(&self) -> Option<(UnixNanos, RequestId)> {
         self.due.first().copied()

@@ -3,12 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::connect::Way;
+use super::proxy::Proxy;
 use super::target::Target;
-use super::{Client, Driver};
+use super::{Client, Connections, Driver};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "store")]
+use crate::protocol::export::DropPolicy;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
 use crate::transport::form::Form;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{ClientSide, ClientTls};
 
 /// How request bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -82,6 +88,16 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Its name in the handshake of TLS (RFC 7301).
+    #[cfg(feature = "tls")]
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::HttpProtobuf | Self::HttpJson => b"http/1.1",
+            #[cfg(feature = "grpc")]
+            Self::Grpc => b"h2",
+        }
+    }
+
     pub(super) const fn port(self) -> u16 {
         match self {
             Self::HttpProtobuf | Self::HttpJson => 4318,
@@ -103,11 +119,44 @@ pub trait Observer: Send + Sync {
     /// An attempt at `request` ended and meant `verdict`. Requests that expire or make room while they
     /// wait are not told of; they are in the counters.
     fn settled(&self, request: RequestId, verdict: &Verdict);
+
+    /// Something beside the account went wrong: a connection could not be made, a new certificate file cannot be
+    /// used, a [`HeaderSource`] gave what is no header. The default does nothing.
+    fn trouble(&self, error: &Error) {
+        let _ = error;
+    }
 }
 
 impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
     fn settled(&self, request: RequestId, verdict: &Verdict) {
         self(request, verdict);
+    }
+}
+
+/// Gives headers that change while the client runs, for instance a token that expires.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use otlp_core::transport::client::ClientConfig;
+/// let token = Arc::new(Mutex::new("first".to_owned()));
+/// let current = Arc::clone(&token);
+/// let source = move || {
+///     let token = current.lock().map(|token| token.clone()).unwrap_or_default();
+///     vec![("authorization".to_owned(), format!("Bearer {token}"))]
+/// };
+/// let (client, driver) = ClientConfig::new("http://collector").header_source(Arc::new(source)).build()?;
+/// # drop((client, driver));
+/// # Ok::<(), otlp_core::Error>(())
+/// ```
+pub trait HeaderSource: Send + Sync {
+    /// Names and values for the next attempt, in place of the ones that [`ClientConfig::header`] gave the same name.
+    /// Called by the driver for every attempt: must not block.
+    fn headers(&self) -> Vec<(String, String)>;
+}
+
+impl<F: Fn() -> Vec<(String, String)> + Send + Sync> HeaderSource for F {
+    fn headers(&self) -> Vec<(String, String)> {
+        self()
     }
 }
 
@@ -136,12 +185,16 @@ pub struct ClientConfig {
     headers: Vec<(String, String)>,
     observer: Option<Arc<dyn Observer>>,
     jitter_seed: Option<u64>,
+    header_source: Option<Arc<dyn HeaderSource>>,
+    proxy: Option<Proxy>,
+    #[cfg(feature = "tls")]
+    tls: ClientTls,
 }
 
 impl ClientConfig {
-    /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, the port being 4318
-    /// where none is given. The signal's path (`/v1/traces`) is appended. With gRPC the port is 4317, and there
-    /// is no prefix.
+    /// A configuration for the receiver at `endpoint`: `http://host[:port][/prefix]`, or `https://` with the
+    /// feature `tls`, the port being 4318 where none is given. The signal's path (`/v1/traces`) is appended. With gRPC
+    /// the port is 4317, and there is no prefix. `unix:///path` is a Unix socket.
     #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
@@ -156,6 +209,10 @@ impl ClientConfig {
             headers: Vec::new(),
             observer: None,
             jitter_seed: None,
+            header_source: None,
+            proxy: None,
+            #[cfg(feature = "tls")]
+            tls: ClientTls::default(),
         }
     }
 
@@ -230,6 +287,39 @@ impl ClientConfig {
         self
     }
 
+    /// Adds headers that may be others at every attempt; default none. Their values are never printed.
+    ///
+    /// Where they are not valid, or are headers of the transport itself such as `content-type`, or the source
+    /// panics, the attempt is not made: its request waits for the next, as if the receiver could not be reached, and
+    /// [`Observer::trouble`] is told.
+    #[must_use]
+    pub fn header_source(mut self, source: Arc<dyn HeaderSource>) -> Self {
+        self.header_source = Some(source);
+        self
+    }
+
+    /// Sets whom endpoints with `https://` have to be, and who the client is to them; default is any with a
+    /// certificate from the system's store, and nobody. For endpoints with `http://` it means nothing.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Sets the HTTP proxy that connections go through; default none, whatever the environment says.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Goes through the proxy that the environment names, as [`Proxy::from_env`].
+    #[must_use]
+    pub fn proxy_from_env(self) -> Self {
+        self.proxy(Proxy::from_env())
+    }
+
     /// Sets who is told what became of each request; default nobody.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -244,6 +334,14 @@ impl ClientConfig {
         self
     }
 
+    /// The configuration of a client whose queue is elsewhere, and how much it has in flight: nothing makes room here.
+    #[cfg(feature = "store")]
+    pub(in crate::transport) fn without_queue(mut self) -> (Self, usize) {
+        let in_flight = self.exporter.bounds().in_flight;
+        self.exporter = self.exporter.max_queue_requests(in_flight).drop_policy(DropPolicy::Block);
+        (self, in_flight)
+    }
+
     /// Checks the values and makes a client and its driver, which somebody has to run.
     ///
     /// # Errors
@@ -251,10 +349,17 @@ impl ClientConfig {
     /// exporter or the level of the compression is out of range.
     pub fn build(self) -> Result<(Client, Driver)> {
         self.compression.check(self.compression_level)?;
+        let connections = Arc::new(Connections::new(self.observer.clone()));
+        let way = Way {
+            connections: Arc::clone(&connections),
+            header_source: self.header_source.clone(),
+            proxy: self.proxy.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.client_side()?,
+        };
         let parse =
-            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression);
-        let endpoints = std::iter::once(&self.endpoint).chain(&self.fallbacks);
-        let targets = endpoints.map(parse).collect::<Result<Vec<_>>>()?;
+            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression, &way);
+        let targets = self.endpoints().map(parse).collect::<Result<Vec<_>>>()?;
         let bounds = self.exporter.bounds();
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
@@ -270,7 +375,24 @@ impl ClientConfig {
             response_bytes: self.response_bytes,
             observer: self.observer,
             seed,
+            connections,
         }))
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.endpoint).chain(&self.fallbacks)
+    }
+
+    /// What TLS needs, read only where an endpoint wants it.
+    #[cfg(feature = "tls")]
+    fn client_side(&self) -> Result<Option<Arc<ClientSide>>> {
+        let wants_tls = |endpoint: &String| {
+            endpoint.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        };
+        if !self.endpoints().any(wants_tls) {
+            return Ok(None);
+        }
+        ClientSide::new(self.tls.clone(), self.protocol.alpn()).map(|side| Some(Arc::new(side)))
     }
 }
 
@@ -286,6 +408,7 @@ impl fmt::Debug for ClientConfig {
             .field("compression_level", &self.compression_level)
             .field("response_bytes", &self.response_bytes)
             .field("headers", &headers)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }

@@ -11,20 +11,20 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::target::Target;
 use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
 use crate::protocol::status::HttpAnswer;
 use crate::transport::form::Form;
+use crate::transport::stream::Stream;
 
 /// Bytes of an answer's head, and of one read; real heads have a few hundred. Between reads the clock is
 /// looked at, so a flood of interim answers cannot outrun the timeout by much.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
 type Outgoing = Request<Full<Bytes>>;
-type Driven = Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>;
+type Driven = Option<Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>>;
 
 /// A connection that is driven only while somebody waits on it: no task of its own.
 pub(super) struct Link {
@@ -78,7 +78,7 @@ pub(super) async fn exchange(
 
 impl Link {
     async fn open(target: &Target) -> Option<Self> {
-        let stream = target.connect().await.ok()?;
+        let stream = target.connect().await?;
         let (sender, connection) =
             Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await.ok()?;
         Some(Self { sender, connection: Some(Box::pin(connection)) })

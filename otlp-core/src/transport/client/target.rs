@@ -3,21 +3,23 @@
 use std::str::FromStr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Scheme, Uri};
-use tokio::net::TcpStream;
+use http::uri::Uri;
 
+use super::changing::Changing;
 use super::config::{Compression, Protocol};
+use super::connect::{Connector, Endpoint, Way, wrong};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
 use crate::transport::form::Form;
+use crate::transport::stream::Stream;
 
 /// The checked endpoint and what goes with every request.
 pub(in crate::transport) struct Target {
-    host: String,
-    port: u16,
+    connector: Connector,
     paths: [(Signal, Uri); Signal::ALL.len()],
     /// What goes with every request, whichever signal it carries.
-    pub(in crate::transport) headers: HeaderMap,
+    headers: HeaderMap,
+    changing: Option<Changing>,
 }
 
 impl Target {
@@ -26,22 +28,10 @@ impl Target {
         protocol: Protocol,
         extra: &[(String, String)],
         compression: Compression,
+        way: &Way,
     ) -> Result<Self> {
-        let wrong = |what: &str| Error::new(ErrorKind::Config, format!("endpoint: {what}"));
-        let uri = Uri::from_str(endpoint).map_err(|source| wrong("not a url").with_source(source))?;
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(wrong("expected http:// (https is not supported yet)"));
-        }
-        if uri.query().is_some() || uri.authority().is_some_and(|part| part.as_str().contains('@')) {
-            return Err(wrong("expected neither query nor user"));
-        }
-        // An IPv6 address stands in brackets in a URL, and without them everywhere else.
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(wrong("empty host"));
-        }
-        let prefix = uri.path().trim_end_matches('/');
-        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        let endpoint = Endpoint::parse(endpoint, protocol.port())?;
+        let Endpoint { prefix, authority, .. } = &endpoint;
         #[cfg(feature = "grpc")]
         if protocol == Protocol::Grpc && !prefix.is_empty() {
             return Err(wrong("expected no path with grpc"));
@@ -51,7 +41,7 @@ impl Target {
                 Protocol::HttpProtobuf | Protocol::HttpJson => format!("{prefix}{}", signal.http_path()),
                 // HTTP/2 makes its pseudo-headers from an absolute URL.
                 #[cfg(feature = "grpc")]
-                Protocol::Grpc => format!("http://{authority}{}", signal.grpc_path()),
+                Protocol::Grpc => format!("{}://{authority}{}", endpoint.scheme(), signal.grpc_path()),
             };
             Uri::from_str(&path).map(|uri| (signal, uri)).map_err(|source| wrong("path").with_source(source))
         };
@@ -63,16 +53,23 @@ impl Target {
             #[cfg(feature = "grpc")]
             Protocol::Grpc => grpc_headers(extra, compression)?,
         };
-        let port = uri.port_u16().unwrap_or(protocol.port());
-        Ok(Self { host: host.to_owned(), port, paths: [traces?, metrics?, logs?, profiles?], headers })
+        let connector = Connector::new(endpoint, way)?;
+        let changing = Changing::new(way);
+        Ok(Self { connector, paths: [traces?, metrics?, logs?, profiles?], headers, changing })
     }
 
-    /// Opens a connection. Cancel-safe; the attempt's deadline bounds it.
-    pub(in crate::transport) async fn connect(&self) -> std::io::Result<TcpStream> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        // Without this, the last small packet of a request waits for an acknowledgement.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    /// Opens a connection, where that can be. Cancel-safe; the attempt's deadline bounds it.
+    pub(in crate::transport) async fn connect(&self) -> Option<Stream> {
+        self.connector.connect().await
+    }
+
+    /// What goes with the next request; `None` where that cannot be told now.
+    pub(in crate::transport) fn headers(&self) -> Option<HeaderMap> {
+        let mut headers = self.headers.clone();
+        if let Some(changing) = &self.changing {
+            changing.add_to(&mut headers)?;
+        }
+        Some(headers)
     }
 
     pub(in crate::transport) fn uri(&self, signal: Signal) -> Uri {
@@ -142,7 +139,7 @@ mod tests {
     use super::*;
 
     fn target(endpoint: &str) -> Result<Target> {
-        Target::parse(endpoint, Protocol::HttpProtobuf, &[], Compression::None)
+        Target::parse(endpoint, Protocol::HttpProtobuf, &[], Compression::None, &Way::default())
     }
 
     #[test]
@@ -154,7 +151,7 @@ mod tests {
             ("http://[::1]:9", "::1", 9, "/v1/logs"),
         ] {
             let target = target(endpoint).expect(endpoint);
-            assert_eq!((target.host.as_str(), target.port), (host, port), "{endpoint}");
+            assert_eq!(target.connector.address(), Some((host, port)), "{endpoint}");
             assert_eq!(target.uri(Signal::Logs), path, "{endpoint}");
             let profiles = path.replace("/v1/logs", "/v1development/profiles");
             assert_eq!(target.uri(Signal::Profiles), profiles.as_str(), "{endpoint}");
@@ -166,8 +163,8 @@ mod tests {
         for endpoint in [
             "",
             "collector:4318",
-            "https://collector",
             "ftp://x",
+            "unix://relative",
             "http://",
             "http://a b",
             "http://u:p@h",
@@ -196,9 +193,11 @@ mod tests {
     #[cfg(feature = "grpc")]
     #[test]
     fn a_grpc_endpoint_has_its_own_port_and_paths_and_no_prefix() {
-        let grpc = |endpoint| Target::parse(endpoint, Protocol::Grpc, &[], Compression::None);
+        let grpc =
+            |endpoint| Target::parse(endpoint, Protocol::Grpc, &[], Compression::None, &Way::default());
         for (endpoint, port) in [("http://[::1]", 4317), ("http://[::1]:9/", 9)] {
-            assert_eq!(grpc(endpoint).expect(endpoint).port, port, "{endpoint}");
+            let target = grpc(endpoint).expect(endpoint);
+            assert_eq!(target.connector.address(), Some(("::1", port)), "{endpoint}");
         }
         let uri = grpc("http://collector:1").expect("valid").uri(Signal::Profiles);
         let expected =

@@ -13,7 +13,6 @@ use h2::client::{Builder, Connection, SendRequest};
 use h2::{Reason, RecvStream};
 use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, StatusCode, response};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::frame::write_timeout;
@@ -23,6 +22,7 @@ use crate::protocol::export::Outcome;
 use crate::protocol::retry::parse_retry_after;
 use crate::protocol::status::{Code, GrpcAnswer, decode_bin_header, grpc_code};
 use crate::transport::client::target::Target;
+use crate::transport::stream::Stream;
 
 /// Bytes of all headers of an answer; real ones have a few hundred.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -75,7 +75,7 @@ struct Tally {
 }
 
 struct Driven {
-    connection: Connection<TcpStream, Message>,
+    connection: Connection<Stream, Message>,
     tally: Arc<Tally>,
 }
 
@@ -128,9 +128,10 @@ impl Channel {
         };
         for _ in 0..2 {
             let Some(line) = self.line(target).await else { return Outcome::Disconnected };
+            let Some(request) = request(target, &call) else { return Outcome::Disconnected };
             let watch = Watch::new(self, &line.tally);
             let message = Bytes::copy_from_slice(&prefix).chain(call.body.clone());
-            match self.exchange(line.sender, request(target, &call), message).await {
+            match self.exchange(line.sender, request, message).await {
                 Ended::With(outcome) => {
                     if outcome != Outcome::Disconnected {
                         watch.answered();
@@ -226,7 +227,7 @@ impl Channel {
         if let Some(line) = self.current() {
             return Some(line);
         }
-        let stream = target.connect().await.ok()?;
+        let stream = target.connect().await?;
         let (sender, connection) = builder().handshake(stream).await.ok()?;
         let mut state = self.lock();
         state.opened += 1;
@@ -301,16 +302,16 @@ fn builder() -> Builder {
     builder
 }
 
-fn request(target: &Target, call: &Call) -> Request<()> {
+fn request(target: &Target, call: &Call) -> Option<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri(call.signal);
-    *request.headers_mut() = target.headers.clone();
+    *request.headers_mut() = target.headers()?;
     let left = call.deadline.saturating_duration_since(Instant::now());
     if let Ok(value) = HeaderValue::from_str(&write_timeout(left)) {
         request.headers_mut().insert(TIMEOUT, value);
     }
-    request
+    Some(request)
 }
 
 /// The next piece of a body; what was read may be sent again.

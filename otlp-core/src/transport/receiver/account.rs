@@ -33,10 +33,14 @@ pub struct ReceiverStats {
     pub connections: u64,
     /// Connections closed at once, being one too many.
     pub connections_refused: u64,
-    /// Connections that ended by an error: not HTTP, a head too large or too slow, or a reset.
+    /// Connections that ended by an error: a handshake that failed, not HTTP, a head too large or too slow, or a reset.
     pub connections_failed: u64,
     /// Connections that are open.
     pub connections_open: u64,
+    /// Times that certificate or key were found renewed and used from there on.
+    pub certificates_renewed: u64,
+    /// Times that their files were found unusable, and what was there before kept.
+    pub certificates_refused: u64,
 }
 
 impl Measure for ReceiverStats {
@@ -63,6 +67,8 @@ impl Measure for ReceiverStats {
         into.counter(&FAILED, &[("reason", "limit")], self.connections_refused);
         into.counter(&FAILED, &[("reason", "error")], self.connections_failed);
         into.gauge(&OPEN, &[], self.connections_open);
+        into.counter(&CERTIFICATES, &[("outcome", "renewed")], self.certificates_renewed);
+        into.counter(&CERTIFICATES, &[("outcome", "refused")], self.certificates_refused);
     }
 }
 
@@ -89,6 +95,8 @@ const FAILED: Instrument =
     Instrument::new("otlp.receiver.connections_failed", "{connection}", "Connections closed for a fault.");
 const OPEN: Instrument =
     Instrument::new("otlp.receiver.connections_open", "{connection}", "Connections open now.");
+const CERTIFICATES: Instrument =
+    Instrument::new("otlp.receiver.certificates", "{change}", "Changed certificate files, by their use.");
 
 /// One lock for all: counted a few times a request, and consistent whenever read.
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! Connections and requests.
 
 use std::future::{Future, pending, poll_fn};
-use std::net::TcpListener as StdListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,14 +16,14 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::account::{Account, Begun};
 use super::answer::{Answer, Refusal, response_to};
 use super::body::{Bounds, Failure, Gone, Share, coding, collect, decode, read_json, unsupported};
+use super::front::{Accepted, Front, Greeter, Listener};
 use super::{Handler, ReceiverLimits};
 use crate::protocol::Signal;
 use crate::protocol::status::classify;
@@ -47,21 +46,22 @@ pub(super) struct Core {
 }
 
 enum Event {
-    Connection(TcpStream),
+    Connection(Accepted),
     Refused,
     Stop,
 }
 
 /// Takes connections until `stop` is set, then waits for them until the instant it names.
-pub(super) async fn serve(listener: StdListener, core: Arc<Core>, mut stop: Stop) {
+pub(super) async fn serve(front: Front, core: Arc<Core>, mut stop: Stop) {
     // It fails only outside a runtime with I/O, which `run` says it needs.
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let Front { bound, greeter } = front;
+    let Ok(listener) = bound.into_listener() else { return };
     let mut connections = JoinSet::new();
     loop {
         match next_event(&listener, &mut connections, &mut stop).await {
             Event::Connection(stream) if connections.len() < core.limits.connections => {
                 core.account.lock().connections += 1;
-                connections.spawn(connection(Arc::clone(&core), stream, stop.clone()));
+                connections.spawn(connection(Arc::clone(&core), greeter.clone(), stream, stop.clone()));
             }
             Event::Connection(_one_too_many) => core.account.lock().connections_refused += 1,
             Event::Refused => sleep(ACCEPT_PAUSE).await,
@@ -76,16 +76,14 @@ pub(super) async fn serve(listener: StdListener, core: Arc<Core>, mut stop: Stop
     connections.shutdown().await;
 }
 
-async fn next_event(listener: &TcpListener, connections: &mut JoinSet<()>, stop: &mut Stop) -> Event {
+async fn next_event(listener: &Listener, connections: &mut JoinSet<()>, stop: &mut Stop) -> Event {
     let mut stopped = pin!(stop.wait_for(Option::is_some));
     poll_fn(|cx| {
         while let Poll::Ready(Some(_ended)) = connections.poll_join_next(cx) {}
         if stopped.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Stop);
         }
-        listener
-            .poll_accept(cx)
-            .map(|taken| taken.map_or(Event::Refused, |(stream, _)| Event::Connection(stream)))
+        listener.poll_accept(cx).map(|taken| taken.map_or(Event::Refused, Event::Connection))
     })
     .await
 }
@@ -107,12 +105,20 @@ impl Drop for Open {
 }
 
 /// Serves one connection to its end.
-async fn connection(core: Arc<Core>, stream: TcpStream, stop: Stop) {
+async fn connection(core: Arc<Core>, greeter: Greeter, accepted: Accepted, mut stop: Stop) {
     let open = Open::new(core);
-    // Without it answers come later, no more.
-    let _delayed = stream.set_nodelay(true);
-    if !serve_stream(&open.0, stream, stop).await {
-        open.0.account.lock().connections_failed += 1;
+    let core = &open.0;
+    let greeted = timeout(core.limits.header_timeout, greeter.greet(accepted, &core.account));
+    let stopped = async {
+        let _set_or_gone = stop.wait_for(Option::is_some).await;
+    };
+    let is_well = match race(greeted, stopped).await {
+        Either::Left(Ok(Ok(stream))) => serve_stream(core, stream, stop).await,
+        Either::Left(Err(_) | Ok(Err(_))) => false,
+        Either::Right(()) => true,
+    };
+    if !is_well {
+        core.account.lock().connections_failed += 1;
     }
 }
 
@@ -125,7 +131,7 @@ async fn serve_stream(
 ) -> bool {
     use super::http2;
 
-    let sniffed = tokio::time::timeout(core.limits.header_timeout, http2::sniff(stream));
+    let sniffed = timeout(core.limits.header_timeout, http2::sniff(stream));
     let stopped = async {
         let _set_or_gone = stop.wait_for(Option::is_some).await;
     };

@@ -1,0 +1,178 @@
+//! Our exporter for the SDK beside `opentelemetry-otlp`: CPU time and memory of the process that exports.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::worker;
+use crate::measure::{Effort, Row};
+
+type Failure = Box<dyn Error>;
+
+const PEER: &str = "opentelemetry-otlp";
+/// Spans of a batch.
+const SPANS: u64 = 512;
+/// Batches of a side in a round.
+const BATCHES: u64 = 20;
+const RATE: u32 = 100_000;
+const SECONDS: u32 = 30;
+
+/// The rows of the exporters.
+pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Failure>> {
+    let cpu = [("http", "none", 3.0), ("http", "gzip", 1.5), ("grpc", "none", 3.0), ("grpc", "gzip", 1.5)];
+    let cpu = cpu.into_iter().map(|(protocol, compression, bar)| {
+        let name = format!(
+            "export SpanData over {}, {compression}: CPU of the client's process a span",
+            title(protocol)
+        );
+        name.contains(&effort.only).then(|| cpu_row(name, protocol, compression, bar, effort))
+    });
+    let memory = ["http", "grpc"].into_iter().map(|protocol| {
+        let name = format!(
+            "export SpanData over {}: memory at {RATE} spans/s for {SECONDS} s, above the input's",
+            title(protocol)
+        );
+        name.contains(&effort.only).then(|| memory_row(name, protocol))
+    });
+    cpu.chain(memory).flatten().collect()
+}
+
+fn title(protocol: &str) -> &'static str {
+    if protocol == "grpc" { "gRPC" } else { "HTTP" }
+}
+
+/// Both exporters in turn, each in a process of its own, to one receiver in a third.
+fn cpu_row(
+    name: String,
+    protocol: &str,
+    compression: &str,
+    bar: f64,
+    effort: &Effort,
+) -> Result<Row, Failure> {
+    let (mut receiver, root) = receiver()?;
+    let mut start = |side| Worker::start(&["send", side, protocol, compression, &root]);
+    let mut sides = [start("ours")?, start("theirs")?];
+    for side in &mut sides {
+        side.expect("ready")?;
+    }
+    let mut rounds = Vec::new();
+    // The first round opens connections and grows what is kept.
+    for round in 0..=effort.runs {
+        let mut times = [0.0; 2];
+        let mut seen = Vec::new();
+        for turn in 0..2 {
+            let side = (round + turn) % 2;
+            let (Some(worker), Some(time)) = (sides.get_mut(side), times.get_mut(side)) else { continue };
+            *time = worker.ask(&format!("run {BATCHES}"))?.parse::<f64>()?;
+            seen.push(receiver.ask("count")?);
+        }
+        let spans = format!("{} ", BATCHES * SPANS);
+        if seen.windows(2).any(|pair| pair.first() != pair.get(1))
+            || !seen.iter().all(|seen| seen.starts_with(&spans))
+        {
+            return Err(format!("{name}: the receiver saw {seen:?}").into());
+        }
+        if round > 0 {
+            rounds.push(times);
+        }
+    }
+    let [first, middle, last] = quartiles(rounds.iter().map(|[ours, theirs]| theirs / ours).collect());
+    let nanos = |side: usize| {
+        let times = rounds.iter().filter_map(|times| times.get(side)).copied().collect();
+        format!("{:.1} ns", quartiles(times)[1] / (BATCHES * SPANS) as f64)
+    };
+    Ok(Row {
+        figure: format!("{name} (quartiles of the ratio {first:.2} and {last:.2})"),
+        ours: nanos(0),
+        peer: PEER.to_owned(),
+        theirs: nanos(1),
+        ratio: Some(middle),
+        bar: format!(">={bar}"),
+        ok: middle >= bar,
+    })
+}
+
+/// Each exporter with the same input at the same rate, and a process that makes the input and drops it.
+fn memory_row(name: String, protocol: &str) -> Result<Row, Failure> {
+    let mut peaks = [0.0; 3];
+    let mut rates = [0.0; 3];
+    for ((side, peak), rate) in ["nobody", "ours", "theirs"].into_iter().zip(&mut peaks).zip(&mut rates) {
+        let (_receiver, root) = receiver()?;
+        let mut worker = Worker::start(&["send", side, protocol, "none", &root])?;
+        worker.expect("ready")?;
+        let told = worker.ask(&format!("pace {RATE} {SECONDS}"))?;
+        let (spans, kib) = told.split_once(' ').ok_or("no peak")?;
+        (*rate, *peak) = (spans.parse()?, kib.parse::<f64>()?);
+    }
+    let [idle, ours, theirs] = peaks;
+    let [_, our_rate, their_rate] = rates;
+    let (ours, theirs) = ((ours - idle).max(1.0), (theirs - idle).max(1.0));
+    Ok(Row {
+        figure: format!("{name} (reached {our_rate:.0} and {their_rate:.0})"),
+        ours: format!("{ours:.0} KiB"),
+        peer: PEER.to_owned(),
+        theirs: format!("{theirs:.0} KiB"),
+        ratio: Some(theirs / ours),
+        bar: ">=2".to_owned(),
+        ok: theirs / ours >= 2.0,
+    })
+}
+
+fn receiver() -> Result<(Worker, String), Failure> {
+    let mut receiver = Worker::start(&["receive"])?;
+    let root = format!("http://{}", receiver.line()?);
+    Ok((receiver, root))
+}
+
+/// The first quartile, the median and the third.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values.get(values.len() * quarter / 4).copied().unwrap_or(f64::NAN))
+}
+
+/// A child process that answers a line with a line. Ends with its input.
+struct Worker {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start(args: &[&str]) -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(worker::AREA)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = BufReader::new(child.stdout.take().ok_or("no output")?);
+        Ok(Self { input: child.stdin.take(), child, output })
+    }
+
+    fn ask(&mut self, line: &str) -> Result<String, Failure> {
+        let input = self.input.as_mut().ok_or("no input")?;
+        writeln!(input, "{line}")?;
+        input.flush()?;
+        self.line()
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err("a worker has ended".into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), Failure> {
+        let met = self.line()?;
+        if met == word { Ok(()) } else { Err(format!("expected {word}, met {met}").into()) }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ended = self.child.wait();
+    }
+}

@@ -1,0 +1,1 @@
+#![doc = include_str!("../../../../docs/migrating-from-opentelemetry-otlp.md")]
