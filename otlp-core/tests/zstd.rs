@@ -29,7 +29,7 @@ fn receive(limits: ReceiverLimits) -> (Receiver, Inbox) {
 }
 
 fn traces() -> Vec<u8> {
-    let spans = (0..500).map(|number| Span { name: format!("span {number}").into(), ..Span::default() });
+    let spans = (0..500).map(|number| Span { name: format!("span {number}"), ..Span::default() });
     let scopes = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
     let resources = vec![ResourceSpans { scopes, ..ResourceSpans::default() }];
     TracesRequest { resources }.encode_to_bytes().to_vec()

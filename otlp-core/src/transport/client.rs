@@ -27,6 +27,7 @@ mod config;
 mod connect;
 mod connections;
 pub(crate) mod deliver;
+mod env;
 mod http1;
 mod proxy;
 pub(super) mod target;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connect::Way;
 use super::proxy::Proxy;
-use super::target::Target;
+use super::target::{Target, Url};
 use super::{Client, Connections, Driver};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "store")]
@@ -106,12 +106,30 @@ impl Protocol {
         }
     }
 
+    /// True where a path may stand before that of the signal.
+    pub(super) const fn has_paths(self) -> bool {
+        match self {
+            Self::HttpProtobuf | Self::HttpJson => true,
+            #[cfg(feature = "grpc")]
+            Self::Grpc => false,
+        }
+    }
+
     pub(super) const fn form(self) -> Form {
         match self {
             Self::HttpJson => Form::Json,
             _ => Form::Protobuf,
         }
     }
+}
+
+/// What becomes of the path of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PathRule {
+    /// The signal's own is appended.
+    Append,
+    /// It is used as it is, the query too.
+    AsIs,
 }
 
 /// Is told what became of each request that was answered. Called by the driver: must not block.
@@ -174,15 +192,16 @@ impl<F: Fn() -> Vec<(String, String)> + Send + Sync> HeaderSource for F {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    endpoint: String,
+    pub(super) endpoint: String,
+    path_rule: PathRule,
     fallbacks: Vec<String>,
     memory: Option<MemoryLimiter>,
-    protocol: Protocol,
-    exporter: ExporterConfig,
-    compression: Compression,
+    pub(super) protocol: Protocol,
+    pub(super) exporter: ExporterConfig,
+    pub(super) compression: Compression,
     compression_level: Option<u8>,
     response_bytes: usize,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     observer: Option<Arc<dyn Observer>>,
     jitter_seed: Option<u64>,
     header_source: Option<Arc<dyn HeaderSource>>,
@@ -199,6 +218,7 @@ impl ClientConfig {
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
+            path_rule: PathRule::Append,
             fallbacks: Vec::new(),
             memory: None,
             protocol: Protocol::default(),
@@ -214,6 +234,20 @@ impl ClientConfig {
             #[cfg(feature = "tls")]
             tls: ClientTls::default(),
         }
+    }
+
+    /// As [`new`](Self::new), for a client of one signal: over HTTP the URL is used as it is, path and query, and
+    /// nothing is appended.
+    ///
+    /// ```
+    /// use otlp_core::transport::client::ClientConfig;
+    /// let (client, driver) = ClientConfig::exact("http://gateway/tenant/7/traces?key=v").build()?;
+    /// # drop((client, driver));
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn exact(url: impl Into<String>) -> Self {
+        Self { path_rule: PathRule::AsIs, ..Self::new(url) }
     }
 
     /// Adds a receiver to send to while the ones before cannot be used, with the same headers; default none.
@@ -357,8 +391,10 @@ impl ClientConfig {
             #[cfg(feature = "tls")]
             tls: self.client_side()?,
         };
-        let parse =
-            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression, &way);
+        let parse = |endpoint: &String| {
+            let url = Url { text: endpoint, rule: self.path_rule };
+            Target::parse(url, self.protocol, &self.headers, self.compression, &way)
+        };
         let targets = self.endpoints().map(parse).collect::<Result<Vec<_>>>()?;
         let bounds = self.exporter.bounds();
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
@@ -428,6 +464,16 @@ fn with_fallbacks(exporter: ExporterConfig, fallbacks: usize) -> Result<Exporter
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+impl ClientConfig {
+    /// The whole URL that requests of `signal` are sent to over HTTP.
+    pub(super) fn url(&self, signal: crate::protocol::Signal) -> Result<String> {
+        let url = Url { text: &self.endpoint, rule: self.path_rule };
+        Target::parse(url, self.protocol, &[], self.compression, &Way::default())
+            .map(|target| target.url(signal))
+    }
 }
 
 #[cfg(test)]
