@@ -4,7 +4,7 @@ pub mod aggregate;
 pub mod assemble;
 pub mod batch;
 pub mod change;
-#[cfg(feature = "gzip")]
+#[cfg(any(feature = "gzip", feature = "zstd"))]
 pub mod compress;
 pub mod context;
 pub mod encode;

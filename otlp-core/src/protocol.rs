@@ -17,5 +17,5 @@ mod signal;
 pub mod status;
 mod timeline;
 
-pub use env::{FromEnv, Processor};
+pub use env::{FromEnv, HistogramPreference, MetricsPreferences, Processor, TemporalityPreference};
 pub use signal::Signal;

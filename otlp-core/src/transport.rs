@@ -9,6 +9,7 @@ pub mod client;
 mod clock;
 #[cfg(feature = "store")]
 pub mod durable;
+mod form;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod race;

@@ -73,7 +73,7 @@ fn wrong_path_method_type_and_coding_are_refused_by_their_own_status() {
         (
             415,
             text(
-                "POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+                "POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: text/json\r\nContent-Length: 2\r\n\r\n{}",
             ),
         ),
         (415, post("/v1/traces", "Content-Encoding: zstd\r\n", b"x")),

@@ -1,9 +1,13 @@
-//! What the environment says: `OTEL_BSP_*`, `OTEL_BLRP_*`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`.
+//! What the environment says: `OTEL_BSP_*`, `OTEL_BLRP_*`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`, and what an
+//! OTLP exporter prefers for metrics.
 //!
 //! The environment itself is an argument: `|name| std::env::var(name).ok()` in a program, a map in a test.
 
+mod metric;
+
 use std::time::Duration;
 
+pub use self::metric::{HistogramPreference, MetricsPreferences, TemporalityPreference};
 use super::batch::BatchConfig;
 use super::percent;
 use crate::Limits;

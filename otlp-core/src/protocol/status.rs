@@ -6,6 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::grpc::{GrpcAnswer, classify_grpc, decode_bin_header, decode_grpc_message, grpc_code};
+use crate::json::{self, Body, Reading};
+use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
 use crate::protocol::retry::parse_retry_after;
 use crate::view::{ExportResponseView, RpcStatusView};
@@ -158,6 +160,32 @@ impl HttpAnswer<'_> {
             message: message.unwrap_or_default(),
         }
     }
+
+    /// As [`outcome`](Self::outcome), of an answer in JSON to a request of `signal`. A 2xx without a body is full
+    /// success.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// use otlp_core::protocol::Signal;
+    /// use otlp_core::protocol::export::Outcome;
+    /// use otlp_core::protocol::status::HttpAnswer;
+    /// use otlp_core::record::ExportResponse;
+    /// let body = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}"#;
+    /// let answer = HttpAnswer { code: 200, retry_after: None, body };
+    /// let outcome = answer.json_outcome(Signal::Traces, UnixNanos::from_secs(1_700_000_000));
+    /// assert_eq!(outcome, Outcome::Partial(ExportResponse::partial(2, "too old")));
+    /// ```
+    #[must_use]
+    pub fn json_outcome(&self, signal: Signal, now: UnixNanos) -> Outcome {
+        let is_success = classify(self.code) == Class::Success;
+        let body = if is_success { Body::Response(signal) } else { Body::Status };
+        let mut wire = Vec::new();
+        let read = json::read(body, self.body, Reading::Lenient, &LIMITS, &mut wire);
+        if is_success && read.is_err() && !self.body.trim_ascii().is_empty() {
+            return Outcome::Unread;
+        }
+        HttpAnswer { body: &wire, ..*self }.outcome(now)
+    }
 }
 
 /// What the body of an answer adds to its success.
@@ -210,6 +238,55 @@ mod tests {
             let expected = Outcome::Refused { code: Code::Http(429), retry_after, message: "quota".into() };
             assert_eq!(outcome(429, Some(value), &body), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn an_answer_in_json_is_read_as_the_same_in_protobuf() {
+        let json = |code, body: &[u8], signal| {
+            HttpAnswer { code, retry_after: Some("3"), body }.json_outcome(signal, NOW)
+        };
+        for (signal, name) in [
+            (Signal::Traces, "rejectedSpans"),
+            (Signal::Metrics, "rejectedDataPoints"),
+            (Signal::Logs, "rejectedLogRecords"),
+            (Signal::Profiles, "rejectedProfiles"),
+        ] {
+            let expected = Outcome::Partial(ExportResponse::partial(7, "why"));
+            for count in ["7", "\"7\""] {
+                let body = format!(r#"{{"partialSuccess":{{"{name}":{count},"errorMessage":"why"}}}}"#);
+                assert_eq!(json(200, body.as_bytes(), signal), expected);
+            }
+            for body in ["", " ", "{}", r#"{"partialSuccess":{}}"#, r#"{"partialSuccess":null,"new":[{}]}"#] {
+                assert_eq!(json(200, body.as_bytes(), signal), Outcome::Accepted, "{body:?}");
+            }
+            for body in ["x", "[]", r#"{"partialSuccess":1}"#, "{} {}", "\x08\x01", "{\"a\":"] {
+                assert_eq!(json(200, body.as_bytes(), signal), Outcome::Unread, "{body:?}");
+            }
+            let below_zero = format!(r#"{{"partialSuccess":{{"{name}":"-1"}}}}"#);
+            assert_eq!(json(200, below_zero.as_bytes(), signal), Outcome::Unread);
+        }
+        let refused = |message: &str| {
+            let (code, retry_after) = (Code::Http(429), Some(Duration::from_secs(3)));
+            Outcome::Refused { code, retry_after, message: message.to_owned() }
+        };
+        let status = br#"{"code":8,"message":"quota","details":[{"@type":"x","y":[1]}]}"#;
+        assert_eq!(json(429, status, Signal::Logs), refused("quota"));
+        assert_eq!(json(429, b"<html>", Signal::Logs), refused(""));
+    }
+
+    #[test]
+    fn an_answer_in_json_may_nest_or_grow_without_harm() {
+        let deep = [b"{\"partialSuccess\":".repeat(1 << 16), b"[".repeat(1 << 20)];
+        for body in &deep {
+            let answer = HttpAnswer { code: 200, retry_after: None, body };
+            assert_eq!(answer.json_outcome(Signal::Traces, NOW), Outcome::Unread);
+        }
+        let long = format!(r#"{{"partialSuccess":{{"errorMessage":"{}"}}}}"#, "a".repeat(64 << 10));
+        let outcome = |body: &str| {
+            HttpAnswer { code: 200, retry_after: None, body: body.as_bytes() }.json_outcome(Signal::Logs, NOW)
+        };
+        assert!(matches!(outcome(&long), Outcome::Partial(_)));
+        assert_eq!(outcome(&long.replacen("aa", "aaa", 1)), Outcome::Unread);
     }
 
     #[test]

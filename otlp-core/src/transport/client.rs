@@ -1,4 +1,4 @@
-//! The client for async programs: OTLP/HTTP with protobuf bodies, and with the feature `grpc` OTLP/gRPC.
+//! The client for async programs: OTLP/HTTP with protobuf or JSON bodies, and with the feature `grpc` OTLP/gRPC.
 //!
 //! A [`Client`] takes requests and never waits; its [`Driver`] sends them. The caller decides where the
 //! driver runs, in a task of its own or beside something else.
@@ -21,11 +21,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod body;
 mod changing;
 mod config;
 mod connect;
 mod connections;
 pub(crate) mod deliver;
+mod env;
 mod http1;
 mod proxy;
 pub(super) mod target;
@@ -42,10 +44,12 @@ use http_body_util::Full;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
+use self::body::{Encoders, Prepare};
 use self::deliver::Waiters;
-use self::http1::{Link, exchange};
+use self::http1::{Expected, Link, exchange};
 use self::target::Target;
 use super::clock::SteadyClock;
+use super::form::Form;
 #[cfg(feature = "grpc")]
 use super::grpc::{Call, Channel};
 use super::race::{Either, all, race};
@@ -84,11 +88,12 @@ pub struct Driver {
 pub(super) struct Parts {
     exporter: Exporter,
     targets: Vec<Target>,
-    #[cfg(feature = "grpc")]
     protocol: Protocol,
     memory: Option<MemoryLimiter>,
     lanes: usize,
+    request_bytes: usize,
     compression: Compression,
+    compression_level: Option<u8>,
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
     seed: u64,
@@ -115,7 +120,8 @@ struct Shared {
     memory: Option<MemoryLimiter>,
     response_bytes: usize,
     observer: Option<Arc<dyn Observer>>,
-    encoding: Encoding,
+    form: Form,
+    prepare: Prepare,
     connections: Arc<Connections>,
 }
 
@@ -126,7 +132,7 @@ impl Client {
         #[cfg(feature = "grpc")]
         let channels = match parts.protocol {
             Protocol::Grpc => parts.targets.iter().map(|_| channel()).collect(),
-            Protocol::HttpProtobuf => Vec::new(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => Vec::new(),
         };
         let shared = Arc::new(Shared {
             exporter: Mutex::new(parts.exporter),
@@ -143,7 +149,12 @@ impl Client {
             memory: parts.memory,
             response_bytes: parts.response_bytes,
             observer: parts.observer,
-            encoding: Encoding::new(parts.compression),
+            form: parts.protocol.form(),
+            prepare: Prepare {
+                form: parts.protocol.form(),
+                max_bytes: parts.request_bytes,
+                encoders: Encoders::new(parts.compression, parts.compression_level),
+            },
             connections: parts.connections,
         });
         (Self { shared: Arc::clone(&shared) }, Driver { shared, lanes: parts.lanes })
@@ -151,11 +162,14 @@ impl Client {
 
     /// Hands in an encoded `Export..ServiceRequest` of `records` spans, data points or log records.
     ///
-    /// Never waits for the network: copies nothing without compression, compresses here with it.
+    /// Never waits for the network: copies nothing without compression, compresses here with it, and with
+    /// [`Protocol::HttpJson`] converts here.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] where there is no room for it, [`ErrorKind::Closed`] after the shutdown began.
-    /// Its records are counted as dropped.
+    /// [`ErrorKind::Limit`] where there is no room for it, or its bytes before compression exceed
+    /// [`max_request_bytes`](crate::protocol::export::ExporterConfig::max_request_bytes); [`ErrorKind::Closed`] after
+    /// the shutdown began. Its records are counted as dropped. [`ErrorKind::Malformed`] where it was to be
+    /// converted to JSON and is no such request: nothing is counted.
     pub fn send(&self, signal: Signal, body: Bytes, records: u32) -> Result<RequestId> {
         self.submit(Queued::new(signal, body, records))
     }
@@ -171,7 +185,7 @@ impl Client {
 
     /// As [`submit`](Self::submit); `taken` is called before anything can become of the request.
     fn hand_in(&self, mut request: Queued, taken: impl FnOnce(RequestId)) -> Result<RequestId> {
-        request.body = self.shared.encoding.apply(request.body)?;
+        request.body = self.shared.prepare.apply(request.signal, request.body)?;
         let id = self.shared.at_now(|exporter, now| {
             let id = match &self.shared.memory {
                 Some(memory) => exporter.enqueue_within(now, request, memory),
@@ -396,8 +410,9 @@ impl Shared {
             let call = Call { signal: outgoing.signal, body: outgoing.body, deadline };
             return (channel.call(target, call).await, None);
         }
+        let expected = Expected { form: self.form, signal: outgoing.signal, max_bytes: self.response_bytes };
         let Some(request) = request_to(target, outgoing) else { return (Outcome::Disconnected, link) };
-        exchange(link, target, request, self.response_bytes).await
+        exchange(link, target, request, expected).await
     }
 
     /// Waits for something to do, and notices meanwhile when the receiver closes the connection.
@@ -480,47 +495,6 @@ fn request_to(target: &Target, outgoing: Outgoing) -> Option<Request<Full<Bytes>
     *request.uri_mut() = target.uri(outgoing.signal);
     *request.headers_mut() = target.headers()?;
     Some(request)
-}
-
-/// Compresses bodies with encoders that are kept between them.
-struct Encoding {
-    #[cfg(feature = "gzip")]
-    encoders: Option<Mutex<Vec<crate::compress::GzipEncoder>>>,
-}
-
-/// Encoders kept; more threads than this make their own and drop them.
-#[cfg(feature = "gzip")]
-const KEPT_ENCODERS: usize = 4;
-
-#[cfg(feature = "gzip")]
-impl Encoding {
-    fn new(compression: Compression) -> Self {
-        Self { encoders: (compression == Compression::Gzip).then(Mutex::default) }
-    }
-
-    fn apply(&self, body: Bytes) -> Result<Bytes> {
-        let Some(encoders) = &self.encoders else { return Ok(body) };
-        let kept = || encoders.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut encoder = kept().pop().unwrap_or_default();
-        let encoded = encoder.encode(&body);
-        let mut kept = kept();
-        if kept.len() < KEPT_ENCODERS {
-            kept.push(encoder);
-        }
-        encoded
-    }
-}
-
-#[cfg(not(feature = "gzip"))]
-impl Encoding {
-    const fn new(_compression: Compression) -> Self {
-        Self {}
-    }
-
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature as with gzip")]
-    const fn apply(&self, body: Bytes) -> Result<Bytes> {
-        Ok(body)
-    }
 }
 
 #[cfg(all(test, feature = "trace"))]

@@ -21,5 +21,12 @@ pub(super) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(super) const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 pub(super) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The value of [`ACCEPT_ENCODING`], both ways.
-pub(super) const ENCODINGS: &str = if cfg!(feature = "gzip") { "gzip,identity" } else { "identity" };
+/// The value of [`ACCEPT_ENCODING`], both ways; what OTLP knows unless zstd was asked for.
+pub(super) const fn encodings(takes_zstd: bool) -> &'static str {
+    match (cfg!(feature = "gzip"), takes_zstd) {
+        (true, true) => "zstd,gzip,identity",
+        (false, true) => "zstd,identity",
+        (true, false) => "gzip,identity",
+        (false, false) => "identity",
+    }
+}

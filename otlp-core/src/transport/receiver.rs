@@ -1,4 +1,5 @@
-//! An OTLP receiver: takes protobuf requests over HTTP/1.1 and hands their bodies to a [`Handler`].
+//! An OTLP receiver: takes requests in protobuf or JSON over HTTP/1.1 and hands their bodies to a [`Handler`],
+//! in protobuf either way.
 //!
 //! With the feature `grpc` the same port takes HTTP/2 with prior knowledge too, for OTLP/gRPC, its health service
 //! (`grpc.health.v1.Health/Check`) and OTLP/HTTP.
@@ -62,7 +63,8 @@ pub use limits::ReceiverLimits;
 /// Called on the receiver's thread, one request at a time on a [`Receiver`]: what takes long belongs behind
 /// a queue, whose being full is an [`Answer::busy`]. A panic is answered with status 500.
 pub trait Handler: Send + Sync {
-    /// Takes the body of one `Export..ServiceRequest`, decompressed but not decoded.
+    /// Takes the body of one `Export..ServiceRequest`, decompressed but not decoded. What came as JSON is protobuf
+    /// here already.
     fn handle(&self, signal: Signal, body: &[u8]) -> Answer;
 }
 

@@ -100,8 +100,13 @@ impl Message {
 
 /// The request of a well-behaved client.
 pub(crate) fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    post_as("application/x-protobuf", path, headers, body)
+}
+
+/// As [`post`], of any type.
+pub(crate) fn post_as(content_type: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-protobuf\r\n{headers}\
+        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\n{headers}\
          Content-Length: {}\r\n\r\n",
         body.len()
     )

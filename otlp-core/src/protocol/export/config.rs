@@ -53,6 +53,8 @@ pub struct ExporterConfig {
 pub struct Bounds {
     /// Most requests that wait or are in flight.
     pub queue_requests: usize,
+    /// Most bytes of one request.
+    pub request_bytes: usize,
     /// Most requests in flight at once.
     pub in_flight: usize,
     /// Most attempts for one request.
@@ -182,6 +184,7 @@ impl ExporterConfig {
     pub const fn bounds(&self) -> Bounds {
         Bounds {
             queue_requests: self.queue_requests,
+            request_bytes: self.request_bytes,
             in_flight: self.in_flight,
             attempts: self.attempts,
             elapsed: self.elapsed,

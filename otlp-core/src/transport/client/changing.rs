@@ -12,7 +12,7 @@ use super::connections::Connections;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the transports write themselves, or what changes where a request ends and how it is read.
-const RESERVED: [&str; 13] = [
+pub(super) const RESERVED: [&str; 13] = [
     "connection",
     "content-encoding",
     "content-length",

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::connect::Way;
 use super::proxy::Proxy;
-use super::target::Target;
+use super::target::{Target, Url};
 use super::{Client, Connections, Driver};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "store")]
 use crate::protocol::export::DropPolicy;
 use crate::protocol::export::{ExporterConfig, RequestId, Verdict};
 use crate::protocol::memory::MemoryLimiter;
+use crate::transport::form::Form;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientSide, ClientTls};
 
@@ -25,6 +26,40 @@ pub enum Compression {
     /// By gzip, once a request, in the thread that hands it in.
     #[cfg(feature = "gzip")]
     Gzip,
+    /// By zstd, as gzip. OTLP does not know it: only for receivers that are known to take it, as ours does where it is
+    /// [told to](crate::transport::receiver::ReceiverLimits::accept_zstd).
+    #[cfg(feature = "zstd")]
+    Zstd,
+}
+
+impl Compression {
+    /// Its name in `Content-Encoding` and `grpc-encoding`.
+    pub(super) const fn coding(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            #[cfg(feature = "gzip")]
+            Self::Gzip => Some("gzip"),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    fn check(self, level: Option<u8>) -> Result<()> {
+        let levels = match self {
+            Self::None => 0..=u8::MAX,
+            #[cfg(feature = "gzip")]
+            Self::Gzip => 1..=9,
+            #[cfg(feature = "zstd")]
+            Self::Zstd => 1..=19,
+        };
+        match level.filter(|level| !levels.contains(level)) {
+            None => Ok(()),
+            Some(level) => {
+                let message = format!("compression_level: expected {levels:?}, met {level}");
+                Err(Error::new(ErrorKind::Config, message))
+            }
+        }
+    }
 }
 
 /// In which form requests travel.
@@ -44,6 +79,9 @@ pub enum Protocol {
     /// The usual port is 4318.
     #[default]
     HttpProtobuf,
+    /// OTLP/HTTP with JSON bodies, else as protobuf. A request is converted once, in the thread that hands it in;
+    /// fields that this version of OTLP does not know are left out.
+    HttpJson,
     /// OTLP/gRPC over HTTP/2 with prior knowledge, all requests on one connection. The usual port is 4317.
     #[cfg(feature = "grpc")]
     Grpc,
@@ -54,7 +92,7 @@ impl Protocol {
     #[cfg(feature = "tls")]
     const fn alpn(self) -> &'static [u8] {
         match self {
-            Self::HttpProtobuf => b"http/1.1",
+            Self::HttpProtobuf | Self::HttpJson => b"http/1.1",
             #[cfg(feature = "grpc")]
             Self::Grpc => b"h2",
         }
@@ -62,11 +100,36 @@ impl Protocol {
 
     pub(super) const fn port(self) -> u16 {
         match self {
-            Self::HttpProtobuf => 4318,
+            Self::HttpProtobuf | Self::HttpJson => 4318,
             #[cfg(feature = "grpc")]
             Self::Grpc => 4317,
         }
     }
+
+    /// True where a path may stand before that of the signal.
+    pub(super) const fn has_paths(self) -> bool {
+        match self {
+            Self::HttpProtobuf | Self::HttpJson => true,
+            #[cfg(feature = "grpc")]
+            Self::Grpc => false,
+        }
+    }
+
+    pub(super) const fn form(self) -> Form {
+        match self {
+            Self::HttpJson => Form::Json,
+            _ => Form::Protobuf,
+        }
+    }
+}
+
+/// What becomes of the path of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PathRule {
+    /// The signal's own is appended.
+    Append,
+    /// It is used as it is, the query too.
+    AsIs,
 }
 
 /// Is told what became of each request that was answered. Called by the driver: must not block.
@@ -129,14 +192,16 @@ impl<F: Fn() -> Vec<(String, String)> + Send + Sync> HeaderSource for F {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    endpoint: String,
+    pub(super) endpoint: String,
+    path_rule: PathRule,
     fallbacks: Vec<String>,
     memory: Option<MemoryLimiter>,
-    protocol: Protocol,
-    exporter: ExporterConfig,
-    compression: Compression,
+    pub(super) protocol: Protocol,
+    pub(super) exporter: ExporterConfig,
+    pub(super) compression: Compression,
+    compression_level: Option<u8>,
     response_bytes: usize,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     observer: Option<Arc<dyn Observer>>,
     jitter_seed: Option<u64>,
     header_source: Option<Arc<dyn HeaderSource>>,
@@ -153,11 +218,13 @@ impl ClientConfig {
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
+            path_rule: PathRule::Append,
             fallbacks: Vec::new(),
             memory: None,
             protocol: Protocol::default(),
             exporter: ExporterConfig::default(),
             compression: Compression::None,
+            compression_level: None,
             response_bytes: 4 << 20,
             headers: Vec::new(),
             observer: None,
@@ -167,6 +234,20 @@ impl ClientConfig {
             #[cfg(feature = "tls")]
             tls: ClientTls::default(),
         }
+    }
+
+    /// As [`new`](Self::new), for a client of one signal: over HTTP the URL is used as it is, path and query, and
+    /// nothing is appended.
+    ///
+    /// ```
+    /// use otlp_core::transport::client::ClientConfig;
+    /// let (client, driver) = ClientConfig::exact("http://gateway/tenant/7/traces?key=v").build()?;
+    /// # drop((client, driver));
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn exact(url: impl Into<String>) -> Self {
+        Self { path_rule: PathRule::AsIs, ..Self::new(url) }
     }
 
     /// Adds a receiver to send to while the ones before cannot be used, with the same headers; default none.
@@ -205,6 +286,23 @@ impl ClientConfig {
     #[must_use]
     pub const fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Sets how much work is spent on compression: gzip from 1 to 9, default 6; zstd from 1 to 19, default 3. Without
+    /// effect where nothing is compressed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "gzip")] {
+    /// use otlp_core::transport::client::{ClientConfig, Compression};
+    /// let fast = ClientConfig::new("http://127.0.0.1:4318").compression(Compression::Gzip).compression_level(1);
+    /// assert!(fast.clone().build().is_ok());
+    /// assert!(fast.compression_level(10).build().is_err());
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn compression_level(mut self, level: u8) -> Self {
+        self.compression_level = Some(level);
         self
     }
 
@@ -282,8 +380,9 @@ impl ClientConfig {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where the endpoint is not such a URL, a header is not valid, or a value of the
-    /// exporter is out of range.
+    /// exporter or the level of the compression is out of range.
     pub fn build(self) -> Result<(Client, Driver)> {
+        self.compression.check(self.compression_level)?;
         let connections = Arc::new(Connections::new(self.observer.clone()));
         let way = Way {
             connections: Arc::clone(&connections),
@@ -292,20 +391,23 @@ impl ClientConfig {
             #[cfg(feature = "tls")]
             tls: self.client_side()?,
         };
-        let parse =
-            |endpoint: &String| Target::parse(endpoint, self.protocol, &self.headers, self.compression, &way);
+        let parse = |endpoint: &String| {
+            let url = Url { text: endpoint, rule: self.path_rule };
+            Target::parse(url, self.protocol, &self.headers, self.compression, &way)
+        };
         let targets = self.endpoints().map(parse).collect::<Result<Vec<_>>>()?;
-        let lanes = self.exporter.bounds().in_flight;
+        let bounds = self.exporter.bounds();
         let exporter = with_fallbacks(self.exporter, self.fallbacks.len())?.build()?;
         let seed = self.jitter_seed.unwrap_or_else(random_seed);
         Ok(Client::new(super::Parts {
             exporter,
             targets,
-            #[cfg(feature = "grpc")]
             protocol: self.protocol,
             memory: self.memory,
-            lanes,
+            lanes: bounds.in_flight,
+            request_bytes: bounds.request_bytes,
             compression: self.compression,
+            compression_level: self.compression_level,
             response_bytes: self.response_bytes,
             observer: self.observer,
             seed,
@@ -339,6 +441,7 @@ impl fmt::Debug for ClientConfig {
             .field("protocol", &self.protocol)
             .field("exporter", &self.exporter)
             .field("compression", &self.compression)
+            .field("compression_level", &self.compression_level)
             .field("response_bytes", &self.response_bytes)
             .field("headers", &headers)
             .field("proxy", &self.proxy)
@@ -361,6 +464,16 @@ fn with_fallbacks(exporter: ExporterConfig, fallbacks: usize) -> Result<Exporter
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+impl ClientConfig {
+    /// The whole URL that requests of `signal` are sent to over HTTP.
+    pub(super) fn url(&self, signal: crate::protocol::Signal) -> Result<String> {
+        let url = Url { text: &self.endpoint, rule: self.path_rule };
+        Target::parse(url, self.protocol, &[], self.compression, &Way::default())
+            .map(|target| target.url(signal))
+    }
 }
 
 #[cfg(test)]

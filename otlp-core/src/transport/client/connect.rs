@@ -82,6 +82,10 @@ impl Endpoint {
         if host.is_empty() {
             return Err(wrong("empty host"));
         }
+        let after_host = uri.authority().and_then(|part| part.as_str().strip_prefix(part.host()));
+        if uri.port_u16().is_none() && !matches!(after_host, Some("" | ":")) {
+            return Err(wrong("no such port"));
+        }
         Ok(Self {
             place: Place::Tcp { host: host.to_owned(), port: uri.port_u16().unwrap_or(default_port) },
             is_secure,

@@ -13,8 +13,10 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use super::target::Target;
+use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
 use crate::protocol::status::HttpAnswer;
+use crate::transport::form::Form;
 use crate::transport::stream::Stream;
 
 /// Bytes of an answer's head, and of one read; real heads have a few hundred. Between reads the clock is
@@ -31,6 +33,15 @@ pub(super) struct Link {
     connection: Driven,
 }
 
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// The request's, which is the answer's where its headers name no other.
+    pub(super) form: Form,
+    pub(super) signal: Signal,
+    pub(super) max_bytes: usize,
+}
+
 /// What came of handing a request to a connection.
 enum Sent {
     Answer(Response<Incoming>),
@@ -45,21 +56,21 @@ pub(super) async fn exchange(
     link: Option<Link>,
     target: &Target,
     mut request: Outgoing,
-    max_response_bytes: usize,
+    expected: Expected,
 ) -> (Outcome, Option<Link>) {
     if let Some(mut link) = link {
         // Lets the runtime look at its sockets first: a close that has arrived is then seen before, not after,
         // the request is written to a connection that nobody reads any more.
         tokio::task::yield_now().await;
         match link.send(request).await {
-            Sent::Answer(answer) => return link.read(answer, max_response_bytes).await,
+            Sent::Answer(answer) => return link.read(answer, expected).await,
             Sent::Unsent(again) => request = again,
             Sent::Failed(outcome) => return (outcome, None),
         }
     }
     let Some(mut link) = Link::open(target).await else { return (Outcome::Disconnected, None) };
     match link.send(request).await {
-        Sent::Answer(answer) => link.read(answer, max_response_bytes).await,
+        Sent::Answer(answer) => link.read(answer, expected).await,
         Sent::Unsent(_) => (Outcome::Disconnected, None),
         Sent::Failed(outcome) => (outcome, None),
     }
@@ -96,8 +107,9 @@ impl Link {
         }
     }
 
-    async fn read(mut self, answer: Response<Incoming>, max_bytes: usize) -> (Outcome, Option<Self>) {
+    async fn read(mut self, answer: Response<Incoming>, expected: Expected) -> (Outcome, Option<Self>) {
         let (head, mut body) = answer.into_parts();
+        let Expected { form, signal, max_bytes } = expected;
         let claimed = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if claimed > max_bytes {
             return (Outcome::BadAnswer, None);
@@ -113,7 +125,12 @@ impl Link {
         }
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let answer = HttpAnswer { code: head.status.as_u16(), retry_after, body: &bytes };
-        (answer.outcome(SystemTime::now().into()), Some(self))
+        let now = SystemTime::now().into();
+        let outcome = match Form::of(&head.headers).unwrap_or(form) {
+            Form::Protobuf => answer.outcome(now),
+            Form::Json => answer.json_outcome(signal, now),
+        };
+        (outcome, Some(self))
     }
 }
 

@@ -6,11 +6,65 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Uri;
 
 use super::changing::Changing;
-use super::config::{Compression, Protocol};
+use super::config::{Compression, PathRule, Protocol};
 use super::connect::{Connector, Endpoint, Way, wrong};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Signal;
+use crate::transport::form::Form;
 use crate::transport::stream::Stream;
+
+/// An endpoint as it was written, and how its path is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Url<'a> {
+    pub(super) text: &'a str,
+    pub(super) rule: PathRule,
+}
+
+impl Url<'_> {
+    /// The endpoint, and where its own path is to be used, that path and query.
+    fn parse(self, protocol: Protocol) -> Result<(Endpoint, Option<String>)> {
+        let exact = match self.rule {
+            PathRule::AsIs if protocol.has_paths() && !self.text.starts_with("unix:") => {
+                Uri::from_str(self.text).ok().map(|uri| {
+                    // Its text has no slash where the URL has none.
+                    uri.path_and_query().map_or("/".to_owned(), ToString::to_string)
+                })
+            }
+            _ => None,
+        };
+        let text = match &exact {
+            Some(_) => self.text.split('?').next().unwrap_or_default(),
+            None => self.text,
+        };
+        let endpoint = Endpoint::parse(text, protocol.port())?;
+        if !protocol.has_paths() && !endpoint.prefix.is_empty() {
+            return Err(wrong("expected no path with grpc"));
+        }
+        Ok((endpoint, exact))
+    }
+
+    /// Refuses what [`Target::parse`] would.
+    pub(super) fn check(self, protocol: Protocol) -> Result<()> {
+        let (endpoint, exact) = self.parse(protocol)?;
+        path(&endpoint, exact.as_deref(), protocol, Signal::Traces).map(drop)
+    }
+}
+
+/// Where requests of a signal go.
+fn path(endpoint: &Endpoint, exact: Option<&str>, protocol: Protocol, signal: Signal) -> Result<Uri> {
+    let path = match (protocol, exact) {
+        (Protocol::HttpProtobuf | Protocol::HttpJson, Some(exact)) => exact.to_owned(),
+        (Protocol::HttpProtobuf | Protocol::HttpJson, None) => {
+            format!("{}{}", endpoint.prefix, signal.http_path())
+        }
+        // HTTP/2 makes its pseudo-headers from an absolute URL.
+        #[cfg(feature = "grpc")]
+        (Protocol::Grpc, _) => {
+            format!("{}://{}{}", endpoint.scheme(), endpoint.authority, signal.grpc_path())
+        }
+    };
+    Uri::from_str(&path).map_err(|source| wrong("path").with_source(source))
+}
 
 /// The checked endpoint and what goes with every request.
 pub(in crate::transport) struct Target {
@@ -23,30 +77,20 @@ pub(in crate::transport) struct Target {
 
 impl Target {
     pub(super) fn parse(
-        endpoint: &str,
+        url: Url<'_>,
         protocol: Protocol,
         extra: &[(String, String)],
         compression: Compression,
         way: &Way,
     ) -> Result<Self> {
-        let endpoint = Endpoint::parse(endpoint, protocol.port())?;
-        let Endpoint { prefix, authority, .. } = &endpoint;
-        #[cfg(feature = "grpc")]
-        if protocol == Protocol::Grpc && !prefix.is_empty() {
-            return Err(wrong("expected no path with grpc"));
-        }
-        let path = |signal: Signal| {
-            let path = match protocol {
-                Protocol::HttpProtobuf => format!("{prefix}{}", signal.http_path()),
-                // HTTP/2 makes its pseudo-headers from an absolute URL.
-                #[cfg(feature = "grpc")]
-                Protocol::Grpc => format!("{}://{authority}{}", endpoint.scheme(), signal.grpc_path()),
-            };
-            Uri::from_str(&path).map(|uri| (signal, uri)).map_err(|source| wrong("path").with_source(source))
-        };
+        let (endpoint, exact) = url.parse(protocol)?;
+        let path =
+            |signal| -> Result<_> { Ok((signal, path(&endpoint, exact.as_deref(), protocol, signal)?)) };
         let [traces, metrics, logs, profiles] = Signal::ALL.map(path);
         let headers = match protocol {
-            Protocol::HttpProtobuf => headers(authority, extra, compression)?,
+            Protocol::HttpProtobuf | Protocol::HttpJson => {
+                headers(&endpoint.authority, extra, protocol.form(), compression)?
+            }
             #[cfg(feature = "grpc")]
             Protocol::Grpc => grpc_headers(extra, compression)?,
         };
@@ -75,14 +119,18 @@ impl Target {
     }
 }
 
-fn headers(host: &str, extra: &[(String, String)], compression: Compression) -> Result<HeaderMap> {
+fn headers(
+    host: &str,
+    extra: &[(String, String)],
+    form: Form,
+    compression: Compression,
+) -> Result<HeaderMap> {
     let mut headers = own_headers(extra)?;
     headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| wrong_header("host"))?);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-    match compression {
-        Compression::None => headers.remove(header::CONTENT_ENCODING),
-        #[cfg(feature = "gzip")]
-        Compression::Gzip => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+    headers.insert(header::CONTENT_TYPE, form.content_type());
+    match compression.coding() {
+        None => headers.remove(header::CONTENT_ENCODING),
+        Some(name) => headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name)),
     };
     Ok(headers)
 }
@@ -101,11 +149,10 @@ fn grpc_headers(extra: &[(String, String)], compression: Compression) -> Result<
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static(grpc::ENCODINGS));
-    match compression {
-        Compression::None => headers.remove(grpc::ENCODING),
-        #[cfg(feature = "gzip")]
-        Compression::Gzip => headers.insert(grpc::ENCODING, HeaderValue::from_static("gzip")),
+    headers.insert(grpc::ACCEPT_ENCODING, HeaderValue::from_static(grpc::encodings(false)));
+    match compression.coding() {
+        None => headers.remove(grpc::ENCODING),
+        Some(name) => headers.insert(grpc::ENCODING, HeaderValue::from_static(name)),
     };
     Ok(headers)
 }
@@ -128,12 +175,23 @@ fn wrong_header(name: &str) -> Error {
 }
 
 #[cfg(test)]
+impl Target {
+    /// The whole URL of a signal over HTTP.
+    pub(super) fn url(&self, signal: Signal) -> String {
+        let (host, port) = self.connector.address().unwrap_or_default();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("http://{host}:{port}{}", self.uri(signal))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::config::ClientConfig;
     use super::*;
 
     fn target(endpoint: &str) -> Result<Target> {
-        Target::parse(endpoint, Protocol::HttpProtobuf, &[], Compression::None, &Way::default())
+        let url = Url { text: endpoint, rule: PathRule::Append };
+        Target::parse(url, Protocol::HttpProtobuf, &[], Compression::None, &Way::default())
     }
 
     #[test]
@@ -162,6 +220,8 @@ mod tests {
             "http://",
             "http://a b",
             "http://u:p@h",
+            "http://h:x",
+            "http://h:65536",
             "http://h/?q",
         ] {
             let error = target(endpoint).err().unwrap_or_else(|| panic!("{endpoint:?} taken"));
@@ -172,7 +232,9 @@ mod tests {
 
     #[test]
     fn every_request_says_what_it_is_and_from_whom() {
-        let headers = headers("h:1", &[("x-token".into(), "t".into())], Compression::None).expect("valid");
+        let made = |form| headers("h:1", &[("x-token".into(), "t".into())], form, Compression::None);
+        assert_eq!(made(Form::Json).expect("valid")[header::CONTENT_TYPE], "application/json");
+        let headers = made(Form::Protobuf).expect("valid");
         assert_eq!(headers[header::CONTENT_TYPE], "application/x-protobuf");
         assert_eq!(
             (&headers[header::HOST], &headers["x-token"]),
@@ -185,8 +247,10 @@ mod tests {
     #[cfg(feature = "grpc")]
     #[test]
     fn a_grpc_endpoint_has_its_own_port_and_paths_and_no_prefix() {
-        let grpc =
-            |endpoint| Target::parse(endpoint, Protocol::Grpc, &[], Compression::None, &Way::default());
+        let grpc = |text| {
+            let url = Url { text, rule: PathRule::Append };
+            Target::parse(url, Protocol::Grpc, &[], Compression::None, &Way::default())
+        };
         for (endpoint, port) in [("http://[::1]", 4317), ("http://[::1]:9/", 9)] {
             let target = grpc(endpoint).expect(endpoint);
             assert_eq!(target.connector.address(), Some(("::1", port)), "{endpoint}");

@@ -182,8 +182,8 @@ impl<D: Disk> Worker<D> {
             let tell = move |verdict| drop(answers.send(Message::Answered(id, verdict)));
             match self.sender.client.handle().submit_telling(lease.request, tell) {
                 Ok(_) => self.flying += 1,
-                Err(error) if error.kind() == ErrorKind::Limit => {
-                    // Larger than the client may send: it would be so each time.
+                Err(error) if matches!(error.kind(), ErrorKind::Limit | ErrorKind::Malformed) => {
+                    // Larger than the client may send, or not to be had as JSON: it would be so each time.
                     let _present = self.queue.settle(lease.id, Settlement::Dropped);
                     self.ends.get_or_insert_with(Instant::now);
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{ACCEPT_ENCODING, DETAILS, ENCODINGS, MESSAGE, STATUS};
+use super::{ACCEPT_ENCODING, DETAILS, MESSAGE, STATUS};
 use crate::wire::Writer;
 
 /// Bytes of a message; clients hold all headers together to 8 KiB.
@@ -26,15 +26,15 @@ pub(in crate::transport) struct GrpcRefusal {
 }
 
 impl GrpcRefusal {
-    /// Adds the status to the headers of an answer without a body.
-    pub(in crate::transport) fn write(&self, headers: &mut HeaderMap) {
+    /// Adds the status to the headers of an answer without a body; `encodings` are those that the client may use.
+    pub(in crate::transport) fn write(&self, headers: &mut HeaderMap, encodings: &'static str) {
         let message = cut(&self.message);
         headers.insert(STATUS, HeaderValue::from(self.code));
         if let Some(value) = value(&encode_message(message)) {
             headers.insert(MESSAGE, value);
         }
         if self.code == UNIMPLEMENTED {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encodings));
         }
         let Some(wait) = self.retry_after else { return };
         if let Some(value) = value(&encode_bin(&details(self.code, message, wait))) {
@@ -112,7 +112,7 @@ mod tests {
 
     fn written(refusal: &GrpcRefusal) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        refusal.write(&mut headers);
+        refusal.write(&mut headers, "gzip,identity");
         headers
     }
 

@@ -7,10 +7,14 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
+use crate::Limits;
 use crate::encode::Encode;
 use crate::error::DecodeError;
+use crate::json::{self, Body};
+use crate::protocol::Signal;
 use crate::protocol::status::rpc_code;
 use crate::record::{ExportResponse, RpcStatus};
+use crate::transport::form::Form;
 
 /// What a handler decides about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,9 +87,9 @@ impl Refusal {
     }
 
     /// As an HTTP answer, its body a `google.rpc.Status`.
-    pub(super) fn to_response(&self) -> Response<Full<Bytes>> {
+    pub(super) fn to_response(&self, form: Form) -> Response<Full<Bytes>> {
         let status = RpcStatus { code: rpc_code(self.status.as_u16()), message: self.message.clone() };
-        let mut response = respond(self.status, status.encode_to_bytes());
+        let mut response = respond(self.status, form, Body::Status, &status);
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
@@ -101,15 +105,14 @@ impl Refusal {
     }
 }
 
-/// A handler's decision as an HTTP answer.
-pub(super) fn response_to(answer: Answer) -> Response<Full<Bytes>> {
+/// A handler's decision about a request of `signal` as an HTTP answer.
+pub(super) fn response_to(answer: Answer, form: Form, signal: Signal) -> Response<Full<Bytes>> {
+    let respond = |response: &ExportResponse| respond(StatusCode::OK, form, Body::Response(signal), response);
     match answer {
-        Answer::Accepted { .. } => respond(StatusCode::OK, Bytes::new()),
-        Answer::Partial { rejected, message, .. } => {
-            respond(StatusCode::OK, ExportResponse { rejected, message }.encode_to_bytes())
-        }
+        Answer::Accepted { .. } => respond(&ExportResponse::default()),
+        Answer::Partial { rejected, message, .. } => respond(&ExportResponse { rejected, message }),
         Answer::Refuse { status, retry_after, message } => {
-            Refusal { status: error_status(status), message, retry_after }.to_response()
+            Refusal { status: error_status(status), message, retry_after }.to_response(form)
         }
     }
 }
@@ -121,11 +124,28 @@ pub(super) fn error_status(status: u16) -> StatusCode {
     status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+/// `message`, which is a `body`, in the encoding of the request.
+fn respond(status: StatusCode, form: Form, body: Body, message: &impl Encode) -> Response<Full<Bytes>> {
+    let wire = message.encode_to_bytes();
+    let encoded = match form {
+        Form::Protobuf => wire,
+        Form::Json => to_json(body, &wire),
+    };
+    let mut response = Response::new(Full::new(encoded));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    response.headers_mut().insert(CONTENT_TYPE, form.content_type());
     response
+}
+
+fn to_json(body: Body, wire: &[u8]) -> Bytes {
+    /// A handler may say as much as it likes.
+    const LIMITS: Limits = Limits::DEFAULT.max_message_bytes(usize::MAX).max_string_bytes(usize::MAX);
+    let mut text = Vec::new();
+    match json::write(body, wire, &LIMITS, &mut text) {
+        Ok(()) => text.into(),
+        // What was just encoded can be read; only an answer of 2 GiB and more would come here.
+        Err(_) => Bytes::from_static(b"{}"),
+    }
 }
 
 /// Never less than asked for.
@@ -149,7 +169,37 @@ mod tests {
     fn a_refusal_with_a_status_that_is_none_becomes_500() {
         for (status, sent) in [(0, 500), (200, 500), (302, 500), (1000, 500), (429, 429), (599, 599)] {
             let answer = Answer::Refuse { status, retry_after: None, message: String::new() };
-            assert_eq!(response_to(answer).status(), sent, "{status}");
+            let response = response_to(answer, Form::Protobuf, Signal::Logs);
+            assert_eq!(response.status(), sent, "{status}");
+        }
+    }
+
+    fn body(answer: Answer, form: Form, signal: Signal) -> String {
+        use http_body_util::BodyExt;
+        let collect = response_to(answer, form, signal).into_body().collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let bytes = runtime.block_on(collect).expect("never fails").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn each_signal_is_answered_by_its_own_names_in_json() {
+        for (signal, name) in [
+            (Signal::Traces, "rejectedSpans"),
+            (Signal::Metrics, "rejectedDataPoints"),
+            (Signal::Logs, "rejectedLogRecords"),
+            (Signal::Profiles, "rejectedProfiles"),
+        ] {
+            assert_eq!(body(Answer::accepted(1), Form::Json, signal), "{}");
+            assert_eq!(body(Answer::accepted(1), Form::Protobuf, signal), "");
+            let expected = format!(r#"{{"partialSuccess":{{"{name}":"3","errorMessage":"\"old\""}}}}"#);
+            assert_eq!(body(Answer::partial(1, 3, "\"old\""), Form::Json, signal), expected);
+            let warning = r#"{"partialSuccess":{"errorMessage":"slow down"}}"#;
+            assert_eq!(body(Answer::partial(1, 0, "slow down"), Form::Json, signal), warning);
+            assert_eq!(
+                body(Answer::busy(Duration::ZERO), Form::Json, signal),
+                r#"{"code":14,"message":"busy"}"#
+            );
         }
     }
 }

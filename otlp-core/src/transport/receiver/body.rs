@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, HeaderMap};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
 use super::ReceiverLimits;
 use super::answer::Refusal;
+use crate::Limits;
+use crate::error::{DecodeError, DecodeErrorKind, Error, ErrorKind};
+use crate::json::{self, Reading};
+use crate::protocol::Signal;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,25 +24,41 @@ pub(super) enum Coding {
     Identity,
     #[cfg(feature = "gzip")]
     Gzip,
+    #[cfg(feature = "zstd")]
+    Zstd,
 }
 
-/// Refuses what is not protobuf; finds out how it is compressed.
-pub(super) fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let media_type = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    if !media_type.eq_ignore_ascii_case(b"application/x-protobuf") {
-        return Err(unsupported("content-type: expected application/x-protobuf"));
+impl Coding {
+    /// The coding of this name; `None` where it is not taken.
+    pub(super) fn named(name: &[u8], limits: &ReceiverLimits) -> Option<Self> {
+        match name {
+            b"" | b"identity" => Some(Self::Identity),
+            #[cfg(feature = "gzip")]
+            b"gzip" => Some(Self::Gzip),
+            #[cfg(feature = "zstd")]
+            b"zstd" if limits.takes_zstd() => Some(Self::Zstd),
+            _ => {
+                let _unused_without_zstd = limits;
+                None
+            }
+        }
     }
+}
+
+/// Finds out how a body is compressed.
+pub(super) fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusal> {
     let coding = headers.get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
-    match coding.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"" | b"identity" => Ok(Coding::Identity),
-        #[cfg(feature = "gzip")]
-        b"gzip" | b"x-gzip" => Ok(Coding::Gzip),
-        _ => Err(unsupported("content-encoding: expected identity or gzip")),
-    }
+    let name = coding.trim_ascii().to_ascii_lowercase();
+    let name = if name == b"x-gzip" { b"gzip" } else { name.as_slice() };
+    Coding::named(name, limits).ok_or_else(|| {
+        unsupported(match limits.takes_zstd() {
+            false => "content-encoding: expected identity or gzip",
+            true => "content-encoding: expected identity, gzip or zstd",
+        })
+    })
 }
 
-fn unsupported(message: &str) -> Refusal {
+pub(super) fn unsupported(message: &str) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
 }
 
@@ -153,23 +173,46 @@ pub(super) fn decode<'a>(
     limits: &ReceiverLimits,
     share: &mut Share<'_>,
 ) -> Result<Cow<'a, [u8]>, Refusal> {
-    match coding {
-        Coding::Identity => {
-            let _unused = (limits, share);
-            Ok(Cow::Borrowed(body))
-        }
+    let decoded = match coding {
+        Coding::Identity => Ok(None),
         #[cfg(feature = "gzip")]
-        Coding::Gzip => {
-            let decoded = crate::compress::gunzip(body, limits.body_bytes).map_err(|error| {
-                if error.is_limit() {
-                    too_large(limits.body_bytes)
-                } else {
-                    Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
-                }
-            })?;
-            share.grow(decoded.len())?;
-            Ok(Cow::Owned(decoded))
-        }
+        Coding::Gzip => crate::compress::gunzip(body, limits.body_bytes).map(Some),
+        #[cfg(feature = "zstd")]
+        Coding::Zstd => crate::compress::unzstd(body, limits.body_bytes).map(Some),
+    };
+    let decoded = decoded.map_err(|error| not_decoded(&error, limits.body_bytes))?;
+    let Some(decoded) = decoded else { return Ok(Cow::Borrowed(body)) };
+    share.grow(decoded.len())?;
+    Ok(Cow::Owned(decoded))
+}
+
+fn not_decoded(error: &Error, max_bytes: usize) -> Refusal {
+    match error.kind() {
+        ErrorKind::Limit => too_large(max_bytes),
+        ErrorKind::Io => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        _ => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+/// The message that a body in JSON stands for, of at most as many bytes as a body may have.
+pub(super) fn read_json(
+    signal: Signal,
+    text: &[u8],
+    limits: &ReceiverLimits,
+    share: &mut Share<'_>,
+) -> Result<Vec<u8>, Refusal> {
+    let mut wire = Vec::new();
+    let bounds = Limits::default().max_message_bytes(limits.body_bytes);
+    json::read(signal, text, Reading::Strict, &bounds, &mut wire)
+        .map_err(|error| not_read(error, limits.body_bytes))?;
+    share.grow(wire.len())?;
+    Ok(wire)
+}
+
+fn not_read(error: DecodeError, max_bytes: usize) -> Refusal {
+    match error.kind {
+        DecodeErrorKind::Limit { what: "max_message_bytes", .. } => too_large(max_bytes),
+        _ => Refusal::new(StatusCode::BAD_REQUEST, format!("json: {error}")),
     }
 }
 
@@ -179,34 +222,56 @@ mod tests {
 
     use super::*;
 
-    fn met(content_type: &'static str, encoding: Option<&'static str>) -> Result<Coding, u16> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(encoding) = encoding {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        }
-        coding(&headers).map_err(|refusal| refusal.status.as_u16())
+    fn met(encoding: &'static str) -> Result<Coding, u16> {
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(encoding))]);
+        coding(&headers, &ReceiverLimits::default()).map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn zstd_is_taken_only_where_it_was_asked_for() {
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("ZSTD"))]);
+        assert_eq!(coding(&headers, &ReceiverLimits::default()).expect_err("not asked for").status, 415);
+        assert_eq!(coding(&headers, &ReceiverLimits::default().accept_zstd()).ok(), Some(Coding::Zstd));
     }
 
     #[test]
-    fn protobuf_is_taken_however_it_is_written() {
-        for content_type in
-            ["application/x-protobuf", "Application/X-Protobuf", "application/x-protobuf; charset=utf-8"]
-        {
-            assert_eq!(met(content_type, None), Ok(Coding::Identity), "{content_type}");
-        }
-        assert_eq!(met("application/x-protobuf", Some("Identity")), Ok(Coding::Identity));
-    }
-
-    #[test]
-    fn other_types_and_codings_are_refused() {
-        for content_type in ["application/json", "application/grpc", "application/x-protobuf2", ""] {
-            assert_eq!(met(content_type, None), Err(415), "{content_type}");
-        }
+    fn codings_are_known_in_any_case_and_others_refused() {
+        assert_eq!(coding(&HeaderMap::new(), &ReceiverLimits::default()).ok(), Some(Coding::Identity));
+        assert_eq!(met("Identity"), Ok(Coding::Identity));
         for encoding in ["zstd", "br", "gzip, gzip", "deflate"] {
-            assert_eq!(met("application/x-protobuf", Some(encoding)), Err(415), "{encoding}");
+            assert_eq!(met(encoding), Err(415), "{encoding}");
         }
-        assert!(coding(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn json_that_grows_past_the_bound_is_too_large_and_is_held_against_the_share() {
+        let text = [br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":["#,
+            &b"1,".repeat(999)[..], b"1]}]}}]}]}]}"].concat();
+        // Each count takes two bytes in the text and eight on the wire.
+        let read = |bytes, total| {
+            let (held, limits) = (Held::default(), ReceiverLimits::default().max_body_bytes(bytes));
+            let mut share = Share::new(&held, total);
+            let read = read_json(Signal::Metrics, &text, &limits, &mut share);
+            read.map(|wire| (wire.len(), held.bytes())).map_err(|refusal| refusal.status.as_u16())
+        };
+        let (len, held) = read(9_000, 9_000).expect("within the bounds");
+        assert!(len > 8_000 && held == len as u64);
+        // The bound holds while lengths are still open too, and room for them is left.
+        assert_eq!(read(len + 16, len), Ok((len, held)));
+        assert_eq!((read(len - 1, 9_000), read(9_000, len - 1)), (Err(413), Err(503)));
+    }
+
+    #[test]
+    fn json_is_refused_with_its_place_and_never_its_text() {
+        let held = Held::default();
+        let mut share = Share::new(&held, 1000);
+        let text = br#"{"resourceSpans":[{"scopeSpans":"secret"}]}"#;
+        let refusal =
+            read_json(Signal::Traces, text, &ReceiverLimits::default(), &mut share).expect_err("bad");
+        assert_eq!(refusal.status, 400);
+        assert_eq!(refusal.message, "json: expected an array, met a string at byte 32");
+        assert_eq!(held.bytes(), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use h2::server::SendResponse;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
+use super::ReceiverLimits;
 use super::account::Begun;
 use super::answer::{Answer, Refusal, error_status};
 use super::body::{Bounds, Coding, Failure, Share, collect, decode};
@@ -49,7 +50,7 @@ pub(super) async fn answer(
     if request.uri().path() == HEALTH_CHECK {
         return match check_health(core, request).await {
             Ok(()) => send_message(respond, SERVING),
-            Err(Failure::Refused(refusal)) => send_refusal(respond, &to_grpc(refusal)),
+            Err(Failure::Refused(refusal)) => send_refusal(respond, &to_grpc(refusal), &core.limits),
             Err(Failure::Gone(_)) => Ok(()),
         };
     }
@@ -69,7 +70,7 @@ pub(super) async fn answer(
         }
         Err(refusal) => {
             begun.answered(classify_grpc(refusal.code, refusal.retry_after));
-            send_refusal(respond, &refusal)
+            send_refusal(respond, &refusal, &core.limits)
         }
     }
 }
@@ -91,7 +92,7 @@ async fn process(core: &Core, request: Request<StreamBody>) -> Result<Answer, Fa
     let frame = Frame::read(&wire).map_err(bad_request)?;
     let message = match frame.is_compressed {
         false => Cow::Borrowed(frame.message),
-        true => decode(frame.message, coding(&head.headers)?, limits, &mut share)?,
+        true => decode(frame.message, coding(&head.headers, limits)?, limits, &mut share)?,
     };
     Ok(core.decide(signal, &message)?)
 }
@@ -101,14 +102,13 @@ fn bad_request(error: impl std::fmt::Display) -> Refusal {
 }
 
 /// How a message that says it is compressed is compressed.
-fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
-    match headers.get(ENCODING).map_or(&b""[..], |value| value.as_bytes()) {
-        #[cfg(feature = "gzip")]
-        b"gzip" => Ok(Coding::Gzip),
-        b"" | b"identity" => {
+fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusal> {
+    match Coding::named(headers.get(ENCODING).map_or(&b""[..], |value| value.as_bytes()), limits) {
+        Some(Coding::Identity) => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "message: compressed without an encoding"))
         }
-        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "grpc-encoding: not known")),
+        Some(coding) => Ok(coding),
+        None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "grpc-encoding: not known")),
     }
 }
 
@@ -176,9 +176,13 @@ fn send_message(respond: &mut SendResponse<Bytes>, message: &[u8]) -> Result<(),
     stream.send_trailers(trailers)
 }
 
-fn send_refusal(respond: &mut SendResponse<Bytes>, refusal: &GrpcRefusal) -> Result<(), h2::Error> {
+fn send_refusal(
+    respond: &mut SendResponse<Bytes>,
+    refusal: &GrpcRefusal,
+    limits: &ReceiverLimits,
+) -> Result<(), h2::Error> {
     let mut response = head();
-    refusal.write(response.headers_mut());
+    refusal.write(response.headers_mut(), grpc::encodings(limits.takes_zstd()));
     respond.send_response(response, true).map(drop)
 }
 

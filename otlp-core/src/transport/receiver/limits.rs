@@ -23,6 +23,8 @@ pub struct ReceiverLimits {
     pub(super) total_body_bytes: usize,
     pub(super) header_timeout: Duration,
     pub(super) body_timeout: Duration,
+    #[cfg(feature = "zstd")]
+    pub(super) takes_zstd: bool,
 }
 
 impl Default for ReceiverLimits {
@@ -36,6 +38,8 @@ impl Default for ReceiverLimits {
             total_body_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            #[cfg(feature = "zstd")]
+            takes_zstd: false,
         }
     }
 }
@@ -96,6 +100,26 @@ impl ReceiverLimits {
     pub const fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = timeout;
         self
+    }
+
+    /// Takes bodies and gRPC messages compressed by zstd too; default not, since OTLP does not know it. The bounds
+    /// are the same as for gzip, and its window may have 8 MiB.
+    #[cfg(feature = "zstd")]
+    #[must_use]
+    pub const fn accept_zstd(mut self) -> Self {
+        self.takes_zstd = true;
+        self
+    }
+
+    #[cfg_attr(
+        not(feature = "zstd"),
+        expect(clippy::unused_self, reason = "the same signature as with zstd")
+    )]
+    pub(super) const fn takes_zstd(&self) -> bool {
+        #[cfg(feature = "zstd")]
+        return self.takes_zstd;
+        #[cfg(not(feature = "zstd"))]
+        false
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -22,11 +22,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::account::{Account, Begun};
 use super::answer::{Answer, Refusal, response_to};
-use super::body::{Bounds, Failure, Gone, Share, coding, collect, decode};
+use super::body::{Bounds, Failure, Gone, Share, coding, collect, decode, read_json, unsupported};
 use super::front::{Accepted, Front, Greeter, Listener};
 use super::{Handler, ReceiverLimits};
 use crate::protocol::Signal;
 use crate::protocol::status::classify;
+use crate::transport::form::Form;
 use crate::transport::race::{Either, race};
 
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
@@ -207,11 +208,13 @@ impl Core {
     ) -> Result<Response<Full<Bytes>>, Gone> {
         progress.fetch_add(1, Ordering::Relaxed);
         let begun = Begun::new(&self.account);
-        let response = match self.process(request).await {
-            Ok(answer) => response_to(answer),
+        let form = Form::of(request.headers());
+        let answer_form = form.unwrap_or_default();
+        let response = match self.process(request, form).await {
+            Ok((signal, answer)) => response_to(answer, answer_form, signal),
             Err(Failure::Refused(refusal)) => {
                 self.count(&refusal);
-                refusal.to_response()
+                refusal.to_response(answer_form)
             }
             Err(Failure::Gone(gone)) => return Err(gone),
         };
@@ -220,7 +223,11 @@ impl Core {
         Ok(response)
     }
 
-    async fn process(&self, request: Request<impl Body<Data = Bytes> + Unpin>) -> Result<Answer, Failure> {
+    async fn process(
+        &self,
+        request: Request<impl Body<Data = Bytes> + Unpin>,
+        form: Option<Form>,
+    ) -> Result<(Signal, Answer), Failure> {
         let (head, body) = request.into_parts();
         let Some(signal) = Signal::from_http_path(head.uri.path()) else {
             #[cfg(feature = "grpc")]
@@ -234,13 +241,21 @@ impl Core {
         if head.method != Method::POST {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method: expected post").into());
         }
-        let coding = coding(&head.headers)?;
+        let Some(form) = form else {
+            return Err(
+                unsupported("content-type: expected application/x-protobuf or application/json").into()
+            );
+        };
+        let coding = coding(&head.headers, &self.limits)?;
         let mut share = Share::new(&self.account.held, self.limits.total_body_bytes);
         let bounds = Bounds { bytes: self.limits.body_bytes, within: self.limits.body_timeout };
         let wire = collect(body, bounds, &mut share).await?;
         self.account.lock().body_bytes += wire.len() as u64;
-        let body = decode(&wire, coding, &self.limits, &mut share)?;
-        Ok(self.decide(signal, &body)?)
+        let mut body = decode(&wire, coding, &self.limits, &mut share)?;
+        if form == Form::Json {
+            body = read_json(signal, &body, &self.limits, &mut share)?.into();
+        }
+        Ok((signal, self.decide(signal, &body)?))
     }
 
     pub(super) fn decide(&self, signal: Signal, body: &[u8]) -> Result<Answer, Refusal> {
@@ -249,11 +264,13 @@ impl Core {
             decided.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "handler failed"))?;
         let mut stats = self.account.lock();
         match answer {
-            Answer::Accepted { records } => stats.records_accepted += records,
+            Answer::Accepted { records } => {
+                stats.records_accepted = stats.records_accepted.saturating_add(records);
+            }
             Answer::Partial { records, rejected, .. } => {
                 stats.partial += 1;
-                stats.records_accepted += records;
-                stats.records_rejected += rejected;
+                stats.records_accepted = stats.records_accepted.saturating_add(records);
+                stats.records_rejected = stats.records_rejected.saturating_add(rejected);
             }
             Answer::Refuse { .. } => {}
         }
