@@ -50,9 +50,8 @@ fn bodies_larger_than_any_buffer_of_the_session_arrive_whole_uncompressed() {
         let receiver = receiver(server_tls(&authority.issue()), inbox.clone());
         let client =
             Client::start(config(receiver.endpoint(), protocol, client_tls(&authority))).expect("valid");
-        let bodies: Vec<Vec<u8>> = [0, 1, 16_383, 16_384, 16_385, 3_000_000]
-            .map(|len| (0..len).map(|at| (at % 251) as u8).collect())
-            .into();
+        let bodies: Vec<Vec<u8>> =
+            [0, 1, 16_383, 16_384, 16_385, 3_000_000].map(|len| (0..=250).cycle().take(len).collect()).into();
         for body in &bodies {
             client.send(Signal::Logs, Bytes::from(body.clone()), 1).expect("room");
             client.flush(PATIENCE).expect("sent");

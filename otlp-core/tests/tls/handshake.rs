@@ -42,8 +42,11 @@ fn by_hand(
     ClientConnection::new(Arc::new(config), name).expect("valid")
 }
 
+/// The name that was asked for, and the protocol that was agreed on.
+type Met = (Option<String>, Option<Vec<u8>>);
+
 /// A server by hand that takes one connection and serves nobody; what the client said in its handshake.
-fn one_handshake(issued: &Issued, alpn: &str) -> (String, JoinHandle<(Option<String>, Option<Vec<u8>>)>) {
+fn one_handshake(issued: &Issued, alpn: &str) -> (String, JoinHandle<Met>) {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("known").with_no_client_auth();
     let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("pem")];

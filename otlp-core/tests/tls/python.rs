@@ -73,7 +73,10 @@ fn served_over_tls_and_mutual_tls(protocol: &str) {
             .bodies(Signal::Traces)
             .iter()
             .map(|body| ExportTraceServiceRequest::decode(&**body).expect("traces"))
-            .map(|request| request.resource_spans[0].scope_spans[0].spans[0].name.clone())
+            .flat_map(|request| request.resource_spans)
+            .flat_map(|group| group.scope_spans)
+            .flat_map(|group| group.spans)
+            .map(|span| span.name)
             .collect();
         assert_eq!(names, ["span 0", "span 1", "span 2", "span 3", "span 4"]);
     }
