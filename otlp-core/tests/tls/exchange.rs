@@ -12,7 +12,7 @@ use otlp_core::transport::tls::{ClientTls, Pem, ServerTls};
 
 use crate::certs::{Authority, Directory};
 use crate::peer::PATIENCE;
-use crate::{Inbox, PROTOCOLS, client_tls, config, receiver, server_tls};
+use crate::{Inbox, end, PROTOCOLS, client_tls, config, receiver, server_tls};
 
 #[test]
 fn four_signals_arrive_whole_over_tls_by_name_and_by_address() {
@@ -34,7 +34,7 @@ fn four_signals_arrive_whole_over_tls_by_name_and_by_address() {
             for signal in Signal::ALL {
                 assert_eq!(inbox.bodies(signal), [body(signal)], "{signal} {protocol:?}");
             }
-            let stats = receiver.shutdown(PATIENCE);
+            let stats = end(receiver);
             assert_eq!((stats.requests.exported, stats.connections_failed), (4, 0), "{stats:?}");
             let connections = client.connection_stats();
             assert_eq!((connections.opened, connections.failed), (stats.connections, 0));
@@ -72,7 +72,7 @@ fn a_client_with_a_certificate_is_taken_where_one_is_asked_for() {
         let client = Client::start(config(receiver.endpoint(), protocol, tls)).expect("valid");
         client.send(Signal::Logs, vec![1].into(), 1).expect("room");
         assert_eq!(client.shutdown(PATIENCE).stats.exported, 1);
-        assert_eq!(receiver.shutdown(PATIENCE).connections_failed, 0);
+        assert_eq!(end(receiver).connections_failed, 0);
     }
 }
 

@@ -19,7 +19,7 @@ use rustls::{
 
 use crate::certs::{Authority, Issued};
 use crate::peer::{PATIENCE, wait_until};
-use crate::{Inbox, PROTOCOLS, client_tls, config, receiver, server_tls};
+use crate::{Inbox, end, PROTOCOLS, client_tls, config, receiver, server_tls};
 
 fn roots(authority: &Authority) -> RootCertStore {
     let mut roots = RootCertStore::empty();
@@ -115,7 +115,7 @@ fn the_receiver_takes_both_versions_and_every_http_or_none_by_name() {
             assert_eq!(session.protocol_version(), Some(expected));
         }
     }
-    assert_eq!(receiver.shutdown(PATIENCE).connections_failed, 0);
+    assert_eq!(end(receiver).connections_failed, 0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_client_that_closes_without_a_word_has_not_failed_and_one_cut_in_a_request_i
         wait_until("it has begun", || receiver.stats().requests.accepted == 1 + failed);
         drop(stream);
         wait_until("it is gone", || receiver.stats().connections_open == 0);
-        let stats = receiver.shutdown(PATIENCE);
+        let stats = end(receiver);
         assert_eq!((stats.connections_failed, stats.requests.dropped), (failed, failed), "{stats:?}");
         assert_eq!(stats.requests.exported, 1);
         assert_eq!(inbox.bodies(Signal::Logs), [vec![1]]);

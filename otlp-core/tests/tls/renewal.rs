@@ -61,6 +61,8 @@ impl Drop for Cutter {
 }
 
 fn cut_after(client: TcpStream, server: TcpStream, budget: usize, cuts: &AtomicUsize) {
+    // Else each small record waits for the acknowledgement of the one before.
+    let _at_once = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut from, mut to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     let (mut back_from, mut back_to) = (server, client);
     let back = std::thread::spawn(move || {
