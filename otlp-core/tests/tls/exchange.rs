@@ -12,7 +12,7 @@ use otlp_core::transport::tls::{ClientTls, Pem, ServerTls};
 
 use crate::certs::{Authority, Directory};
 use crate::peer::PATIENCE;
-use crate::{Inbox, end, PROTOCOLS, client_tls, config, receiver, server_tls};
+use crate::{Inbox, PROTOCOLS, client_tls, config, end, receiver, server_tls};
 
 #[test]
 fn four_signals_arrive_whole_over_tls_by_name_and_by_address() {

@@ -19,7 +19,7 @@ use rustls::{
 
 use crate::certs::{Authority, Issued};
 use crate::peer::{PATIENCE, wait_until};
-use crate::{Inbox, end, PROTOCOLS, client_tls, config, receiver, server_tls};
+use crate::{Inbox, PROTOCOLS, client_tls, config, end, receiver, server_tls};
 
 fn roots(authority: &Authority) -> RootCertStore {
     let mut roots = RootCertStore::empty();

@@ -14,7 +14,9 @@ use otlp_core::transport::tls::ClientTls;
 
 use crate::certs::Authority;
 use crate::peer::{self, OK, PATIENCE, wait_until};
-use crate::{Inbox, end, PROTOCOLS, Troubles, client_tls, config, quick, receiver, receiver_within, server_tls};
+use crate::{
+    Inbox, PROTOCOLS, Troubles, client_tls, config, end, quick, receiver, receiver_within, server_tls,
+};
 
 /// Sends to `endpoint` until `words` are told, and checks that nothing got through.
 fn refused(endpoint: &str, protocol: Protocol, tls: ClientTls, words: &str) {
