@@ -233,7 +233,7 @@ impl Server {
     /// Runs it on a thread of its own, named `otlp-receive`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the thread cannot be started.
+    /// [`Io`](crate::ErrorKind::Io) where the thread cannot be started.
     pub fn start(self) -> Result<Receiver> {
         let control = self.control();
         let thread = start_thread("otlp-receive", runtime()?, self.run())?;
