@@ -168,7 +168,7 @@ impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
 /// ```
 pub trait HeaderSource: Send + Sync {
     /// Names and values for the next attempt, in place of the ones that [`ClientConfig::header`] gave the same name.
-    /// Called by the driver for every attempt: must not block.
+    /// At most 256. Called by the driver for every attempt: must not block.
     fn headers(&self) -> Vec<(String, String)>;
 }
 
