@@ -282,6 +282,13 @@ impl ClientConfig {
         self
     }
 
+    /// See [`ExporterConfig::one_by_one`].
+    #[cfg(feature = "otel")]
+    pub(crate) fn one_by_one(mut self, backoff: crate::protocol::retry::Backoff) -> Self {
+        self.exporter = self.exporter.one_by_one(backoff);
+        self
+    }
+
     /// Sets how bodies are compressed; default not at all.
     #[must_use]
     pub const fn compression(mut self, compression: Compression) -> Self {
