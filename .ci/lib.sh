@@ -67,6 +67,7 @@ install_tlc() {
 install_peers() {
     [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
     "$tools/bin/pip" install --quiet --disable-pip-version-check \
+        rotel==0.0.1a15 \
         grpcio-health-checking==1.85.1 \
         opentelemetry-sdk==1.45.2 \
         opentelemetry-exporter-otlp-proto-grpc==1.45.2 \

@@ -155,7 +155,7 @@ impl Sender {
     }
 
     /// `run N` exports N batches and says what CPU time the process took for that; `pace RATE SECONDS` exports at
-    /// a rate of so many spans a second and says how many it came to and the most memory the process had.
+    /// a rate of so many spans a second and says how many it came to.
     fn serve(self) -> Result<(), Failure> {
         answer("ready")?;
         for line in io::stdin().lock().lines() {
@@ -193,7 +193,7 @@ impl Sender {
             exported += 1;
         }
         let spans = f64::from(exported) * f64::from(size) / begun.elapsed().as_secs_f64();
-        Ok(format!("{spans:.0} {}", peak_kib()?))
+        Ok(format!("{spans:.0}"))
     }
 }
 
@@ -214,11 +214,4 @@ fn peer(is_grpc: bool, is_gzip: bool, root: &str) -> Result<opentelemetry_otlp::
 fn process_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-/// The most memory this process has had at a time.
-fn peak_kib() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

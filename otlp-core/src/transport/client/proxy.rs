@@ -145,6 +145,7 @@ fn without_brackets(host: &str) -> &str {
 
 fn is_domain_of(entry: &str, host: &str) -> bool {
     let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
+    let entry = entry.strip_suffix('.').unwrap_or(entry);
     match host.strip_suffix(entry) {
         _ if entry.is_empty() => false,
         Some("") => !entry.starts_with('.'),
@@ -287,4 +288,118 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_are_excepted_by_domain_address_network_and_port() {
+        for (list, host, port) in [
+            ("*", "collector", 1),
+            ("collector", "Collector", 1),
+            ("collector.", "collector.", 1),
+            ("example.com", "a.b.example.com", 1),
+            (" x , EXAMPLE.com ", "example.com", 1),
+            (".example.com", "a.example.com", 1),
+            ("*.example.com", "a.example.com", 1),
+            ("example.com:4318", "example.com", 4318),
+            ("10.1.2.3", "10.1.2.3", 1),
+            ("10.0.0.0/8", "10.255.0.1", 1),
+            ("10.1.2.3/32", "10.1.2.3", 1),
+            ("0.0.0.0/0", "9.9.9.9", 1),
+            ("10.1.2.3:80", "10.1.2.3", 80),
+            ("::1", "::1", 1),
+            ("[::1]", "::1", 1),
+            ("[::1]:80", "::1", 80),
+            ("fd00::/8", "fd12::1", 1),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", 1),
+        ] {
+            assert!(is_excepted(list, host, port), "{list:?} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_alike_is_not_excepted() {
+        for (list, host, port) in [
+            ("", "collector", 1),
+            (",, ,", "collector", 1),
+            (".", "collector", 1),
+            ("example.com", "notexample.com", 1),
+            ("example.com", "example.com.evil", 1),
+            (".example.com", "example.com", 1),
+            ("*.example.com", "example.com", 1),
+            ("*example.com", "notexample.com", 1),
+            ("example.com:4318", "example.com", 4317),
+            ("10.1.2.3", "10.1.2.4", 1),
+            ("10.0.0.0/8", "11.0.0.1", 1),
+            ("10.0.0.0/33", "10.0.0.0", 1),
+            ("10.0.0.0/-1", "10.0.0.0", 1),
+            ("10.0.0.0/8", "10.example.com", 1),
+            ("0.0.0.0/0", "::1", 1),
+            ("fd00::/8", "fe80::1", 1),
+            ("::/129", "::", 1),
+            ("2.3", "10.1.2.3", 1),
+        ] {
+            assert!(!is_excepted(list, host, port), "{list:?} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn the_environment_names_a_proxy_for_each_scheme_lower_case_first() {
+        let from = |set: &'static [(&str, &str)]| {
+            Proxy::from_variables(move |name| {
+                set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let proxy_of = |proxy: &Proxy, is_secure, host| {
+            let tunnel = proxy.tunnel_to(is_secure, host, 4318).expect("valid");
+            tunnel.map(|tunnel| format!("{}:{}", tunnel.host, tunnel.port))
+        };
+        let proxy = from(&[
+            ("http_proxy", "http://lower:1"),
+            ("HTTP_PROXY", "http://upper:1"),
+            ("https_proxy", "  "),
+            ("HTTPS_PROXY", "secure"),
+            ("NO_PROXY", "inside"),
+        ]);
+        assert_eq!(proxy_of(&proxy, false, "outside").as_deref(), Some("lower:1"));
+        assert_eq!(proxy_of(&proxy, true, "outside").as_deref(), Some("secure:80"));
+        for host in ["inside", "localhost", "127.0.0.1", "::1"] {
+            assert_eq!(proxy_of(&proxy, true, host), None, "{host}");
+        }
+        // A header named Proxy, where a web server runs us.
+        let proxy = from(&[("HTTP_PROXY", "http://evil"), ("REQUEST_METHOD", "GET")]);
+        assert_eq!(proxy_of(&proxy, false, "outside"), None);
+        assert_eq!(proxy_of(&from(&[]), true, "outside"), None);
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_wherever_it_is_cut() {
+        let head = b"HTTP/1.1 200 OK\r\nVia: x\r\n\r\n";
+        let text = [head.as_slice(), b"\r\n\r\nand what the receiver says"].concat();
+        for cut in 1..head.len() {
+            let (before, seen) = text.split_at(cut);
+            assert_eq!(through_end_of_head(before, seen), head.len() - cut, "cut at {cut}");
+        }
+        assert_eq!(through_end_of_head(b"", &text), head.len());
+        assert_eq!(through_end_of_head(b"a\r\n", b"b\r\n"), 3);
+    }
+
+    #[test]
+    fn base64_is_what_the_rfc_says() {
+        // RFC 4648 §10.
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ] {
+            assert_eq!(base64(text.as_bytes()), expected);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
 }

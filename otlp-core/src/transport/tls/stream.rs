@@ -30,12 +30,15 @@ impl TlsStream {
         self
     }
 
+    const fn is_server(&self) -> bool {
+        matches!(self.session, tokio_rustls::TlsStream::Server(_))
+    }
+
     /// What an error of reading means to whoever reads.
     fn ended(&mut self, error: io::Error) -> io::Result<()> {
-        let is_server = matches!(self.session, tokio_rustls::TlsStream::Server(_));
         // Many clients close without the word of TLS for it. Both HTTPs know where a request ends, so nothing that is
         // cut short passes for whole; an answer may end with its connection, so the client is strict.
-        if is_server && error.kind() == io::ErrorKind::UnexpectedEof {
+        if self.is_server() && error.kind() == io::ErrorKind::UnexpectedEof {
             return Ok(());
         }
         if let Some(told) = self.told.take() {
@@ -82,6 +85,8 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.session).poll_shutdown(cx)
+        let ended = ready!(Pin::new(&mut self.session).poll_shutdown(cx));
+        // A client that went first does not hear our goodbye, and has failed at nothing.
+        Poll::Ready(ended.or_else(|error| if self.is_server() { Ok(()) } else { Err(error) }))
     }
 }
