@@ -1,6 +1,7 @@
 //! Against exporters that others wrote, over HTTP: npm's in JSON and the Python SDK's in protobuf, plain and gzip, with
 //! every field compared.
 #![cfg(all(feature = "http", feature = "gzip"))]
+#![expect(clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -187,6 +187,7 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "grpc")]
     use super::super::config::ClientConfig;
     use super::*;
 
