@@ -301,6 +301,8 @@ fn encode(value: &str) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn headers_that_were_written_are_read(pairs_in in prop::collection::btree_map("x-[a-z0-9]{1,8}", "[ -~]{0,20}", 0..8)) {
         // White space around a value is not part of it unless it was encoded, as here.
