@@ -1,5 +1,6 @@
 //! An OTLP receiver: takes requests in protobuf or JSON over HTTP/1.1 and hands their bodies to a [`Handler`],
-//! in protobuf either way.
+//! in protobuf either way. JSON is read [strictly](crate::json::Reading::Strict), as the specification has it: what has
+//! the name of a `.proto` file, such as `resource_spans`, is not known and passed over.
 //!
 //! With the feature `grpc` the same port takes HTTP/2 with prior knowledge too, for OTLP/gRPC, its health service
 //! (`grpc.health.v1.Health/Check`) and OTLP/HTTP.

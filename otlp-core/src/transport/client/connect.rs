@@ -94,6 +94,15 @@ impl Endpoint {
         })
     }
 
+    /// Refuses a host that no certificate can name.
+    pub(super) fn check_name(&self) -> Result<()> {
+        #[cfg(feature = "tls")]
+        if let (true, Place::Tcp { host, .. }) = (self.is_secure, &self.place) {
+            PeerName::parse(host)?;
+        }
+        Ok(())
+    }
+
     /// The scheme of its requests.
     #[cfg(feature = "grpc")]
     pub(super) const fn scheme(&self) -> &'static str {

@@ -46,6 +46,7 @@ impl Url<'_> {
     /// Refuses what [`Target::parse`] would.
     pub(super) fn check(self, protocol: Protocol) -> Result<()> {
         let (endpoint, exact) = self.parse(protocol)?;
+        endpoint.check_name()?;
         path(&endpoint, exact.as_deref(), protocol, Signal::Traces).map(drop)
     }
 }
@@ -186,6 +187,7 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "grpc")]
     use super::super::config::ClientConfig;
     use super::*;
 

@@ -173,7 +173,7 @@ pub(super) fn decode<'a>(
     limits: &ReceiverLimits,
     share: &mut Share<'_>,
 ) -> Result<Cow<'a, [u8]>, Refusal> {
-    let decoded = match coding {
+    let decoded: crate::Result<Option<Vec<u8>>> = match coding {
         Coding::Identity => Ok(None),
         #[cfg(feature = "gzip")]
         Coding::Gzip => crate::compress::gunzip(body, limits.body_bytes).map(Some),

@@ -104,7 +104,7 @@ fn bad_request(error: impl std::fmt::Display) -> Refusal {
 /// How a message that says it is compressed is compressed.
 fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusal> {
     match Coding::named(headers.get(ENCODING).map_or(&b""[..], |value| value.as_bytes()), limits) {
-        Some(Coding::Identity) => {
+        Some(coding) if coding == Coding::Identity => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "message: compressed without an encoding"))
         }
         Some(coding) => Ok(coding),

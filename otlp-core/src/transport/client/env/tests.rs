@@ -301,6 +301,8 @@ fn encode(value: &str) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn headers_that_were_written_are_read(pairs_in in prop::collection::btree_map("x-[a-z0-9]{1,8}", "[ -~]{0,20}", 0..8)) {
         // White space around a value is not part of it unless it was encoded, as here.
@@ -315,7 +317,10 @@ proptest! {
         let names = ["PROTOCOL", "ENDPOINT", "TRACES_ENDPOINT", "INSECURE", "HEADERS", "COMPRESSION", "TIMEOUT", "TRACES_TIMEOUT", "TRACES_HEADERS"];
         let variables: Vec<_> = names.into_iter().zip(values.iter().map(String::as_str)).collect();
         let FromEnv { value, .. } = read(Signal::Traces, &variables);
-        let built = value.build();
-        prop_assert!(built.is_ok(), "{:?}", built.err());
+        // For TLS every client would read the certificates of the system.
+        if !value.endpoint.starts_with("https://") {
+            let built = value.build();
+            prop_assert!(built.is_ok(), "{:?}", built.err());
+        }
     }
 }
