@@ -41,7 +41,7 @@
 //!
 //! The SDK logs these. With the feature `tracing` a partial success is a `tracing` event as well, a warning
 //! without rejections too; the [`Observer`](crate::transport::client::Observer) of the configuration gets the
-//! [`Verdict`] as a value.
+//! [`Verdict`](crate::protocol::export::Verdict) as a value.
 
 mod builder;
 pub mod migrating;
