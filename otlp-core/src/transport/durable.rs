@@ -130,9 +130,20 @@ impl Client {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_async(&self, request: Request) -> Result<EntryId> {
+        self.begin_push(request)?.done().await
+    }
+
+    /// Hands in a request of which it can be waited for that it is durable.
+    pub(crate) fn begin_push(&self, request: Request) -> Result<Pushing> {
         let (reply, answer) = oneshot::channel();
         self.push(request, Box::new(move |result| drop(reply.send(result))))?;
-        answer.await.map_err(|_| closed())?
+        Ok(Pushing(answer))
+    }
+
+    /// The client between the queue and the network.
+    #[cfg(feature = "otel")]
+    pub(crate) fn sending(&self) -> &super::client::Client {
+        self.sending.handle()
     }
 
     fn push(&self, request: Request, reply: Reply) -> Result<()> {
@@ -201,6 +212,15 @@ impl Measure for Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
+    }
+}
+
+/// A request on its way to the disk.
+pub(crate) struct Pushing(oneshot::Receiver<Result<EntryId>>);
+
+impl Pushing {
+    pub(crate) async fn done(self) -> Result<EntryId> {
+        self.0.await.map_err(|_| closed())?
     }
 }
 

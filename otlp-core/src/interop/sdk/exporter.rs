@@ -39,6 +39,9 @@
 //! | dropped because of a shutdown | `AlreadyShutdown` |
 //! | dropped for another reason, which is named | `InternalFailure` |
 //!
+//! With a queue on the disk ([`SpanExporter::durable`] and its like, feature `store`) the future ends when the request is
+//! durable, and what becomes of it is in the account of the [durable client](crate::transport::durable).
+//!
 //! The SDK logs these. With the feature `tracing` a partial success is a `tracing` event as well, a warning
 //! without rejections too; the [`Observer`](crate::transport::client::Observer) of the configuration gets the
 //! [`Verdict`](crate::protocol::export::Verdict) as a value.
@@ -48,6 +51,8 @@ pub mod migrating;
 mod outbox;
 
 use std::fmt;
+#[cfg(feature = "store")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_sdk::Resource;
@@ -65,6 +70,8 @@ use super::{LogEncoder, MetricEncoder, SpanEncoder};
 use crate::error::Result;
 use crate::protocol::{MetricsPreferences, Signal, TemporalityPreference};
 use crate::transport::client::{Client, ClientConfig};
+#[cfg(feature = "store")]
+use crate::transport::durable;
 
 pub use builder::ExporterBuilder;
 
@@ -146,6 +153,37 @@ macro_rules! exporter {
                 Self::start_from_env(lookup)
             }
 
+            /// An exporter into a queue on the disk: an export is done when its batch is durable, and what the
+            /// process has not sent when it ends is sent by the next one.
+            ///
+            /// One client may serve several exporters; it is the caller's to shut down, after the provider. A flush
+            /// returns at once, since nothing that was exported can be lost.
+            ///
+            /// ```
+            #[doc = concat!("# let name = \"otlp-doc-", stringify!($exporter), "\";")]
+            /// # let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+            /// use std::sync::Arc;
+            /// use std::time::{Duration, SystemTime};
+            #[doc = concat!("use otlp_core::interop::sdk::exporter::", stringify!($exporter), ";")]
+            /// use otlp_core::store::StoreConfig;
+            /// use otlp_core::transport::client::ClientConfig;
+            /// use otlp_core::transport::durable::Client;
+            ///
+            /// let (queue, _found) = StoreConfig::default().open(&directory, SystemTime::now().into())?;
+            /// let client = Arc::new(Client::start(ClientConfig::new("http://127.0.0.1:4318"), queue)?);
+            #[doc = concat!("let exporter = ", stringify!($exporter), "::durable(Arc::clone(&client));")]
+            /// // The SDK's provider takes the exporter. When it is shut down:
+            /// # drop(exporter);
+            /// client.shutdown(Duration::ZERO);
+            /// # std::fs::remove_dir_all(directory)?;
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            #[cfg(feature = "store")]
+            #[must_use]
+            pub fn durable(client: Arc<durable::Client>) -> Self {
+                Self::start_durable(client)
+            }
+
             /// The client under it, whose account can be read while the SDK owns the exporter, and after it.
             pub fn client(&self) -> Client {
                 self.outbox.client().clone()
@@ -171,6 +209,12 @@ impl SpanExporter {
         Self::start(builder::from_env(Signal::Traces, lookup)?)
     }
 
+    #[cfg(feature = "store")]
+    fn start_durable(client: Arc<durable::Client>) -> Self {
+        let outbox = Outbox::durable(client, Signal::Traces, SpanEncoder::new());
+        Self { outbox, resource: EncodedResource::default() }
+    }
+
     fn start(config: ClientConfig) -> Result<Self> {
         let outbox = Outbox::start(config, Signal::Traces, SpanEncoder::new())?;
         Ok(Self { outbox, resource: EncodedResource::default() })
@@ -180,6 +224,12 @@ impl SpanExporter {
 impl LogExporter {
     fn start_from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
         Self::start(builder::from_env(Signal::Logs, lookup)?)
+    }
+
+    #[cfg(feature = "store")]
+    fn start_durable(client: Arc<durable::Client>) -> Self {
+        let outbox = Outbox::durable(client, Signal::Logs, LogEncoder::new());
+        Self { outbox, resource: EncodedResource::default() }
     }
 
     fn start(config: ClientConfig) -> Result<Self> {
@@ -198,6 +248,12 @@ impl MetricExporter {
         };
         let exporter = Self::start(builder::from_env(Signal::Metrics, lookup)?)?;
         Ok(exporter.with_temporality(temporality))
+    }
+
+    #[cfg(feature = "store")]
+    fn start_durable(client: Arc<durable::Client>) -> Self {
+        let outbox = Outbox::durable(client, Signal::Metrics, MetricEncoder::new());
+        Self { outbox, temporality: Temporality::default() }
     }
 
     fn start(config: ClientConfig) -> Result<Self> {

@@ -16,18 +16,28 @@ use crate::record::ExportResponse;
 use crate::transport::blocking;
 use crate::transport::client::deliver::Delivery;
 use crate::transport::client::{Client, ClientConfig};
+#[cfg(feature = "store")]
+use crate::transport::durable;
 use crate::wire::Writer;
 
 /// Room above this is given back unless the largest of the last batches fills a quarter of it.
 const KEPT_BYTES: usize = 64 << 10;
 
 pub(super) struct Outbox<E> {
-    client: blocking::Client,
+    route: Route,
     signal: Signal,
     /// How long an export can take, and so a flush.
     longest: Duration,
     kept: Mutex<Kept<E>>,
     is_shut_down: AtomicBool,
+}
+
+/// Where batches go.
+enum Route {
+    Direct(blocking::Client),
+    /// To the disk, and from there by a client that is not the exporter's own.
+    #[cfg(feature = "store")]
+    Durable(Arc<durable::Client>),
 }
 
 struct Kept<E> {
@@ -46,6 +56,9 @@ pub(super) enum Sending {
         room: Arc<Writer>,
         records: u32,
     },
+    /// To the disk.
+    #[cfg(feature = "store")]
+    Keeping(durable::Pushing),
 }
 
 /// Lends the encoded request to the client for as long as any attempt needs it.
@@ -60,17 +73,31 @@ impl AsRef<[u8]> for Lent {
 impl<E> Outbox<E> {
     pub(super) fn start(config: ClientConfig, signal: Signal, encoder: E) -> Result<Self> {
         let client = blocking::Client::start(config)?;
-        Ok(Self {
-            longest: client.handle().max_elapsed(),
-            client,
-            signal,
-            kept: Mutex::new(Kept { encoder, writer: Writer::new(), usual: 0 }),
-            is_shut_down: AtomicBool::new(false),
-        })
+        let longest = client.handle().max_elapsed();
+        Ok(Self::new(Route::Direct(client), longest, signal, encoder))
     }
 
-    pub(super) const fn client(&self) -> &Client {
-        self.client.handle()
+    #[cfg(feature = "store")]
+    pub(super) fn durable(client: Arc<durable::Client>, signal: Signal, encoder: E) -> Self {
+        Self::new(Route::Durable(client), Duration::ZERO, signal, encoder)
+    }
+
+    fn new(route: Route, longest: Duration, signal: Signal, encoder: E) -> Self {
+        Self {
+            route,
+            signal,
+            longest,
+            kept: Mutex::new(Kept { encoder, writer: Writer::new(), usual: 0 }),
+            is_shut_down: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        match &self.route {
+            Route::Direct(client) => client.handle(),
+            #[cfg(feature = "store")]
+            Route::Durable(client) => client.sending(),
+        }
     }
 
     /// Encodes a batch of so many records and hands it to the client.
@@ -87,13 +114,23 @@ impl<E> Outbox<E> {
             Arc::new(mem::take(writer))
         };
         let body = Bytes::from_owner(Lent(Arc::clone(&room)));
-        match self.client().begin_delivery(Request::new(self.signal, body, records)) {
-            Ok(delivery) => Sending::Begun { delivery, room, records },
-            Err(error) => {
-                self.take_back(room);
-                Sending::Done(Err(failure(&error)))
-            }
-        }
+        let request = Request::new(self.signal, body, records);
+        let begun = match &self.route {
+            Route::Direct(client) => client.handle().begin_delivery(request).map(|delivery| Sending::Begun {
+                delivery,
+                room: Arc::clone(&room),
+                records,
+            }),
+            #[cfg(feature = "store")]
+            Route::Durable(_) if self.is_shut_down.load(Ordering::Relaxed) => Err(shut_down()),
+            // The queue keeps the bytes in memory until they are sent, so the room does not come back.
+            #[cfg(feature = "store")]
+            Route::Durable(client) => client.begin_push(request).map(Sending::Keeping),
+        };
+        begun.unwrap_or_else(|error| {
+            self.take_back(room);
+            Sending::Done(Err(failure(&error)))
+        })
     }
 
     /// Waits for what becomes of it.
@@ -101,6 +138,10 @@ impl<E> Outbox<E> {
         let (delivery, room, records) = match sending {
             Sending::Done(result) => return result,
             Sending::Begun { delivery, room, records } => (delivery, room, records),
+            #[cfg(feature = "store")]
+            Sending::Keeping(pushing) => {
+                return pushing.done().await.map(drop).map_err(|error| failure(&error));
+            }
         };
         let verdict = delivery.verdict().await;
         self.take_back(room);
@@ -112,15 +153,26 @@ impl<E> Outbox<E> {
 
     /// Waits for what other threads are exporting.
     pub(super) fn flush(&self) -> OTelSdkResult {
-        self.client.flush(self.longest).map_err(|_| OTelSdkError::Timeout(self.longest))
+        match &self.route {
+            Route::Direct(client) => {
+                client.flush(self.longest).map_err(|_| OTelSdkError::Timeout(self.longest))
+            }
+            // What was exported is on the disk.
+            #[cfg(feature = "store")]
+            Route::Durable(_) => Ok(()),
+        }
     }
 
     pub(super) fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         if self.is_shut_down.swap(true, Ordering::Relaxed) {
             return Err(OTelSdkError::AlreadyShutdown);
         }
-        let report = self.client.shutdown(timeout);
-        if report.dropped == 0 { Ok(()) } else { Err(OTelSdkError::Timeout(timeout)) }
+        match &self.route {
+            Route::Direct(client) if client.shutdown(timeout).dropped > 0 => {
+                Err(OTelSdkError::Timeout(timeout))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the room for the next batch, where nobody else has it any more.
@@ -180,6 +232,11 @@ impl<E> Outbox<E> {
     fn lock(&self) -> MutexGuard<'_, Kept<E>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cfg(feature = "store")]
+fn shut_down() -> Error {
+    Error::new(ErrorKind::Closed, "exporter: shut down")
 }
 
 /// Why a batch did not get as far as the queue.
