@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
 use otlp_core::ErrorKind;
@@ -236,6 +237,49 @@ fn an_exporter_that_is_dropped_leaves_nobody_waiting() {
     let error = block_on(client.deliver(request)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert_eq!(client.stats().queued, 1, "nobody has decided about it");
+}
+
+#[test]
+fn the_environment_decides_where_to_how_and_which_temporality() {
+    let inbox = Inbox::default();
+    let receiver = receiver(inbox.clone());
+    let root = format!("http://{}", receiver.local_addr());
+    let variables = |name: &str| match name {
+        "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(root.clone()),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => Some("grpc".into()),
+        "OTEL_EXPORTER_OTLP_COMPRESSION" => Some("gzip".into()),
+        "OTEL_EXPORTER_OTLP_TIMEOUT" => Some("4000".into()),
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" => Some("lowmemory".into()),
+        _ => None,
+    };
+    let exporter = SpanExporter::from_env(variables).unwrap();
+    block_on(exporter.export(spans(1, 3))).unwrap();
+    assert_eq!((inbox.spans().len(), exporter.client().stats().exported), (3, 3));
+    assert_eq!(MetricExporter::from_env(variables).unwrap().temporality(), Temporality::LowMemory);
+    assert!(LogExporter::from_env(|_| None).is_ok());
+
+    let wrong = |name: &str| name.ends_with("LP_COMPRESSION").then(|| "brotli".to_owned());
+    let error = SpanExporter::from_env(wrong).unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("COMPRESSION"), "{error}");
+}
+
+#[test]
+fn a_url_with_a_path_is_used_as_it_is_and_one_without_gets_the_signals() {
+    let paths = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&paths);
+    let server = peer::Server::start(move |_, wire| {
+        while let Some(message) = wire.read() {
+            seen.lock().unwrap().push(message.lines[0].split(' ').nth(1).unwrap().to_owned());
+            wire.write(peer::OK);
+        }
+    });
+    let own = "/v1/traces";
+    for (given, used) in [("", own), ("/", own), (own, own), ("/in/7", "/in/7")] {
+        let exporter = spans_to(format!("{}{given}", server.endpoint())).build().unwrap();
+        block_on(exporter.export(spans(1, 1))).unwrap();
+        exporter.shutdown().unwrap();
+        assert_eq!(paths.lock().unwrap().pop().as_deref(), Some(used), "{given}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Failure>> {
             "export SpanData over {}, {compression}: CPU of the client's process a span",
             title(protocol)
         );
-        name.contains(&effort.only).then(|| cpu_row(name, protocol, compression, bar, effort))
+        name.contains(&effort.only).then(|| cpu_row(&name, protocol, compression, bar, effort))
     });
     let memory = ["http", "grpc"].into_iter().flat_map(|protocol| {
         let over = title(protocol);
@@ -55,13 +55,7 @@ fn title(protocol: &str) -> &'static str {
 }
 
 /// Both exporters in turn, each in a process of its own, to one receiver in a third.
-fn cpu_row(
-    name: String,
-    protocol: &str,
-    compression: &str,
-    bar: f64,
-    effort: &Effort,
-) -> Result<Row, Failure> {
+fn cpu_row(name: &str, protocol: &str, compression: &str, bar: f64, effort: &Effort) -> Result<Row, Failure> {
     let (mut receiver, root) = receiver()?;
     let start = |side| Worker::start(&["send", side, protocol, compression, &root]);
     let mut sides = [start("ours")?, start("theirs")?];

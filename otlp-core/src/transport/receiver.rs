@@ -5,6 +5,8 @@
 //! With the feature `grpc` the same port takes HTTP/2 with prior knowledge too, for OTLP/gRPC, its health service
 //! (`grpc.health.v1.Health/Check`) and OTLP/HTTP.
 //!
+//! It listens on a TCP port, with the feature `tls` also for TLS, or on a Unix socket.
+//!
 //! [`Receiver`] has a thread of its own; [`Server`] is for async programs. Every bound of
 //! [`ReceiverLimits`] is on by default: connections, header and body sizes (after decompression), times.
 //!
@@ -232,7 +234,7 @@ impl Server {
     /// Runs it on a thread of its own, named `otlp-receive`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where the thread cannot be started.
+    /// [`Io`](crate::ErrorKind::Io) where the thread cannot be started.
     pub fn start(self) -> Result<Receiver> {
         let control = self.control();
         let thread = start_thread("otlp-receive", runtime()?, self.run())?;

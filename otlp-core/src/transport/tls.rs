@@ -6,15 +6,24 @@
 //!
 //! ```
 //! use std::time::Duration;
+//! use otlp_core::protocol::Signal;
+//! use otlp_core::transport::blocking::Client;
 //! use otlp_core::transport::client::ClientConfig;
-//! use otlp_core::transport::tls::{ClientTls, Pem};
+//! use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
+//! use otlp_core::transport::tls::{ClientTls, Pem, ServerTls};
 //!
-//! let tls = ClientTls::default()
-//!     .ca(Pem::file("/etc/otlp/ca.pem"))
-//!     .identity(Pem::file("/etc/otlp/client.pem"), Pem::file("/etc/otlp/client-key.pem"))
-//!     .refresh_after(Duration::from_secs(60));
-//! let error = ClientConfig::new("https://collector:4318").tls(tls).build().unwrap_err();
-//! assert_eq!(error.to_string(), r#"tls: ca file "/etc/otlp/ca.pem": cannot be read"#);
+//! # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+//! # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+//! let tls = ServerTls::new(Pem::text(certificate.clone()), Pem::text(key));
+//! let server = Server::bind("127.0.0.1:0", ReceiverLimits::default(), |_, _: &[u8]| Answer::accepted(3))?;
+//! let receiver = server.tls(tls)?.start()?;
+//!
+//! let endpoint = format!("https://localhost:{}", receiver.local_addr().port());
+//! let tls = ClientTls::default().ca(Pem::text(certificate));
+//! let client = Client::start(ClientConfig::new(endpoint).tls(tls))?;
+//! client.send(Signal::Traces, b"...".as_slice().into(), 3)?;
+//! assert_eq!(client.shutdown(Duration::from_secs(5)).stats.exported, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod fresh;
@@ -90,10 +99,16 @@ struct Identity {
 /// [`ClientConfig::build`](super::client::ClientConfig::build), nor where no endpoint is `https://`.
 ///
 /// ```
+/// use std::time::Duration;
 /// use otlp_core::transport::client::ClientConfig;
 /// use otlp_core::transport::tls::{ClientTls, Pem};
-/// let config = ClientConfig::new("https://collector").tls(ClientTls::default().ca(Pem::file("ca.pem")));
-/// # drop(config);
+/// let tls = ClientTls::default()
+///     .ca(Pem::file("no/such/ca.pem"))
+///     .identity(Pem::file("client.pem"), Pem::file("client-key.pem"))
+///     .refresh_after(Duration::from_secs(60));
+/// let refused = ClientConfig::new("https://collector:4318").tls(tls).build().err();
+/// let expected = r#"tls: ca file "no/such/ca.pem": cannot be read"#;
+/// assert_eq!(refused.map(|error| error.to_string()).as_deref(), Some(expected));
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -140,8 +155,9 @@ impl ClientTls {
 /// use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
 /// use otlp_core::transport::tls::{Pem, ServerTls};
 /// let server = Server::bind("127.0.0.1:0", ReceiverLimits::default(), |_, _: &[u8]| Answer::accepted(1))?;
-/// let error = server.tls(ServerTls::new(Pem::text("no pem"), Pem::text("no pem"))).unwrap_err();
-/// assert_eq!(error.to_string(), "tls: certificate: has no certificate");
+/// let refused = server.tls(ServerTls::new(Pem::text("no pem"), Pem::text("no pem"))).err();
+/// let expected = "tls: certificate: has no certificate";
+/// assert_eq!(refused.map(|error| error.to_string()).as_deref(), Some(expected));
 /// # Ok::<(), otlp_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -50,6 +50,15 @@ fn feed(processor: &BatchSpanProcessor, numbers: std::ops::RangeInclusive<u64>) 
     numbers.for_each(|number| processor.on_end(span(number)));
 }
 
+/// Waits, and looks at the account again and again meanwhile.
+fn wait_for(what: &str, account: &Client, holds: impl Fn() -> bool) {
+    peer::wait_until(what, || {
+        let stats = account.stats();
+        assert!(stats.is_balanced(), "{stats:?}");
+        holds()
+    });
+}
+
 fn again_at(address: SocketAddr, inbox: &Inbox) -> Receiver {
     // The port is ours again as soon as the thread that had it has ended.
     let begin = || Receiver::start(address, ReceiverLimits::default(), inbox.clone()).ok();
@@ -72,12 +81,11 @@ fn a_receiver_that_dies_under_load_and_comes_back_misses_nothing() {
         let address = first.local_addr();
         let (processor, account) = processor(&format!("http://{address}"), protocol);
         feed(&processor, 1..=SPANS / 2);
-        peer::wait_until("some are exported", || account.stats().exported > 0);
+        wait_for("some are exported", &account, || account.stats().exported > 0);
         drop(first);
         feed(&processor, SPANS / 2 + 1..=SPANS);
         let attempts = account.counters().attempts;
-        peer::wait_until("it tries again", || account.counters().attempts > attempts + 2);
-        assert!(account.stats().is_balanced());
+        wait_for("it tries again", &account, || account.counters().attempts > attempts + 2);
         let second = again_at(address, &inbox);
         processor.force_flush().unwrap();
         processor.shutdown().unwrap();

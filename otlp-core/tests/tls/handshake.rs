@@ -19,7 +19,7 @@ use rustls::{
 
 use crate::certs::{Authority, Issued};
 use crate::peer::{PATIENCE, wait_until};
-use crate::{Inbox, PROTOCOLS, client_tls, config, receiver, server_tls};
+use crate::{Inbox, PROTOCOLS, client_tls, config, end, receiver, server_tls};
 
 fn roots(authority: &Authority) -> RootCertStore {
     let mut roots = RootCertStore::empty();
@@ -42,8 +42,11 @@ fn by_hand(
     ClientConnection::new(Arc::new(config), name).expect("valid")
 }
 
+/// The name that was asked for, and the protocol that was agreed on.
+type Met = (Option<String>, Option<Vec<u8>>);
+
 /// A server by hand that takes one connection and serves nobody; what the client said in its handshake.
-fn one_handshake(issued: &Issued, alpn: &str) -> (String, JoinHandle<(Option<String>, Option<Vec<u8>>)>) {
+fn one_handshake(issued: &Issued, alpn: &str) -> (String, JoinHandle<Met>) {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("known").with_no_client_auth();
     let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("pem")];
@@ -112,7 +115,7 @@ fn the_receiver_takes_both_versions_and_every_http_or_none_by_name() {
             assert_eq!(session.protocol_version(), Some(expected));
         }
     }
-    assert_eq!(receiver.shutdown(PATIENCE).connections_failed, 0);
+    assert_eq!(end(receiver).connections_failed, 0);
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn a_client_that_closes_without_a_word_has_not_failed_and_one_cut_in_a_request_i
         wait_until("it has begun", || receiver.stats().requests.accepted == 1 + failed);
         drop(stream);
         wait_until("it is gone", || receiver.stats().connections_open == 0);
-        let stats = receiver.shutdown(PATIENCE);
+        let stats = end(receiver);
         assert_eq!((stats.connections_failed, stats.requests.dropped), (failed, failed), "{stats:?}");
         assert_eq!(stats.requests.exported, 1);
         assert_eq!(inbox.bodies(Signal::Logs), [vec![1]]);

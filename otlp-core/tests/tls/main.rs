@@ -21,10 +21,11 @@ use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{ExporterConfig, RequestId, Verdict};
 use otlp_core::protocol::retry::Backoff;
 use otlp_core::transport::client::{ClientConfig, Observer, Protocol};
-use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits, Server};
+use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits, ReceiverStats, Server};
 use otlp_core::transport::tls::{ClientTls, ServerTls};
 
 use certs::{Authority, Issued};
+use peer::{PATIENCE, wait_until};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::HttpProtobuf, Protocol::Grpc];
 
@@ -91,6 +92,12 @@ fn receiver(tls: ServerTls, handler: impl Handler + 'static) -> Receiver {
 fn receiver_within(tls: ServerTls, limits: ReceiverLimits, handler: impl Handler + 'static) -> Receiver {
     let server = Server::bind("127.0.0.1:0", limits, handler).expect("a free port");
     server.tls(tls).expect("valid").start().expect("a thread")
+}
+
+/// Ends the receiver once its clients are gone: one that goes while the receiver says goodbye may count as failed.
+fn end(receiver: Receiver) -> ReceiverStats {
+    wait_until("the clients are gone", || receiver.stats().connections_open == 0);
+    receiver.shutdown(PATIENCE)
 }
 
 fn quick() -> ExporterConfig {

@@ -7,8 +7,7 @@ use otlp_core::protocol::Signal;
 use prost::Message;
 
 use crate::certs::{Authority, Directory, text};
-use crate::peer::PATIENCE;
-use crate::{Inbox, receiver, server_tls};
+use crate::{Inbox, end, receiver, server_tls};
 
 const PACKAGES: &str = "opentelemetry-exporter-otlp opentelemetry-sdk";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls_python/export.py");
@@ -66,14 +65,17 @@ fn served_over_tls_and_mutual_tls(protocol: &str) {
         }
         let output = export(&python, &arguments);
         assert!(output.status.success(), "{protocol}: {}", String::from_utf8_lossy(&output.stderr));
-        let stats = receiver.shutdown(PATIENCE);
+        let stats = end(receiver);
         assert_eq!((stats.requests.exported, stats.requests.dropped), (5, 0), "{stats:?}");
         assert_eq!(stats.connections_failed, 0, "{protocol} {is_mutual} {stats:?}");
         let names: Vec<_> = inbox
             .bodies(Signal::Traces)
             .iter()
             .map(|body| ExportTraceServiceRequest::decode(&**body).expect("traces"))
-            .map(|request| request.resource_spans[0].scope_spans[0].spans[0].name.clone())
+            .flat_map(|request| request.resource_spans)
+            .flat_map(|group| group.scope_spans)
+            .flat_map(|group| group.spans)
+            .map(|span| span.name)
             .collect();
         assert_eq!(names, ["span 0", "span 1", "span 2", "span 3", "span 4"]);
     }
@@ -89,6 +91,6 @@ fn the_http_exporter_of_the_python_sdk_is_refused_without_a_certificate() {
     let endpoint = format!("https://localhost:{}", receiver.local_addr().port());
     let output = export(&python, &[&endpoint, "http", "1", text(&ca)]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    let stats = receiver.shutdown(PATIENCE);
+    let stats = end(receiver);
     assert!(stats.requests.accepted == 0 && stats.connections_failed > 0, "{stats:?}");
 }

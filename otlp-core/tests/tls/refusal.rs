@@ -14,7 +14,9 @@ use otlp_core::transport::tls::ClientTls;
 
 use crate::certs::Authority;
 use crate::peer::{self, OK, PATIENCE, wait_until};
-use crate::{Inbox, PROTOCOLS, Troubles, client_tls, config, quick, receiver, receiver_within, server_tls};
+use crate::{
+    Inbox, PROTOCOLS, Troubles, client_tls, config, end, quick, receiver, receiver_within, server_tls,
+};
 
 /// Sends to `endpoint` until `words` are told, and checks that nothing got through.
 fn refused(endpoint: &str, protocol: Protocol, tls: ClientTls, words: &str) {
@@ -34,7 +36,7 @@ fn served(receiver: Receiver, tls: ClientTls) -> ReceiverStats {
     let client = Client::start(config(receiver.endpoint(), Protocol::HttpProtobuf, tls)).expect("valid");
     client.send(Signal::Logs, vec![2].into(), 1).expect("room");
     assert_eq!(client.shutdown(PATIENCE).stats.exported, 1);
-    let stats = receiver.shutdown(PATIENCE);
+    let stats = end(receiver);
     assert_eq!(
         (stats.requests.accepted, stats.requests.exported, stats.connections_open),
         (1, 1, 0),
@@ -59,7 +61,7 @@ fn an_expired_certificate_is_refused() {
     for protocol in PROTOCOLS {
         let receiver = receiver(server_tls(&authority.expired()), Inbox::default());
         refused(receiver.endpoint(), protocol, client_tls(&authority), "expired");
-        let stats = receiver.shutdown(PATIENCE);
+        let stats = end(receiver);
         assert!(stats.connections_failed > 0 && stats.requests.accepted == 0, "{stats:?}");
     }
 }
@@ -70,7 +72,7 @@ fn a_certificate_for_another_name_is_refused() {
     for protocol in PROTOCOLS {
         let receiver = receiver(server_tls(&authority.issue_for(&["collector"], |_| {})), Inbox::default());
         refused(receiver.endpoint(), protocol, client_tls(&authority), "not valid for name");
-        assert!(receiver.shutdown(PATIENCE).connections_failed > 0);
+        assert!(end(receiver).connections_failed > 0);
     }
 }
 

@@ -93,7 +93,7 @@ fn serve(mut client: TcpStream, manner: Manner, seen: &Mutex<Vec<Vec<String>>>) 
     }
     // Nothing comes before the answer.
     assert!(reader.buffer().is_empty());
-    let to = lines[0].split(' ').nth(1).expect("an address").to_owned();
+    let to = lines.first().and_then(|line| line.split(' ').nth(1)).expect("an address").to_owned();
     seen.lock().expect("not poisoned").push(lines);
     match manner {
         Manner::Tunnel(answer) => tunnel(client, &to, |client| drop(client.write_all(answer))),

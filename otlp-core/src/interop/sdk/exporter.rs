@@ -41,7 +41,7 @@
 //!
 //! The SDK logs these. With the feature `tracing` a partial success is a `tracing` event as well, a warning
 //! without rejections too; the [`Observer`](crate::transport::client::Observer) of the configuration gets the
-//! [`Verdict`] as a value.
+//! [`Verdict`](crate::protocol::export::Verdict) as a value.
 
 mod builder;
 pub mod migrating;
@@ -63,7 +63,7 @@ use super::attribute::EncodedResource;
 use super::metric::points;
 use super::{LogEncoder, MetricEncoder, SpanEncoder};
 use crate::error::Result;
-use crate::protocol::Signal;
+use crate::protocol::{MetricsPreferences, Signal, TemporalityPreference};
 use crate::transport::client::{Client, ClientConfig};
 
 pub use builder::ExporterBuilder;
@@ -122,7 +122,7 @@ macro_rules! exporter {
             /// Starts an exporter with all that a client can be told: fallbacks, a limit of memory, queue and
             /// retries.
             ///
-            /// The endpoint is the root, without the signal's path. An export takes as long as
+            /// An export takes as long as
             /// [`max_elapsed`](crate::protocol::export::ExporterConfig::max_elapsed) at most, and a processor
             /// waits for it. A batch that finds no room under
             /// [`DropPolicy::Block`](crate::protocol::export::DropPolicy::Block) is lost to the SDK, and counted as
@@ -132,6 +132,18 @@ macro_rules! exporter {
             /// As [`blocking::Client::start`](crate::transport::blocking::Client::start).
             pub fn from_config(config: ClientConfig) -> Result<Self> {
                 Self::start(config)
+            }
+
+            /// Starts an exporter as the environment says (`OTEL_EXPORTER_OTLP_*`); `lookup` gives the value of a
+            /// variable, usually `|name| std::env::var(name).ok()`.
+            ///
+            /// The variables are those of [`ClientConfig::from_env`]. As with [`builder`](Self::builder), the timeout
+            /// is for the whole export.
+            ///
+            /// # Errors
+            /// As [`from_config`](Self::from_config), and the first variable that cannot be used, by name.
+            pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+                Self::start_from_env(lookup)
             }
 
             /// The client under it, whose account can be read while the SDK owns the exporter, and after it.
@@ -155,6 +167,10 @@ exporter!(LogExporter);
 exporter!(MetricExporter);
 
 impl SpanExporter {
+    fn start_from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::start(builder::from_env(Signal::Traces, lookup)?)
+    }
+
     fn start(config: ClientConfig) -> Result<Self> {
         let outbox = Outbox::start(config, Signal::Traces, SpanEncoder::new())?;
         Ok(Self { outbox, resource: EncodedResource::default() })
@@ -162,6 +178,10 @@ impl SpanExporter {
 }
 
 impl LogExporter {
+    fn start_from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::start(builder::from_env(Signal::Logs, lookup)?)
+    }
+
     fn start(config: ClientConfig) -> Result<Self> {
         let outbox = Outbox::start(config, Signal::Logs, LogEncoder::new())?;
         Ok(Self { outbox, resource: EncodedResource::default() })
@@ -169,6 +189,17 @@ impl LogExporter {
 }
 
 impl MetricExporter {
+    /// What is preferred for histograms is not read: an exporter cannot tell the SDK.
+    fn start_from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let temporality = match MetricsPreferences::from_env(&lookup).strict()?.temporality {
+            TemporalityPreference::Cumulative => Temporality::Cumulative,
+            TemporalityPreference::Delta => Temporality::Delta,
+            TemporalityPreference::LowMemory => Temporality::LowMemory,
+        };
+        let exporter = Self::start(builder::from_env(Signal::Metrics, lookup)?)?;
+        Ok(exporter.with_temporality(temporality))
+    }
+
     fn start(config: ClientConfig) -> Result<Self> {
         let outbox = Outbox::start(config, Signal::Metrics, MetricEncoder::new())?;
         Ok(Self { outbox, temporality: Temporality::default() })

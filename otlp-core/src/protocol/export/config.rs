@@ -179,6 +179,14 @@ impl ExporterConfig {
         self
     }
 
+    /// For a caller that waits for each request before it hands in the next: the timeout is for all attempts.
+    #[cfg(all(feature = "otel", feature = "http"))]
+    pub(crate) const fn one_by_one(self, backoff: Backoff) -> Self {
+        let timeout = self.timeout;
+        // Requests follow one another, so that one connection is enough.
+        self.max_in_flight(1).max_elapsed(timeout).backoff(backoff)
+    }
+
     /// The values set, read back.
     #[must_use]
     pub const fn bounds(&self) -> Bounds {

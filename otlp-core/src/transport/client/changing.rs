@@ -28,6 +28,9 @@ pub(super) const RESERVED: [&str; 13] = [
     "upgrade",
 ];
 
+/// Headers of one attempt; real ones are a few.
+const MAX_HEADERS: usize = 256;
+
 /// The caller's source of headers, and who is told where it fails.
 pub(super) struct Changing {
     source: Arc<dyn HeaderSource>,
@@ -48,6 +51,10 @@ impl Changing {
     fn try_add_to(&self, headers: &mut HeaderMap) -> Result<()> {
         let given = catch_unwind(AssertUnwindSafe(|| self.source.headers()))
             .map_err(|_| Error::new(ErrorKind::Config, "header source: panicked"))?;
+        if given.len() > MAX_HEADERS {
+            let what = format!("header source: {} headers exceed limit {MAX_HEADERS}", given.len());
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
         // The same name twice is two values, and none of the ones before.
         let mut added = HeaderMap::with_capacity(given.len());
         for (name, value) in given {
@@ -96,6 +103,14 @@ mod tests {
         assert_eq!(added(&[("a b", "c")]), (None, 1));
         assert_eq!(added(&[("Content-Length", "3")]), (None, 1));
         assert_eq!(added(&[("Host", "h")]), (None, 1));
+    }
+
+    #[test]
+    fn more_headers_than_a_request_can_have_are_refused() {
+        let source = || vec![("x".to_owned(), "y".to_owned()); 100_000];
+        let way = Way { header_source: Some(Arc::new(source)), ..Way::default() };
+        let done = Changing::new(&way).expect("a source").add_to(&mut HeaderMap::new());
+        assert_eq!((done, way.connections.stats().headers_refused), (None, 1));
     }
 
     #[test]

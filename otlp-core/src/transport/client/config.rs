@@ -168,7 +168,7 @@ impl<F: Fn(RequestId, &Verdict) + Send + Sync> Observer for F {
 /// ```
 pub trait HeaderSource: Send + Sync {
     /// Names and values for the next attempt, in place of the ones that [`ClientConfig::header`] gave the same name.
-    /// Called by the driver for every attempt: must not block.
+    /// At most 256. Called by the driver for every attempt: must not block.
     fn headers(&self) -> Vec<(String, String)>;
 }
 
@@ -279,6 +279,13 @@ impl ClientConfig {
     #[must_use]
     pub fn exporter(mut self, exporter: ExporterConfig) -> Self {
         self.exporter = exporter;
+        self
+    }
+
+    /// See [`ExporterConfig::one_by_one`].
+    #[cfg(feature = "otel")]
+    pub(crate) fn one_by_one(mut self, backoff: crate::protocol::retry::Backoff) -> Self {
+        self.exporter = self.exporter.one_by_one(backoff);
         self
     }
 

@@ -218,6 +218,7 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> Error {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_unix_endpoint_is_a_path() {
         let endpoint = Endpoint::parse("unix:///run/otlp.sock", 4318).expect("valid");

@@ -3,7 +3,9 @@
 #[cfg(unix)]
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+#[cfg(unix)]
+use std::net::Ipv4Addr;
+use std::net::{SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::{
     fs::{FileTypeExt, MetadataExt},

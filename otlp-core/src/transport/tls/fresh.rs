@@ -64,7 +64,7 @@ impl<R: Recipe> Fresh<R> {
         Ok(Self { recipe: Arc::new(recipe), hasher, every: can_change.then_some(every), state })
     }
 
-    /// Looks at the files where that is due. Cancelled, it may have to be due again until they are looked at.
+    /// Looks at the files where that is due. Cancelled, it leaves them to the next time that it is.
     pub(super) async fn current(&self) -> Current<R::Made> {
         let Some(seen) = self.due() else { return self.unchanged() };
         let (recipe, hasher) = (Arc::clone(&self.recipe), self.hasher.clone());
@@ -82,6 +82,11 @@ impl<R: Recipe> Fresh<R> {
             Ok(None) => self.unchanged(),
             Ok(Some((hash, made))) => {
                 let mut state = self.lock();
+                if state.seen != seen {
+                    // Somebody who looked at the same time was faster; the next look tells who is right.
+                    drop(state);
+                    return self.unchanged();
+                }
                 (state.seen, state.made) = (hash, Arc::clone(&made));
                 Current { made, change: Change::Renewed }
             }

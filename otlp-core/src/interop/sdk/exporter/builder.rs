@@ -21,7 +21,7 @@ const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(200), max: Dur
 
 /// Where an exporter sends, and how. The methods are called as in `opentelemetry-otlp` where they mean the same.
 ///
-/// The environment is not read. What has no method here is in [`ClientConfig`]: see
+/// The environment is not read: see [`SpanExporter::from_env`]. What has no method here is in [`ClientConfig`]: see
 /// [`SpanExporter::from_config`].
 ///
 /// ```
@@ -87,8 +87,8 @@ impl<E> ExporterBuilder<E> {
 
     /// Sets where to; default `http://localhost:4318` and the signal's path, with gRPC `http://localhost:4317`.
     ///
-    /// Over HTTP it is the whole URL, `http://host:4318/v1/traces`, or the root before the signal's path, which
-    /// is appended where it is not there.
+    /// Over HTTP a URL with a path, as `http://host:4318/v1/traces`, is used as it is; to one without, the signal's
+    /// path is appended.
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
@@ -128,7 +128,7 @@ impl<E> ExporterBuilder<E> {
         self
     }
 
-    fn config(self, signal: Signal) -> Result<ClientConfig> {
+    fn config(self) -> Result<ClientConfig> {
         let protocol = match (self.transport, self.protocol) {
             (Some(transport), Some(protocol)) if !is_of(protocol, transport) => {
                 let wrong = format!("protocol: {protocol:?} does not go over the chosen transport");
@@ -137,16 +137,15 @@ impl<E> ExporterBuilder<E> {
             (transport, protocol) => protocol.or(transport).unwrap_or_default(),
         };
         let endpoint = self.endpoint.filter(|endpoint| !endpoint.is_empty());
-        let endpoint = endpoint.as_deref().unwrap_or("http://localhost");
-        let exporter = ExporterConfig::default()
-            // Exports follow one another, and so do requests: one connection is enough.
-            .max_in_flight(1)
-            .timeout(self.timeout)
-            .max_elapsed(self.timeout)
-            .backoff(BACKOFF);
-        let config = ClientConfig::new(root(endpoint, signal))
+        let endpoint = endpoint.unwrap_or_else(|| "http://localhost".to_owned());
+        let config = if has_path(&endpoint) && !is_grpc(protocol) {
+            ClientConfig::exact(endpoint)
+        } else {
+            ClientConfig::new(endpoint)
+        };
+        let config = config
             .protocol(protocol)
-            .exporter(exporter)
+            .exporter(ExporterConfig::default().timeout(self.timeout).one_by_one(BACKOFF))
             .compression(self.compression);
         let config =
             self.headers.into_iter().fold(config, |config, (name, value)| config.header(name, value));
@@ -163,7 +162,7 @@ impl ExporterBuilder<SpanExporter> {
     /// # Errors
     /// As [`SpanExporter::from_config`], and [`ErrorKind::Config`] where the protocol is not one of the transport.
     pub fn build(self) -> Result<SpanExporter> {
-        SpanExporter::from_config(self.config(Signal::Traces)?)
+        SpanExporter::from_config(self.config()?)
     }
 }
 
@@ -173,7 +172,7 @@ impl ExporterBuilder<LogExporter> {
     /// # Errors
     /// As [`LogExporter::from_config`], and [`ErrorKind::Config`] where the protocol is not one of the transport.
     pub fn build(self) -> Result<LogExporter> {
-        LogExporter::from_config(self.config(Signal::Logs)?)
+        LogExporter::from_config(self.config()?)
     }
 }
 
@@ -191,7 +190,7 @@ impl ExporterBuilder<MetricExporter> {
     /// transport.
     pub fn build(self) -> Result<MetricExporter> {
         let temporality = self.temporality;
-        Ok(MetricExporter::from_config(self.config(Signal::Metrics)?)?.with_temporality(temporality))
+        Ok(MetricExporter::from_config(self.config()?)?.with_temporality(temporality))
     }
 }
 
@@ -209,18 +208,28 @@ impl<E> fmt::Debug for ExporterBuilder<E> {
     }
 }
 
-/// True where requests of that protocol travel over that transport.
-fn is_of(protocol: Protocol, transport: Protocol) -> bool {
-    #[cfg(feature = "grpc")]
-    return (protocol == Protocol::Grpc) == (transport == Protocol::Grpc);
-    #[cfg(not(feature = "grpc"))]
-    {
-        let _one_transport = (protocol, transport);
-        true
-    }
+/// What the environment says of a signal's exporter.
+pub(super) fn from_env(signal: Signal, lookup: impl Fn(&str) -> Option<String>) -> Result<ClientConfig> {
+    Ok(ClientConfig::from_env(signal, lookup).strict()?.one_by_one(BACKOFF))
 }
 
-/// The endpoint without the signal's path.
-fn root(endpoint: &str, signal: Signal) -> &str {
-    endpoint.strip_suffix(signal.http_path()).unwrap_or(endpoint)
+/// True where requests of that protocol travel over that transport.
+fn is_of(protocol: Protocol, transport: Protocol) -> bool {
+    is_grpc(protocol) == is_grpc(transport)
+}
+
+#[cfg(feature = "grpc")]
+fn is_grpc(protocol: Protocol) -> bool {
+    protocol == Protocol::Grpc
+}
+
+#[cfg(not(feature = "grpc"))]
+const fn is_grpc(_: Protocol) -> bool {
+    false
+}
+
+/// True where something stands after host and port.
+fn has_path(endpoint: &str) -> bool {
+    let after_scheme = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    after_scheme.split_once('/').is_some_and(|(_, path)| !path.is_empty())
 }
