@@ -132,13 +132,15 @@ fn bad_request(error: impl std::fmt::Display) -> Refusal {
 
 /// How a message that says it is compressed is compressed.
 fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusal> {
-    match Coding::named(headers.get(ENCODING).map_or(&b""[..], |value| value.as_bytes()), limits) {
-        Some(coding) if coding == Coding::Identity => {
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "message: compressed without an encoding"))
-        }
-        Some(coding) => Ok(coding),
-        None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "grpc-encoding: not known")),
+    let name = headers.get(ENCODING).map_or(&b""[..], |value| value.as_bytes());
+    let Some(coding) = Coding::named(name, limits) else {
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "grpc-encoding: not known"));
+    };
+    if coding == Coding::Identity {
+        let message = "message: compressed without an encoding";
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message));
     }
+    Ok(coding)
 }
 
 /// Takes the names of the services here, and the empty one for all.
