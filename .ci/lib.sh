@@ -63,7 +63,7 @@ install_tlc() {
     [ -n "$TLA2TOOLS_JAR" ]
 }
 
-# The peers that tests talk to: the SDK's exporters and a gRPC server, in Python.
+# The peers that tests talk to: the SDKs of Python and JavaScript, a gRPC server, a collector.
 install_peers() {
     [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
     "$tools/bin/pip" install --quiet --disable-pip-version-check \
@@ -72,7 +72,12 @@ install_peers() {
         opentelemetry-sdk==1.45.2 \
         opentelemetry-exporter-otlp-proto-grpc==1.45.2 \
         opentelemetry-exporter-otlp-proto-http==1.45.2 || return
-    export OTLP_PYTHON="$PWD/$tools/bin/python3"
+    npm install --silent --no-audit --no-fund --prefix "$tools/node" \
+        @opentelemetry/api@1.9.1 @opentelemetry/api-logs@0.223.1 @opentelemetry/resources@2.12.1 \
+        @opentelemetry/exporter-logs-otlp-http@0.223.1 @opentelemetry/exporter-metrics-otlp-http@0.223.0 \
+        @opentelemetry/exporter-trace-otlp-http@0.223.1 @opentelemetry/sdk-logs@0.223.1 \
+        @opentelemetry/sdk-metrics@2.12.1 @opentelemetry/sdk-trace-base@2.12.1 || return
+    export OTLP_PYTHON="$PWD/$tools/bin/python3" OTLP_NODE_MODULES="$PWD/$tools/node/node_modules"
 }
 
 # What the tests that need more than Rust look for.

@@ -1,5 +1,6 @@
 //! Against gRPC as Google wrote it: the Python SDK's exporters into our receiver, our client into a Python server.
 #![cfg(all(feature = "grpc", feature = "gzip"))]
+#![allow(clippy::indexing_slicing, reason = "a test that is wrong should stop")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
