@@ -12,8 +12,12 @@ use std::error::Error as StdError;
 
 use crate::error::{Error, ErrorKind};
 
+#[cfg(all(feature = "gzip", feature = "http"))]
+pub(crate) use gzip::gunzip_within;
 #[cfg(feature = "gzip")]
 pub use gzip::{GzipEncoder, gunzip};
+#[cfg(all(feature = "zstd", feature = "http"))]
+pub(crate) use zstd::unzstd_within;
 #[cfg(feature = "zstd")]
 pub use zstd::{ZstdEncoder, unzstd};
 
@@ -22,9 +26,17 @@ const MAX_PARTS: usize = 64;
 /// The first guess at the size of what comes out, as a multiple of what went in.
 const USUAL_RATIO: usize = 4;
 
+/// What may come out of a body.
+struct Bound<'a> {
+    max_bytes: usize,
+    /// Asked before so many bytes more are allocated.
+    may_grow: &'a mut dyn FnMut(usize) -> bool,
+}
+
 /// Why a body cannot be read.
 enum Failure {
     TooLarge,
+    NoRoom,
     Truncated,
     #[cfg(feature = "zstd")]
     Window,
@@ -46,6 +58,9 @@ impl Failure {
                 let message = format!("{coding}: decompressed size exceeds limit {max_bytes}");
                 Error::new(ErrorKind::Limit, message)
             }
+            Self::NoRoom => {
+                Error::new(ErrorKind::Limit, format!("{part} at byte {at} has no room to come out"))
+            }
             Self::Truncated => malformed("ends too early"),
             #[cfg(feature = "zstd")]
             Self::Window => {
@@ -58,15 +73,22 @@ impl Failure {
 }
 
 /// What to begin with for a body of `len` bytes.
-fn first_room(len: usize, max_bytes: usize) -> usize {
-    len.saturating_mul(USUAL_RATIO).min(max_bytes.saturating_add(1))
+fn first_room(len: usize, bound: &mut Bound<'_>) -> Result<Vec<u8>, Failure> {
+    let room = len.saturating_mul(USUAL_RATIO).min(bound.max_bytes.saturating_add(1));
+    if (bound.may_grow)(room) { Ok(Vec::with_capacity(room)) } else { Err(Failure::NoRoom) }
 }
 
 /// Makes room where there is none; in all at most one byte above the bound, which tells "exactly full" from "more
 /// to come".
-fn grow(out: &mut Vec<u8>, max_bytes: usize) {
-    if out.len() == out.capacity() {
-        let room = max_bytes.saturating_add(1).saturating_sub(out.len());
-        out.reserve_exact(out.len().max(4096).min(room));
+fn grow(out: &mut Vec<u8>, bound: &mut Bound<'_>) -> Result<(), Failure> {
+    if out.len() < out.capacity() {
+        return Ok(());
     }
+    let room = bound.max_bytes.saturating_add(1).saturating_sub(out.len());
+    let more = out.len().max(4096).min(room);
+    if !(bound.may_grow)(more) {
+        return Err(Failure::NoRoom);
+    }
+    out.reserve_exact(more);
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::{Failure, MAX_PARTS, first_room, grow};
+use super::{Bound, Failure, MAX_PARTS, first_room, grow};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest window, which every reader must have.
@@ -29,11 +29,22 @@ pub(super) const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
 /// [`ErrorKind::Malformed`] where the body is damaged, cut, or followed by anything else;
 /// [`ErrorKind::Limit`] where it is larger than `max_bytes` or made of more than 64 members.
 pub fn gunzip(body: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(first_room(body.len(), max_bytes));
+    gunzip_within(body, max_bytes, &mut |_| true)
+}
+
+/// As [`gunzip`], and asks `may_grow` before it allocates so many bytes more; a no is the error of a limit.
+pub(crate) fn gunzip_within(
+    body: &[u8],
+    max_bytes: usize,
+    may_grow: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<u8>> {
+    let bound = &mut Bound { max_bytes, may_grow };
+    let mut out =
+        first_room(body.len(), bound).map_err(|failure| failure.at("gzip: member", 0, max_bytes))?;
     let mut rest = body;
     let mut inflate = Decompress::new_gzip(WINDOW_BITS);
     for _ in 0..MAX_PARTS {
-        let read = member(&mut inflate, rest, &mut out, max_bytes)
+        let read = member(&mut inflate, rest, &mut out, bound)
             .map_err(|failure| failure.at("gzip: member", body.len() - rest.len(), max_bytes))?;
         rest = rest.get(read..).unwrap_or_default();
         if rest.is_empty() {
@@ -49,15 +60,15 @@ fn member(
     inflate: &mut Decompress,
     input: &[u8],
     out: &mut Vec<u8>,
-    max_bytes: usize,
+    bound: &mut Bound<'_>,
 ) -> Result<usize, Failure> {
     loop {
-        grow(out, max_bytes);
+        grow(out, bound)?;
         let read = usize::try_from(inflate.total_in()).unwrap_or(usize::MAX);
         let unread = input.get(read..).unwrap_or_default();
         let before = (out.len(), inflate.total_in());
         let status = inflate.decompress_vec(unread, out, FlushDecompress::None).map_err(Failure::damaged)?;
-        if out.len() > max_bytes {
+        if out.len() > bound.max_bytes {
             return Err(Failure::TooLarge);
         }
         if status == Status::StreamEnd {
@@ -148,12 +159,32 @@ mod tests {
         let bomb = gzip(&vec![0; 8 << 20]);
         assert!(bomb.len() < 100_000);
         let mut out = Vec::new();
-        let read = member(&mut Decompress::new_gzip(WINDOW_BITS), &bomb, &mut out, 1 << 20);
+        let bound = &mut Bound { max_bytes: 1 << 20, may_grow: &mut |_| true };
+        let read = member(&mut Decompress::new_gzip(WINDOW_BITS), &bomb, &mut out, bound);
         assert!(matches!(read, Err(Failure::TooLarge)));
         assert!(out.capacity() <= (1 << 20) + 1, "{}", out.capacity());
         let error = gunzip(&bomb, 1 << 20).expect_err("a bomb");
         assert_eq!(error.to_string(), "gzip: decompressed size exceeds limit 1048576");
         assert!(error.is_limit());
+    }
+
+    #[test]
+    fn what_may_not_grow_is_refused_and_what_grows_is_asked_for() {
+        let bomb = gzip(&vec![0; 1 << 20]);
+        for budget in [0, 1000, 100_000, 1 << 20] {
+            let mut asked = 0;
+            let out = gunzip_within(&bomb, 2 << 20, &mut |more| {
+                asked += more;
+                asked <= budget
+            });
+            assert!(out.is_err_and(|error| error.is_limit()) && asked > budget, "{budget}");
+        }
+        let mut asked = 0;
+        let out = gunzip_within(&bomb, 2 << 20, &mut |more| {
+            asked += more;
+            true
+        });
+        assert_eq!(out.expect("room").capacity(), asked);
     }
 
     #[test]

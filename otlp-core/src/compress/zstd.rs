@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, compress_bound, get_error_name};
 
-use super::{Failure, MAX_PARTS, first_room, grow};
+use super::{Bound, Failure, MAX_PARTS, first_room, grow};
 use crate::error::{Error, ErrorKind, Result};
 
 /// 8 MiB, the largest window that may be sent over HTTP and that every reader must have.
@@ -31,13 +31,23 @@ const WINDOW_TOO_LARGE: usize = 16_usize.wrapping_neg();
 /// [`ErrorKind::Limit`] where it is larger than `max_bytes`, made of more than 64 frames, or needs a window of more than
 /// 8 MiB; [`ErrorKind::Io`] where there is no memory.
 pub fn unzstd(body: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
+    unzstd_within(body, max_bytes, &mut |_| true)
+}
+
+/// As [`unzstd`], and asks `may_grow` before it allocates so many bytes more; a no is the error of a limit.
+pub(crate) fn unzstd_within(
+    body: &[u8],
+    max_bytes: usize,
+    may_grow: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<u8>> {
+    let bound = &mut Bound { max_bytes, may_grow };
     let mut context = DCtx::try_create().ok_or_else(no_memory)?;
     context.set_parameter(DParameter::WindowLogMax(WINDOW_BITS)).map_err(|_| no_memory())?;
-    let mut out = Vec::with_capacity(first_room(body.len(), max_bytes));
+    let mut out = first_room(body.len(), bound).map_err(|failure| failure.at("zstd: frame", 0, max_bytes))?;
     let mut input = InBuffer::around(body);
     for _ in 0..MAX_PARTS {
         let begin = input.pos;
-        frame(&mut context, &mut input, &mut out, max_bytes)
+        frame(&mut context, &mut input, &mut out, bound)
             .map_err(|failure| failure.at("zstd: frame", begin, max_bytes))?;
         if input.pos == body.len() {
             return Ok(out);
@@ -51,16 +61,16 @@ fn frame(
     context: &mut DCtx<'_>,
     input: &mut InBuffer<'_>,
     out: &mut Vec<u8>,
-    max_bytes: usize,
+    bound: &mut Bound<'_>,
 ) -> Result<(), Failure> {
     loop {
-        grow(out, max_bytes);
+        grow(out, bound)?;
         let before = (out.len(), input.pos);
         let position = out.len();
         let left = context
             .decompress_stream(&mut OutBuffer::around_pos(out, position), input)
             .map_err(|code| if code == WINDOW_TOO_LARGE { Failure::Window } else { damaged(code) })?;
-        if out.len() > max_bytes {
+        if out.len() > bound.max_bytes {
             return Err(Failure::TooLarge);
         }
         if left == 0 {
