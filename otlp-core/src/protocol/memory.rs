@@ -144,6 +144,15 @@ impl MemoryLimiter {
     }
 }
 
+impl PartialEq for MemoryLimiter {
+    /// True for clones of each other.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for MemoryLimiter {}
+
 impl fmt::Debug for MemoryLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLimiter")

@@ -27,15 +27,23 @@
 //! ```
 
 mod account;
+mod admission;
 mod answer;
 mod body;
+mod conduct;
+mod conn;
 mod front;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod handle;
+mod hold;
 #[cfg(feature = "grpc")]
 mod http2;
 mod limits;
+mod places;
+mod read;
 mod serve;
+mod workers;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -63,8 +71,12 @@ pub use limits::ReceiverLimits;
 
 /// Decides what becomes of a request.
 ///
-/// Called on the receiver's thread, one request at a time on a [`Receiver`]: what takes long belongs behind
-/// a queue, whose being full is an [`Answer::busy`]. A panic is answered with status 500.
+/// Called on one of a few worker threads ([`ReceiverLimits::workers`]), which it may block: other connections are
+/// served meanwhile, and requests beyond the workers wait with their bodies. What takes long belongs behind
+/// a queue all the same, whose being full is an [`Answer::busy`]. A panic is answered with status 500.
+///
+/// Requests of one connection reach it in their order over HTTP/1.1; beyond that there is none. A handler that
+/// has begun runs to its end, even where the client or the receiver goes away meanwhile.
 pub trait Handler: Send + Sync {
     /// Takes the body of one `Export..ServiceRequest`, decompressed but not decoded. What came as JSON is protobuf
     /// here already.
@@ -206,7 +218,7 @@ impl Server {
     }
 
     fn on(bound: Bound, limits: ReceiverLimits, handler: impl Handler + 'static) -> Result<Self> {
-        let account = Arc::new(Account::default());
+        let account = Arc::new(Account::new(&limits));
         let address = bound.address()?;
         let endpoint = bound.endpoint(address, "http");
         let stop = watch::Sender::new(None);
@@ -261,7 +273,8 @@ impl Server {
 
     /// Receives until it is shut down. Needs a tokio runtime with I/O and time.
     ///
-    /// Connections are tasks of a set that belongs to this future: dropping it closes them all.
+    /// Connections are tasks of a set that belongs to this future: dropping it closes them all. Handlers run on
+    /// the runtime's threads for blocking work, at most [`ReceiverLimits::workers`] at a time.
     pub async fn run(self) {
         serve(self.front, self.core, self.control.stop.subscribe()).await;
     }

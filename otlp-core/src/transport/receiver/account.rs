@@ -2,7 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::body::Held;
+use super::ReceiverLimits;
+use super::admission::Admission;
+use super::conduct::End;
+use super::places::Room;
+use crate::protocol::memory::MemoryLimiter;
 use crate::protocol::status::Class;
 use crate::stats::{Instrument, Measure, Measurements, Stats};
 
@@ -23,24 +27,82 @@ pub struct ReceiverStats {
     pub retryable: u64,
     /// Requests whose body passed a limit, before or after decompression.
     pub too_large: u64,
-    /// Requests whose body did not come in time.
+    /// Requests whose body did not come in time, or that waited for a worker beyond their own deadline.
     pub timed_out: u64,
+    /// Those of `timed_out` whose body came slower than the least rate.
+    pub too_slow: u64,
+    /// Requests turned away since the memory of the process was at a mark, or reached the hard one meanwhile.
+    pub pressed: u64,
+    /// Requests turned away since too many of them, or of their bytes, were in hand.
+    pub crowded: u64,
     /// Body bytes of complete requests, as they came over the wire.
     pub body_bytes: u64,
-    /// Body bytes held at this moment, decompressed ones included.
+    /// Body bytes held at this moment, decompressed ones and room for more included.
     pub held_bytes: u64,
     /// Connections taken.
     pub connections: u64,
-    /// Connections closed at once, being one too many.
+    /// Connections closed at once, being one too many while no other could be closed for them.
     pub connections_refused: u64,
-    /// Connections that ended by an error: a handshake that failed, not HTTP, a head too large or too slow, or a reset.
+    /// Connections closed to make room for a newcomer.
+    pub connections_evicted: u64,
+    /// Connections asked to go since no request came for too long.
+    pub connections_idle: u64,
+    /// Connections asked to go since they were open for long enough.
+    pub connections_aged: u64,
+    /// Connections that ended by an error: a handshake that failed, not HTTP, a head too large, a reset, or one of the
+    /// five that follow.
     pub connections_failed: u64,
+    /// Connections cut off that never sent a byte.
+    pub connections_silent: u64,
+    /// Connections cut off whose head did not come in time.
+    pub connections_slow: u64,
+    /// Connections cut off that did not read their answers.
+    pub connections_stalled: u64,
+    /// Connections cut off that sent without end and asked for nothing, or gave up what they asked for.
+    pub connections_flooding: u64,
+    /// Connections cut off that stayed when they were asked to go.
+    pub connections_lingering: u64,
     /// Connections that are open.
     pub connections_open: u64,
     /// Times that certificate or key were found renewed and used from there on.
     pub certificates_renewed: u64,
     /// Times that their files were found unusable, and what was there before kept.
     pub certificates_refused: u64,
+}
+
+impl ReceiverStats {
+    pub(super) const fn arrived(&mut self, room: Room) {
+        match room {
+            Room::Free => self.connections += 1,
+            Room::Made => {
+                self.connections += 1;
+                self.connections_evicted += 1;
+            }
+            Room::Full => self.connections_refused += 1,
+        }
+    }
+
+    /// A connection ended by an error.
+    pub(super) const fn failed(&mut self, why: Option<End>) {
+        self.connections_failed += 1;
+        match why {
+            Some(End::Silent) => self.connections_silent += 1,
+            Some(End::SlowHead) => self.connections_slow += 1,
+            Some(End::Stalled) => self.connections_stalled += 1,
+            Some(End::Flood) => self.connections_flooding += 1,
+            Some(End::Lingers) => self.connections_lingering += 1,
+            Some(End::Idle | End::Aged) | None => {}
+        }
+    }
+
+    /// A connection was asked to go.
+    pub(super) const fn retired(&mut self, why: End) {
+        if matches!(why, End::Aged) {
+            self.connections_aged += 1;
+        } else {
+            self.connections_idle += 1;
+        }
+    }
 }
 
 impl Measure for ReceiverStats {
@@ -56,16 +118,37 @@ impl Measure for ReceiverStats {
         for (outcome, records) in [("accepted", self.records_accepted), ("rejected", self.records_rejected)] {
             into.counter(&RECORDS, &[("outcome", outcome)], records);
         }
-        for (reason, requests) in
-            [("busy", self.retryable), ("too_large", self.too_large), ("too_slow", self.timed_out)]
-        {
+        let busy = self.retryable.saturating_sub(self.pressed + self.crowded);
+        for (reason, requests) in [
+            ("busy", busy),
+            ("pressed", self.pressed),
+            ("crowded", self.crowded),
+            ("too_large", self.too_large),
+            ("too_slow", self.timed_out),
+        ] {
             into.counter(&REFUSED, &[("reason", reason)], requests);
         }
         into.counter(&BODIES, &[], self.body_bytes);
         into.gauge(&HELD, &[], self.held_bytes);
         into.counter(&CONNECTIONS, &[], self.connections);
-        into.counter(&FAILED, &[("reason", "limit")], self.connections_refused);
-        into.counter(&FAILED, &[("reason", "error")], self.connections_failed);
+        let named = [
+            ("silent", self.connections_silent),
+            ("slow", self.connections_slow),
+            ("stalled", self.connections_stalled),
+            ("flood", self.connections_flooding),
+            ("lingering", self.connections_lingering),
+        ];
+        let others = self
+            .connections_failed
+            .saturating_sub(named.iter().map(|(_, connections)| connections).sum::<u64>());
+        let whole =
+            [("limit", self.connections_refused), ("evicted", self.connections_evicted), ("error", others)];
+        for (reason, connections) in whole.into_iter().chain(named) {
+            into.counter(&FAILED, &[("reason", reason)], connections);
+        }
+        for (reason, connections) in [("idle", self.connections_idle), ("age", self.connections_aged)] {
+            into.counter(&RETIRED, &[("reason", reason)], connections);
+        }
         into.gauge(&OPEN, &[], self.connections_open);
         into.counter(&CERTIFICATES, &[("outcome", "renewed")], self.certificates_renewed);
         into.counter(&CERTIFICATES, &[("outcome", "refused")], self.certificates_refused);
@@ -93,21 +176,38 @@ const CONNECTIONS: Instrument =
     Instrument::new("otlp.receiver.connections", "{connection}", "Connections taken.");
 const FAILED: Instrument =
     Instrument::new("otlp.receiver.connections_failed", "{connection}", "Connections closed for a fault.");
+const RETIRED: Instrument = Instrument::new(
+    "otlp.receiver.connections_retired",
+    "{connection}",
+    "Connections asked to go, with nothing wrong with them.",
+);
 const OPEN: Instrument =
     Instrument::new("otlp.receiver.connections_open", "{connection}", "Connections open now.");
 const CERTIFICATES: Instrument =
     Instrument::new("otlp.receiver.certificates", "{change}", "Changed certificate files, by their use.");
 
 /// One lock for all: counted a few times a request, and consistent whenever read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Account {
     stats: Mutex<ReceiverStats>,
-    pub(super) held: Held,
+    admission: Mutex<Admission>,
+    pub(super) memory: Option<MemoryLimiter>,
 }
 
 impl Account {
+    pub(super) fn new(limits: &ReceiverLimits) -> Self {
+        let admission = Admission::new(limits.requests, limits.total_body_bytes);
+        Self { stats: Mutex::default(), admission: Mutex::new(admission), memory: limits.memory.clone() }
+    }
+
     pub(super) fn stats(&self) -> ReceiverStats {
-        ReceiverStats { held_bytes: self.held.bytes(), ..*self.lock() }
+        let held_bytes = self.admission().bytes() as u64;
+        ReceiverStats { held_bytes, ..*self.lock() }
+    }
+
+    /// What is in hand. Never locked together with the counts.
+    pub(super) fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverStats> {

@@ -1,18 +1,13 @@
-//! Reading one body within its bounds.
+//! What a body is, and taking its compression off.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderMap};
-use http_body_util::BodyExt;
-use hyper::body::Body;
-use tokio::time::timeout;
 
 use super::ReceiverLimits;
 use super::answer::Refusal;
+use super::hold::Share;
 use crate::Limits;
 use crate::error::{DecodeError, DecodeErrorKind, Error, ErrorKind};
 use crate::json::{self, Reading};
@@ -62,45 +57,6 @@ pub(super) fn unsupported(message: &str) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
 }
 
-/// Bytes of bodies held by all connections together.
-#[derive(Debug, Default)]
-pub(super) struct Held(AtomicUsize);
-
-impl Held {
-    pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) as u64
-    }
-}
-
-/// A share of [`Held`], given back when it is dropped.
-pub(super) struct Share<'a> {
-    held: &'a Held,
-    bytes: usize,
-    bound: usize,
-}
-
-impl<'a> Share<'a> {
-    pub(super) const fn new(held: &'a Held, bound: usize) -> Self {
-        Self { held, bytes: 0, bound }
-    }
-
-    fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.bytes += bytes;
-        let before = self.held.0.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) <= self.bound {
-            return Ok(());
-        }
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many bytes in requests at once");
-        Err(Refusal { retry_after: Some(Duration::from_secs(1)), ..refusal })
-    }
-}
-
-impl Drop for Share<'_> {
-    fn drop(&mut self) {
-        self.held.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// The client went away.
 #[derive(Debug, thiserror::Error)]
 #[error("client went away")]
@@ -120,48 +76,7 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// What one body may be, as it comes over the wire.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) bytes: usize,
-    pub(super) within: Duration,
-}
-
-/// Reads the whole body as it comes over the wire.
-pub(super) async fn collect(
-    body: impl Body<Data = Bytes> + Unpin,
-    bounds: Bounds,
-    share: &mut Share<'_>,
-) -> Result<Vec<u8>, Failure> {
-    match timeout(bounds.within, collect_slowly(body, bounds.bytes, share)).await {
-        Ok(collected) => collected,
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body: not complete in time").into()),
-    }
-}
-
-async fn collect_slowly(
-    mut body: impl Body<Data = Bytes> + Unpin,
-    max_bytes: usize,
-    share: &mut Share<'_>,
-) -> Result<Vec<u8>, Failure> {
-    let claimed = body.size_hint().lower();
-    if usize::try_from(claimed).map_or(true, |claimed| claimed > max_bytes) {
-        return Err(too_large(max_bytes).into());
-    }
-    // What is claimed is not believed: room is made for what has come.
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let data = frame.map_err(|_| Failure::Gone(Gone))?.into_data().unwrap_or_default();
-        if bytes.len() + data.len() > max_bytes {
-            return Err(too_large(max_bytes).into());
-        }
-        share.grow(data.len())?;
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes)
-}
-
-fn too_large(max_bytes: usize) -> Refusal {
+pub(super) fn too_large(max_bytes: usize) -> Refusal {
     let message = format!("body: exceeds limit {max_bytes}");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
@@ -171,19 +86,25 @@ pub(super) fn decode<'a>(
     body: &'a [u8],
     coding: Coding,
     limits: &ReceiverLimits,
-    share: &mut Share<'_>,
+    share: &mut Share,
 ) -> Result<Cow<'a, [u8]>, Refusal> {
+    let mut full = None;
+    let may_grow = &mut |bytes| share.grow(bytes).map_err(|refusal| full = Some(refusal)).is_ok();
+    let _unused_without_codings = &may_grow;
     let decoded: crate::Result<Option<Vec<u8>>> = match coding {
         Coding::Identity => Ok(None),
         #[cfg(feature = "gzip")]
-        Coding::Gzip => crate::compress::gunzip(body, limits.body_bytes).map(Some),
+        Coding::Gzip => crate::compress::gunzip_within(body, limits.body_bytes, may_grow).map(Some),
         #[cfg(feature = "zstd")]
-        Coding::Zstd => crate::compress::unzstd(body, limits.body_bytes).map(Some),
+        Coding::Zstd => crate::compress::unzstd_within(body, limits.body_bytes, may_grow).map(Some),
     };
-    let decoded = decoded.map_err(|error| not_decoded(&error, limits.body_bytes))?;
-    let Some(decoded) = decoded else { return Ok(Cow::Borrowed(body)) };
-    share.grow(decoded.len())?;
-    Ok(Cow::Owned(decoded))
+    match full {
+        Some(refusal) => Err(refusal),
+        None => match decoded.map_err(|error| not_decoded(&error, limits.body_bytes))? {
+            Some(decoded) => Ok(Cow::Owned(decoded)),
+            None => Ok(Cow::Borrowed(body)),
+        },
+    }
 }
 
 fn not_decoded(error: &Error, max_bytes: usize) -> Refusal {
@@ -199,13 +120,16 @@ pub(super) fn read_json(
     signal: Signal,
     text: &[u8],
     limits: &ReceiverLimits,
-    share: &mut Share<'_>,
+    share: &mut Share,
 ) -> Result<Vec<u8>, Refusal> {
-    let mut wire = Vec::new();
+    // It is hardly ever longer than the text. Where it is, that counts as soon as it is known.
+    let room = text.len().min(limits.body_bytes);
+    share.grow(room)?;
+    let mut wire = Vec::with_capacity(room);
     let bounds = Limits::default().max_message_bytes(limits.body_bytes);
     json::read(signal, text, Reading::Strict, &bounds, &mut wire)
         .map_err(|error| not_read(error, limits.body_bytes))?;
-    share.grow(wire.len())?;
+    share.grow(wire.capacity() - room)?;
     Ok(wire)
 }
 
@@ -218,9 +142,12 @@ fn not_read(error: DecodeError, max_bytes: usize) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::HeaderValue;
 
     use super::*;
+    use crate::transport::receiver::account::Account;
 
     fn met(encoding: &'static str) -> Result<Coding, u16> {
         let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(encoding))]);
@@ -250,40 +177,31 @@ mod tests {
             &b"1,".repeat(999)[..], b"1]}]}}]}]}]}"].concat();
         // Each count takes two bytes in the text and eight on the wire.
         let read = |bytes, total| {
-            let (held, limits) = (Held::default(), ReceiverLimits::default().max_body_bytes(bytes));
-            let mut share = Share::new(&held, total);
+            let limits = ReceiverLimits::default().max_body_bytes(bytes).max_total_body_bytes(total);
+            let account = Arc::new(Account::new(&limits));
+            let mut share = Share::new(&account);
             let read = read_json(Signal::Metrics, &text, &limits, &mut share);
-            read.map(|wire| (wire.len(), held.bytes())).map_err(|refusal| refusal.status.as_u16())
+            let read = read.map(|wire| (wire.len(), wire.capacity(), account.admission().bytes()));
+            read.map_err(|refusal| refusal.status.as_u16())
         };
-        let (len, held) = read(9_000, 9_000).expect("within the bounds");
-        assert!(len > 8_000 && held == len as u64);
+        let (len, room, held) = read(9_000, 20_000).expect("within the bounds");
+        assert!(len > 8_000 && held == room);
         // The bound holds while lengths are still open too, and room for them is left.
-        assert_eq!(read(len + 16, len), Ok((len, held)));
-        assert_eq!((read(len - 1, 9_000), read(9_000, len - 1)), (Err(413), Err(503)));
+        assert!(read(len + 16, room).is_ok());
+        assert_eq!((read(len - 1, 20_000), read(9_000, len - 1)), (Err(413), Err(503)));
+        assert_eq!(read(9_000, text.len() - 1), Err(503));
     }
 
     #[test]
     fn json_is_refused_with_its_place_and_never_its_text() {
-        let held = Held::default();
-        let mut share = Share::new(&held, 1000);
+        let account = Arc::new(Account::new(&ReceiverLimits::default()));
+        let mut share = Share::new(&account);
         let text = br#"{"resourceSpans":[{"scopeSpans":"secret"}]}"#;
         let refusal =
             read_json(Signal::Traces, text, &ReceiverLimits::default(), &mut share).expect_err("bad");
         assert_eq!(refusal.status, 400);
         assert_eq!(refusal.message, "json: expected an array, met a string at byte 32");
-        assert_eq!(held.bytes(), 0);
-    }
-
-    #[test]
-    fn shares_are_given_back_whatever_happens() {
-        let held = Held::default();
-        let mut one = Share::new(&held, 100);
-        one.grow(60).expect("room");
-        let mut other = Share::new(&held, 100);
-        let refusal = other.grow(41).expect_err("no room");
-        assert_eq!((refusal.status.as_u16(), refusal.retry_after), (503, Some(Duration::from_secs(1))));
-        drop(other);
-        drop(one);
-        Share::new(&held, 100).grow(100).expect("all is given back");
+        drop(share);
+        assert_eq!(account.admission().bytes(), 0);
     }
 }

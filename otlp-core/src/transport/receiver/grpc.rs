@@ -1,23 +1,29 @@
 //! One gRPC call, from its headers to its trailers.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use tokio::time::Instant;
 
 use super::ReceiverLimits;
 use super::account::Begun;
 use super::answer::{Answer, Refusal, error_status};
-use super::body::{Bounds, Coding, Failure, Share, collect, decode};
+use super::body::{Coding, Failure};
+use super::conn::Stage;
+use super::handle::Whole;
+use super::hold::{Pass, Share};
 use super::http2::StreamBody;
+use super::read::{Bounds, claim, collect};
 use super::serve::Core;
 use crate::encode::Encode;
 use crate::error::DecodeError;
 use crate::protocol::Signal;
 use crate::protocol::status::{Class, classify, classify_grpc, rpc_code};
 use crate::record::ExportResponse;
+use crate::transport::form::Form;
 use crate::transport::grpc::{
     self, ENCODING, Frame, GrpcRefusal, PREFIX_BYTES, STATUS, prefix, read_timeout,
 };
@@ -43,19 +49,26 @@ pub(super) fn is_call<B>(request: &Request<B>) -> bool {
 
 /// Answers one call. Fails only where the client is gone.
 pub(super) async fn answer(
-    core: &Core,
+    core: &Arc<Core>,
     request: Request<StreamBody>,
     respond: &mut SendResponse<Bytes>,
+    stage: &mut Stage,
 ) -> Result<(), h2::Error> {
     if request.uri().path() == HEALTH_CHECK {
-        return match check_health(core, request).await {
-            Ok(()) => send_message(respond, SERVING),
-            Err(Failure::Refused(refusal)) => send_refusal(respond, &to_grpc(refusal), &core.limits),
+        return match check_health(core, request, stage).await {
+            Ok(()) => {
+                stage.answered(Class::Success);
+                send_message(respond, SERVING)
+            }
+            Err(Failure::Refused(refusal)) => {
+                stage.answered(Class::Final);
+                send_refusal(respond, &to_grpc(refusal), &core.limits)
+            }
             Err(Failure::Gone(_)) => Ok(()),
         };
     }
     let begun = Begun::new(&core.account);
-    let answered = match process(core, request).await {
+    let answered = match process(core, request, stage).await {
         Ok(answer) => reply(answer),
         Err(Failure::Refused(refusal)) => {
             core.count(&refusal);
@@ -66,16 +79,23 @@ pub(super) async fn answer(
     match answered {
         Ok(response) => {
             begun.answered(Class::Success);
+            stage.answered(Class::Success);
             send_message(respond, &response.encode_to_bytes())
         }
         Err(refusal) => {
-            begun.answered(classify_grpc(refusal.code, refusal.retry_after));
+            let class = classify_grpc(refusal.code, refusal.retry_after);
+            begun.answered(class);
+            stage.answered(class);
             send_refusal(respond, &refusal, &core.limits)
         }
     }
 }
 
-async fn process(core: &Core, request: Request<StreamBody>) -> Result<Answer, Failure> {
+async fn process(
+    core: &Arc<Core>,
+    request: Request<StreamBody>,
+    stage: &mut Stage,
+) -> Result<Answer, Failure> {
     let (head, body) = request.into_parts();
     let Some(signal) = Signal::from_grpc_path(head.uri.path()) else {
         return Err(
@@ -83,18 +103,27 @@ async fn process(core: &Core, request: Request<StreamBody>) -> Result<Answer, Fa
         );
     };
     let limits = &core.limits;
+    let begun = Instant::now();
     let asked = head.headers.get(grpc::TIMEOUT).and_then(|value| read_timeout(value.to_str().ok()?));
-    let within = asked.map_or(limits.body_timeout, |asked| asked.min(limits.body_timeout));
-    let mut share = Share::new(&core.account.held, limits.total_body_bytes);
-    let bounds = Bounds { bytes: limits.body_bytes.saturating_add(PREFIX_BYTES), within };
-    let wire = collect(body, bounds, &mut share).await?;
-    core.account.lock().body_bytes += wire.len() as u64;
-    let frame = Frame::read(&wire).map_err(bad_request)?;
-    let message = match frame.is_compressed {
-        false => Cow::Borrowed(frame.message),
-        true => decode(frame.message, coding(&head.headers, limits)?, limits, &mut share)?,
+    let packed = coding(&head.headers, limits);
+    let claimed = claim(&head.headers).unwrap_or(0);
+    // While the body comes only what is needed of the headers is kept.
+    drop(head);
+    let bounds = Bounds::of(limits);
+    let bounds = Bounds {
+        bytes: limits.body_bytes.saturating_add(PREFIX_BYTES),
+        within: asked.map_or(bounds.within, |asked| asked.min(bounds.within)),
+        ..bounds
     };
-    Ok(core.decide(signal, &message)?)
+    bounds.check_claim(claimed)?;
+    let pass = Pass::take(&core.account, claimed)?;
+    let mut share = Share::new(&core.account);
+    let wire = collect(body, bounds, &mut share, stage).await?;
+    let frame = Frame::read(&wire).map_err(bad_request)?;
+    let coding = if frame.is_compressed { packed? } else { Coding::Identity };
+    let left = asked.map(|asked| asked.saturating_sub(begun.elapsed()));
+    core.handle(Whole { signal, wire, at: PREFIX_BYTES, coding, form: Form::Protobuf, share, pass }, left)
+        .await
 }
 
 fn bad_request(error: impl std::fmt::Display) -> Refusal {
@@ -113,10 +142,10 @@ fn coding(headers: &HeaderMap, limits: &ReceiverLimits) -> Result<Coding, Refusa
 }
 
 /// Takes the names of the services here, and the empty one for all.
-async fn check_health(core: &Core, request: Request<StreamBody>) -> Result<(), Failure> {
-    let mut share = Share::new(&core.account.held, core.limits.total_body_bytes);
-    let bounds = Bounds { bytes: MAX_HEALTH_BYTES, within: core.limits.body_timeout };
-    let wire = collect(request.into_body(), bounds, &mut share).await?;
+async fn check_health(core: &Core, request: Request<StreamBody>, stage: &mut Stage) -> Result<(), Failure> {
+    let mut share = Share::new(&core.account);
+    let bounds = Bounds { bytes: MAX_HEALTH_BYTES, ..Bounds::of(&core.limits) };
+    let wire = collect(request.into_body(), bounds, &mut share, stage).await?;
     let frame = Frame::read(&wire).map_err(bad_request)?;
     if frame.is_compressed {
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "message: expected none compressed").into());

@@ -4,31 +4,30 @@ use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
 use http::header::CONNECTION;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
 use super::ReceiverLimits;
+use super::conduct::End;
+use super::conn::{Conn, Stage};
 use super::grpc;
-use super::serve::{Core, Stop};
+use super::serve::{Core, Ended, Stop, stopped};
 use crate::transport::race::{Either, race};
 
 /// What every HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may send before we have read it: on one stream, and on a connection.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// What a client may send before we have read it, on one stream or on all of a connection.
+pub(super) const WINDOW_BYTES: u32 = 256 << 10;
 
 /// Finds out what the client speaks: true for HTTP/2. Nothing that was read is lost to whoever reads the stream.
 pub(super) async fn sniff<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Rewound<S>, bool)> {
@@ -94,43 +93,48 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     }
 }
 
-/// Serves one connection to its end; false where that is an error.
+/// Serves one connection to its end.
 ///
 /// Each request is a task of a set that belongs to this future: dropping it ends them all.
 pub(super) async fn serve(
     core: &Arc<Core>,
+    conn: &Arc<Conn>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     mut stop: Stop,
-) -> bool {
+) -> Ended {
     let handshake = builder(&core.limits).handshake::<_, Bytes>(stream);
-    let Ok(Ok(mut connection)) = timeout(core.limits.header_timeout, handshake).await else { return false };
-    let progress = Arc::new(AtomicU64::new(0));
+    let mut connection = match race(handshake, conn.due()).await {
+        Either::Left(shaken) => shaken.map_err(|error| reason(&error))?,
+        Either::Right(end) => return Err(Some(end)),
+    };
     let mut requests = JoinSet::new();
     let mut stopping = false;
     loop {
         while requests.try_join_next().is_some() {}
-        let seen = progress.load(Ordering::Relaxed);
         let stop = async {
             if stopping {
                 pending::<()>().await;
             }
-            let _set_or_gone = stop.wait_for(Option::is_some).await;
+            stopped(&mut stop).await;
         };
-        match race(connection.accept(), race(stop, sleep(core.patience()))).await {
-            Either::Left(None) => return true,
-            Either::Left(Some(Err(_))) => return false,
+        match race(connection.accept(), race(stop, conn.due())).await {
+            Either::Left(None) => return Ok(()),
+            Either::Left(Some(Err(error))) => return Err(reason(&error)),
             Either::Left(Some(Ok((request, respond)))) => {
-                requests.spawn(answer(Arc::clone(core), request, respond, Arc::clone(&progress)));
+                requests.spawn(answer(Arc::clone(core), Arc::clone(conn), request, respond));
+                continue;
             }
-            Either::Right(Either::Right(())) if progress.load(Ordering::Relaxed) != seen => {}
-            // Told to go, and still there without a request beginning or ending.
-            Either::Right(Either::Right(())) if stopping => return false,
-            Either::Right(_) => {
-                stopping = true;
-                connection.graceful_shutdown();
-            }
+            Either::Right(Either::Left(())) => stopping = true,
+            Either::Right(Either::Right(end)) => core.may_leave(end)?,
         }
+        conn.leave();
+        connection.graceful_shutdown();
     }
+}
+
+/// What HTTP/2 itself takes for a flood.
+fn reason(error: &h2::Error) -> Option<End> {
+    (error.reason() == Some(Reason::ENHANCE_YOUR_CALM)).then_some(End::Flood)
 }
 
 fn builder(limits: &ReceiverLimits) -> Builder {
@@ -138,24 +142,23 @@ fn builder(limits: &ReceiverLimits) -> Builder {
     builder
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
     builder
 }
 
 async fn answer(
     core: Arc<Core>,
+    conn: Arc<Conn>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    progress: Arc<AtomicU64>,
 ) {
     let request = request.map(StreamBody);
     if grpc::is_call(&request) {
-        progress.fetch_add(1, Ordering::Relaxed);
+        let mut stage = Stage::begin(&conn);
         // Where the client is gone there is nobody to tell.
-        let _gone = grpc::answer(&core, request, &mut respond).await;
-        progress.fetch_add(1, Ordering::Relaxed);
-    } else if let Ok(response) = core.answer(request, &progress).await {
+        let _gone = grpc::answer(&core, request, &mut respond, &mut stage).await;
+    } else if let Ok(response) = core.answer(request, &conn, |_ends_by_a_reset, _, _| {}).await {
         let _gone = send(response, &mut respond).await;
     }
 }

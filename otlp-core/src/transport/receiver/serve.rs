@@ -1,29 +1,36 @@
 //! Connections and requests.
 
 use std::future::{Future, pending, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::account::{Account, Begun};
 use super::answer::{Answer, Refusal, response_to};
-use super::body::{Bounds, Failure, Gone, Share, coding, collect, decode, read_json, unsupported};
+use super::body::{Failure, Gone, coding, unsupported};
+use super::conduct::End;
+use super::conn::{Conn, Metered, Stage};
 use super::front::{Accepted, Front, Greeter, Listener};
+use super::handle::Whole;
+use super::hold::{Pass, Share};
+use super::places::{Places, Room};
+use super::read::{Bounds, claim, collect, discard};
+use super::workers::Workers;
 use super::{Handler, ReceiverLimits};
 use crate::protocol::Signal;
 use crate::protocol::status::classify;
@@ -35,14 +42,13 @@ pub(super) type Stop = watch::Receiver<Option<Instant>>;
 /// How long to leave a listener alone that could not give a connection, for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Timers this far ahead are as good as never.
-const FAR: Duration = Duration::from_secs(365 * 86_400);
-
 /// What all connections share.
 pub(super) struct Core {
     pub(super) limits: ReceiverLimits,
-    handler: Box<dyn Handler>,
+    pub(super) handler: Box<dyn Handler>,
+    pub(super) workers: Workers,
     pub(super) account: Arc<Account>,
+    start: Instant,
 }
 
 enum Event {
@@ -57,13 +63,24 @@ pub(super) async fn serve(front: Front, core: Arc<Core>, mut stop: Stop) {
     let Front { bound, greeter } = front;
     let Ok(listener) = bound.into_listener() else { return };
     let mut connections = JoinSet::new();
+    let mut places = Places::new(core.limits.connections);
     loop {
-        match next_event(&listener, &mut connections, &mut stop).await {
-            Event::Connection(stream) if connections.len() < core.limits.connections => {
-                core.account.lock().connections += 1;
-                connections.spawn(connection(Arc::clone(&core), greeter.clone(), stream, stop.clone()));
+        match next_event(&listener, &mut connections, &mut places, &mut stop).await {
+            Event::Connection(accepted) => {
+                let room = places.find();
+                core.account.lock().arrived(room);
+                if room == Room::Full {
+                    continue;
+                }
+                let conn = Arc::new(Conn::new(&core.limits, core.start));
+                let open = Open::new(Arc::clone(&core), Arc::clone(&conn));
+                places
+                    .take(conn, connections.spawn(connection(open, greeter.clone(), accepted, stop.clone())));
+                if room == Room::Made {
+                    // What was closed is gone before the next one comes.
+                    yield_now().await;
+                }
             }
-            Event::Connection(_one_too_many) => core.account.lock().connections_refused += 1,
             Event::Refused => sleep(ACCEPT_PAUSE).await,
             Event::Stop => break,
         }
@@ -76,10 +93,17 @@ pub(super) async fn serve(front: Front, core: Arc<Core>, mut stop: Stop) {
     connections.shutdown().await;
 }
 
-async fn next_event(listener: &Listener, connections: &mut JoinSet<()>, stop: &mut Stop) -> Event {
+async fn next_event(
+    listener: &Listener,
+    connections: &mut JoinSet<()>,
+    places: &mut Places,
+    stop: &mut Stop,
+) -> Event {
     let mut stopped = pin!(stop.wait_for(Option::is_some));
     poll_fn(|cx| {
-        while let Poll::Ready(Some(_ended)) = connections.poll_join_next(cx) {}
+        while let Poll::Ready(Some(ended)) = connections.poll_join_next_with_id(cx) {
+            places.leave(ended.map_or_else(|error| error.id(), |(task, ())| task));
+        }
         if stopped.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Stop);
         }
@@ -89,128 +113,152 @@ async fn next_event(listener: &Listener, connections: &mut JoinSet<()>, stop: &m
 }
 
 /// Counts a connection as open for as long as it lives.
-struct Open(Arc<Core>);
+struct Open {
+    core: Arc<Core>,
+    conn: Arc<Conn>,
+}
 
 impl Open {
-    fn new(core: Arc<Core>) -> Self {
+    fn new(core: Arc<Core>, conn: Arc<Conn>) -> Self {
         core.account.lock().connections_open += 1;
-        Self(core)
+        Self { core, conn }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.account.lock().connections_open -= 1;
+        self.core.account.lock().connections_open -= 1;
     }
 }
 
 /// Serves one connection to its end.
-async fn connection(core: Arc<Core>, greeter: Greeter, accepted: Accepted, mut stop: Stop) {
-    let open = Open::new(core);
-    let core = &open.0;
-    let greeted = timeout(core.limits.header_timeout, greeter.greet(accepted, &core.account));
-    let stopped = async {
-        let _set_or_gone = stop.wait_for(Option::is_some).await;
+async fn connection(open: Open, greeter: Greeter, accepted: Accepted, mut stop: Stop) {
+    let Open { core, conn } = &open;
+    let greeted = greeter.greet(accepted, &core.account);
+    let met = race(greeted, race(stopped(&mut stop), conn.due())).await;
+    let ended = match met {
+        Either::Left(Ok(stream)) => serve_stream(core, conn, stream, stop).await,
+        Either::Left(Err(_)) => Err(None),
+        Either::Right(Either::Left(())) => Ok(()),
+        Either::Right(Either::Right(end)) => Err(Some(end)),
     };
-    let is_well = match race(greeted, stopped).await {
-        Either::Left(Ok(Ok(stream))) => serve_stream(core, stream, stop).await,
-        Either::Left(Err(_) | Ok(Err(_))) => false,
-        Either::Right(()) => true,
-    };
-    if !is_well {
-        core.account.lock().connections_failed += 1;
+    if let Err(why) = ended {
+        core.account.lock().failed(why.or_else(|| conn.fault()));
     }
 }
 
-/// Serves whichever HTTP the client speaks; false where that ended by an error. Any stream will do.
+/// How a connection ended: by an error, of which is said here what is known beyond the protocol's own.
+pub(super) type Ended = Result<(), Option<End>>;
+
+/// Serves whichever HTTP the client speaks. Any stream will do.
 #[cfg(feature = "grpc")]
 async fn serve_stream(
     core: &Arc<Core>,
+    conn: &Arc<Conn>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     mut stop: Stop,
-) -> bool {
+) -> Ended {
     use super::http2;
 
-    let sniffed = timeout(core.limits.header_timeout, http2::sniff(stream));
-    let stopped = async {
-        let _set_or_gone = stop.wait_for(Option::is_some).await;
-    };
-    let met = race(sniffed, stopped).await;
+    let stream = Metered::new(stream, Arc::clone(conn));
+    let met = race(http2::sniff(stream), race(stopped(&mut stop), conn.due())).await;
     match met {
-        Either::Left(Ok(Ok((stream, true)))) => http2::serve(core, stream, stop).await,
-        Either::Left(Ok(Ok((stream, false)))) => serve_http1(core, stream, stop).await,
-        Either::Left(Err(_) | Ok(Err(_))) => false,
-        Either::Right(()) => true,
+        Either::Left(Ok((stream, true))) => {
+            conn.http2();
+            http2::serve(core, conn, stream, stop).await
+        }
+        Either::Left(Ok((stream, false))) => serve_http1(core, conn, stream, stop).await,
+        Either::Left(Err(_)) => Err(None),
+        Either::Right(Either::Left(())) => Ok(()),
+        Either::Right(Either::Right(end)) => Err(Some(end)),
     }
 }
 
 #[cfg(not(feature = "grpc"))]
 async fn serve_stream(
     core: &Arc<Core>,
+    conn: &Arc<Conn>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     stop: Stop,
-) -> bool {
-    serve_http1(core, stream, stop).await
+) -> Ended {
+    serve_http1(core, conn, Metered::new(stream, Arc::clone(conn)), stop).await
 }
 
 async fn serve_http1(
-    core: &Core,
+    core: &Arc<Core>,
+    conn: &Arc<Conn>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     mut stop: Stop,
-) -> bool {
-    let progress = AtomicU64::new(0);
-    let service = service_fn(|request| core.answer(request, &progress));
+) -> Ended {
+    let unread = |body: Incoming, bounds, stage| {
+        // It ends with the connection, to which the body belongs.
+        drop(tokio::spawn(discard(body, bounds, stage)));
+    };
+    let service = service_fn(|request| core.answer(request, conn, unread));
     let mut running = pin!(core.http().serve_connection(TokioIo::new(stream), service));
     let mut stopping = false;
     loop {
-        let seen = progress.load(Ordering::Relaxed);
         let stop = async {
             if stopping {
                 pending::<()>().await;
             }
-            let _set_or_gone = stop.wait_for(Option::is_some).await;
+            stopped(&mut stop).await;
         };
-        match race(running.as_mut(), race(stop, sleep(core.patience()))).await {
-            Either::Left(ended) => return ended.is_ok(),
-            Either::Right(Either::Left(())) => {
-                stopping = true;
-                running.as_mut().graceful_shutdown();
-            }
-            // Head and body have their own timeouts, so this one does not read its answers.
-            Either::Right(Either::Right(())) if progress.load(Ordering::Relaxed) == seen => return false,
-            Either::Right(Either::Right(())) => {}
+        match race(running.as_mut(), race(stop, conn.due())).await {
+            Either::Left(ended) => return ended.map_err(|_| None),
+            Either::Right(Either::Left(())) => stopping = true,
+            Either::Right(Either::Right(end)) => core.may_leave(end)?,
         }
+        conn.leave();
+        running.as_mut().graceful_shutdown();
     }
+}
+
+/// Waits until the receiver is told to stop.
+pub(super) async fn stopped(stop: &mut Stop) {
+    let _set_or_gone = stop.wait_for(Option::is_some).await;
 }
 
 impl Core {
     pub(super) fn new(limits: ReceiverLimits, handler: Box<dyn Handler>, account: Arc<Account>) -> Self {
-        Self { limits, handler, account }
+        let workers = Workers::new(limits.workers);
+        Self { limits, handler, workers, account, start: Instant::now() }
     }
 
     fn http(&self) -> Builder {
         let mut http = Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_timeout)
+        // Heads have their time from us, whichever protocol they come by.
+        http.header_read_timeout(None)
+            // Who has sent all and says so still wants the answer.
+            .half_close(true)
             .max_buf_size(self.limits.header_bytes);
         http
     }
 
-    /// How long a connection may go without a request beginning or ending.
-    pub(super) fn patience(&self) -> Duration {
-        self.limits.header_timeout.saturating_add(self.limits.body_timeout).min(FAR)
+    /// Counts a connection that is asked to go, since nothing is wrong with it; all others are cut off.
+    pub(super) fn may_leave(&self, end: End) -> Ended {
+        if !matches!(end, End::Idle | End::Aged) {
+            return Err(Some(end));
+        }
+        self.account.lock().retired(end);
+        Ok(())
     }
 
-    pub(super) async fn answer(
-        &self,
-        request: Request<impl Body<Data = Bytes> + Unpin>,
-        progress: &AtomicU64,
+    /// Answers a request. Where a refusal leaves some of its body unread, `unread` has it.
+    pub(super) async fn answer<B: Body<Data = Bytes> + Unpin>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        conn: &Arc<Conn>,
+        unread: impl FnOnce(B, Bounds, Stage),
     ) -> Result<Response<Full<Bytes>>, Gone> {
-        progress.fetch_add(1, Ordering::Relaxed);
+        let mut stage = Stage::begin(conn);
         let begun = Begun::new(&self.account);
         let form = Form::of(request.headers());
         let answer_form = form.unwrap_or_default();
-        let response = match self.process(request, form).await {
+        let (head, mut body) = request.into_parts();
+        // Who waits for leave to send the body is not given it.
+        let may_send = !head.headers.contains_key(EXPECT);
+        let response = match self.process((head, form), &mut body, &mut stage).await {
             Ok((signal, answer)) => response_to(answer, answer_form, signal),
             Err(Failure::Refused(refusal)) => {
                 self.count(&refusal);
@@ -218,17 +266,21 @@ impl Core {
             }
             Err(Failure::Gone(gone)) => return Err(gone),
         };
-        begun.answered(classify(response.status().as_u16()));
-        progress.fetch_add(1, Ordering::Relaxed);
+        let class = classify(response.status().as_u16());
+        begun.answered(class);
+        stage.answered(class);
+        if may_send && !body.is_end_stream() && response.status() != StatusCode::REQUEST_TIMEOUT {
+            unread(body, Bounds::of(&self.limits), stage);
+        }
         Ok(response)
     }
 
     async fn process(
-        &self,
-        request: Request<impl Body<Data = Bytes> + Unpin>,
-        form: Option<Form>,
+        self: &Arc<Self>,
+        (head, form): (Parts, Option<Form>),
+        body: impl Body<Data = Bytes> + Unpin,
+        stage: &mut Stage,
     ) -> Result<(Signal, Answer), Failure> {
-        let (head, body) = request.into_parts();
         let Some(signal) = Signal::from_http_path(head.uri.path()) else {
             #[cfg(feature = "grpc")]
             if Signal::from_grpc_path(head.uri.path()).is_some() {
@@ -247,34 +299,15 @@ impl Core {
             );
         };
         let coding = coding(&head.headers, &self.limits)?;
-        let mut share = Share::new(&self.account.held, self.limits.total_body_bytes);
-        let bounds = Bounds { bytes: self.limits.body_bytes, within: self.limits.body_timeout };
-        let wire = collect(body, bounds, &mut share).await?;
-        self.account.lock().body_bytes += wire.len() as u64;
-        let mut body = decode(&wire, coding, &self.limits, &mut share)?;
-        if form == Form::Json {
-            body = read_json(signal, &body, &self.limits, &mut share)?.into();
-        }
-        Ok((signal, self.decide(signal, &body)?))
-    }
-
-    pub(super) fn decide(&self, signal: Signal, body: &[u8]) -> Result<Answer, Refusal> {
-        let decided = catch_unwind(AssertUnwindSafe(|| self.handler.handle(signal, body)));
-        let answer =
-            decided.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "handler failed"))?;
-        let mut stats = self.account.lock();
-        match answer {
-            Answer::Accepted { records } => {
-                stats.records_accepted = stats.records_accepted.saturating_add(records);
-            }
-            Answer::Partial { records, rejected, .. } => {
-                stats.partial += 1;
-                stats.records_accepted = stats.records_accepted.saturating_add(records);
-                stats.records_rejected = stats.records_rejected.saturating_add(rejected);
-            }
-            Answer::Refuse { .. } => {}
-        }
-        Ok(answer)
+        let bounds = Bounds::of(&self.limits);
+        let claimed = claim(&head.headers).unwrap_or(0).max(body.size_hint().lower());
+        drop(head);
+        bounds.check_claim(claimed)?;
+        let pass = Pass::take(&self.account, claimed)?;
+        let mut share = Share::new(&self.account);
+        let wire = collect(body, bounds, &mut share, stage).await?;
+        let whole = Whole { signal, wire, at: 0, coding, form, share, pass };
+        Ok((signal, self.handle(whole, None).await?))
     }
 
     pub(super) fn count(&self, refusal: &Refusal) {
