@@ -27,81 +27,12 @@ use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 use otlp_core::view::RpcStatusView;
 use tokio::runtime::Runtime;
 
+use peer::call::{
+    GRPC, HEADERS, HEALTH, PREFACE, SETTINGS, TRACES, call, exchange, frame, framed, request, runtime,
+};
 use peer::{PATIENCE, Wire, wait_until};
 
-const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const SHORT: Duration = Duration::from_millis(60);
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
-
-fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
-    let mut body = vec![flag];
-    body.extend(u32::try_from(message.len()).expect("short").to_be_bytes());
-    body.extend(message);
-    body
-}
-
-/// An answer as it came.
-#[derive(Debug)]
-struct Answered {
-    status: u16,
-    head: HeaderMap,
-    body: Vec<u8>,
-    trailers: Option<HeaderMap>,
-}
-
-impl Answered {
-    fn text(&self, name: &str) -> Option<&str> {
-        let fields = self.trailers.as_ref().unwrap_or(&self.head);
-        fields.get(name).map(|value| value.to_str().expect("ascii"))
-    }
-
-    fn code(&self) -> i32 {
-        self.text("grpc-status").expect("a status").parse().expect("a number")
-    }
-}
-
-fn request(path: &str, headers: &[(&str, &str)]) -> Request<()> {
-    let mut request = Request::post(format!("http://test{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(()).expect("a request")
-}
-
-/// Sends one request on a connection of its own. Without `ends`, its body does not end.
-async fn exchange(
-    address: SocketAddr,
-    request: Request<()>,
-    body: Vec<u8>,
-    ends: bool,
-) -> Result<Answered, h2::Error> {
-    let stream = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
-    let (sender, connection) = h2::client::handshake(stream).await?;
-    let driving = tokio::spawn(connection);
-    let (answer, mut stream) = sender.ready().await?.send_request(request, false)?;
-    stream.send_data(Bytes::from(body), ends)?;
-    let (head, mut body) = answer.await?.into_parts();
-    let mut bytes = Vec::new();
-    // Who has answered and wants no more of the request says so by a reset without an error.
-    let is_end = |error: &h2::Error| error.reason() == Some(Reason::NO_ERROR);
-    while let Some(data) = body.data().await {
-        match data {
-            Ok(data) => bytes.extend_from_slice(&data),
-            Err(error) if is_end(&error) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    let trailers = match body.trailers().await {
-        Err(error) if is_end(&error) => None,
-        trailers => trailers?,
-    };
-    driving.abort();
-    Ok(Answered { status: head.status.as_u16(), head: head.headers, body: bytes, trailers })
-}
 
 fn start(limits: ReceiverLimits) -> Receiver {
     let handler = |_: Signal, body: &[u8]| match body.first() {
@@ -111,14 +42,6 @@ fn start(limits: ReceiverLimits) -> Receiver {
     };
     Receiver::start("127.0.0.1:0", limits, handler).expect("a free port")
 }
-
-fn call(receiver: &Receiver, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answered {
-    runtime()
-        .block_on(exchange(receiver.local_addr(), request(path, headers), body, true))
-        .expect("an answer")
-}
-
-const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
 /// A good client is served, whatever others do.
 fn assert_serves(receiver: &Receiver) {
@@ -273,24 +196,14 @@ fn a_stream_that_is_reset_is_counted_as_dropped_and_the_next_is_served() {
     assert_eq!((stats.requests.dropped, stats.requests.exported, stats.held_bytes), (5, 1, 0));
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// `POST http / x` by the static table.
-const HEADERS: &[u8] = &[0x83, 0x86, 0x84, 0x41, 1, b'x'];
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, a, b, c] = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    let mut frame = vec![a, b, c, kind, flags];
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
 fn raw(receiver: &Receiver) -> Wire {
     let mut wire = Wire::connect(receiver.local_addr());
     wire.write(&[PREFACE, SETTINGS].concat());
     wire
 }
+
+/// What is sent, by number.
+type Flood = Box<dyn Fn(u32) -> Vec<u8>>;
 
 #[test]
 fn a_flood_of_any_kind_ends_its_connection_and_no_other() {
@@ -303,7 +216,7 @@ fn a_flood_of_any_kind_ends_its_connection_and_no_other() {
     let call = [&[0x83, 0x86, 0x04][..], &text(TRACES), &[0x0f, 0x10], &text("application/grpc")].concat();
     let open = frame(1, 4, 1, &call);
     let empty = frame(0, 0, 1, b"");
-    let floods: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 4] = [
+    let floods: [(&str, Flood); 4] = [
         ("rapid reset", Box::new(move |n| reset(stream_of(n)))),
         ("endless headers", Box::new(move |n| if n == 0 { first.clone() } else { more.clone() })),
         ("empty data", Box::new(move |n| if n == 0 { open.clone() } else { empty.clone() })),
@@ -319,6 +232,8 @@ fn a_flood_of_any_kind_ends_its_connection_and_no_other() {
             assert!(start.elapsed() < PATIENCE, "{what}: {sent} frames were taken");
         }
         wait_until("it is closed", || receiver.stats().connections_failed == 1);
+        let is_protocol = what == "settings on a stream";
+        assert_eq!(receiver.stats().connections_flooding, u64::from(!is_protocol), "{what}");
         assert_serves(&receiver);
         let stats = receiver.shutdown(PATIENCE);
         assert_eq!((stats.requests.queued, stats.held_bytes), (0, 0), "{what}");
@@ -337,7 +252,7 @@ fn headers_above_the_bound_are_answered_431() {
 
 #[test]
 fn a_slow_preface_and_an_idle_connection_are_closed_in_time() {
-    let receiver = start(ReceiverLimits::default().header_timeout(SHORT).body_timeout(SHORT));
+    let receiver = start(ReceiverLimits::default().header_timeout(SHORT).idle_timeout(SHORT));
     let mut slow = Wire::connect(receiver.local_addr());
     slow.write(&PREFACE[..10]);
     assert!(slow.is_closed_without_a_word());
@@ -386,12 +301,14 @@ fn once(endpoint: String, exporter: ExporterConfig) -> Told {
 }
 
 type Respond = SendResponse<Bytes>;
+/// Requests as they came.
+type Met = Arc<Mutex<Vec<(Request<()>, Vec<u8>)>>>;
 
 /// An HTTP/2 server that gives each request, with its number from 0, to `serve` once its body is there.
 struct H2Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    requests: Arc<Mutex<Vec<(Request<()>, Vec<u8>)>>>,
+    requests: Met,
     _runtime: Runtime,
 }
 
@@ -419,7 +336,7 @@ impl H2Server {
 
     async fn connection(
         stream: tokio::net::TcpStream,
-        met: Arc<Mutex<Vec<(Request<()>, Vec<u8>)>>>,
+        met: Met,
         serve: Arc<impl Fn(usize, Respond) + Send + Sync + 'static>,
     ) {
         let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");

@@ -199,7 +199,7 @@ fn a_client_that_goes_away_in_the_middle_is_counted_as_dropped() {
 
 #[test]
 fn a_slow_head_and_an_idle_connection_are_closed_in_time() {
-    let receiver = start(ReceiverLimits::default().header_timeout(SHORT));
+    let receiver = start(ReceiverLimits::default().header_timeout(SHORT).idle_timeout(SHORT));
     let mut slow = Wire::connect(receiver.local_addr());
     slow.write(b"POST /v1/traces HT");
     let mut silent = Wire::connect(receiver.local_addr());
@@ -210,6 +210,8 @@ fn a_slow_head_and_an_idle_connection_are_closed_in_time() {
     assert!(silent.is_closed_without_a_word() && served.is_closed_without_a_word());
     let stats = receiver.shutdown(PATIENCE);
     assert_eq!((stats.requests.accepted, stats.connections), (1, 3));
+    let named = (stats.connections_slow, stats.connections_silent, stats.connections_idle);
+    assert_eq!((stats.connections_failed, named), (2, (1, 1, 1)));
 }
 
 #[test]
@@ -231,18 +233,20 @@ fn a_slow_body_is_answered_with_a_timeout() {
 
 #[test]
 fn a_client_that_never_reads_its_answers_is_cut_off() {
-    let receiver = start(ReceiverLimits::default().header_timeout(SHORT).body_timeout(SHORT));
+    let receiver = start(ReceiverLimits::default().write_timeout(SHORT));
     let mut wire = Wire::connect(receiver.local_addr());
     let requests = post("/v1/traces", "", b"%").repeat(50);
     // Ends when the receiver closes the connection.
     while wire.write(&requests) {}
     wait_until("it is closed", || receiver.stats().connections_open == 0);
-    assert_eq!(receiver.shutdown(PATIENCE).connections_failed, 1);
+    let stats = receiver.shutdown(PATIENCE);
+    assert_eq!((stats.connections_failed, stats.connections_stalled), (1, 1));
 }
 
 #[test]
-fn one_connection_too_many_is_closed_and_counted() {
-    let receiver = start(ReceiverLimits::default().max_connections(2));
+fn one_connection_too_many_is_closed_and_counted_where_no_other_may_be() {
+    let limits = ReceiverLimits::default().max_connections(2).min_connection_time(Duration::MAX);
+    let receiver = start(limits);
     let mut wires: Vec<_> = (0..2).map(|_| Wire::connect(receiver.local_addr())).collect();
     for wire in &mut wires {
         wire.write(&post("/v1/traces", "", b"x"));

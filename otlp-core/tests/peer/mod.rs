@@ -1,6 +1,9 @@
 //! A peer made by hand: raw HTTP/1.1 over a socket, as right or as wrong as a test wants it.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+#[cfg(feature = "grpc")]
+pub(crate) mod call;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
