@@ -120,7 +120,8 @@ impl Siege {
         let order = Arc::new(AtomicU8::new(WAIT));
         let orders = Arc::clone(&order);
         let attack = move || {
-            let mut slow: Vec<_> = (0..connections).map(|number| Slow::connect(address, number % 3)).collect();
+            let mut slow: Vec<_> =
+                (0..connections).map(|number| Slow::connect(address, number % 3)).collect();
             let mut next = 0;
             loop {
                 match orders.load(Ordering::SeqCst) {
