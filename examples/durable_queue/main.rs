@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -73,7 +73,7 @@ fn watch() -> Outcome {
     told
 }
 
-fn survive(directory: &PathBuf) -> Outcome {
+fn survive(directory: &Path) -> Outcome {
     let arrived = Arc::new(Mutex::new(BTreeMap::<u64, u32>::new()));
     let seen = Arc::clone(&arrived);
     let receiver = Receiver::start("127.0.0.1:0", ReceiverLimits::default(), move |_, body: &[u8]| {
