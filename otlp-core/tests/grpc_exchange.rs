@@ -3,9 +3,8 @@
 
 mod peer;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use otlp_core::protocol::Signal;
@@ -17,38 +16,8 @@ use otlp_core::transport::client::{ClientConfig, Compression, Protocol};
 use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits};
 use otlp_core::{DecodeError, Limits, view::TracesView};
 
+use peer::inbox::Inbox;
 use peer::{PATIENCE, post, wait_until};
-
-/// Every body that was taken, by signal; when each request came; what to answer first.
-#[derive(Clone, Default)]
-struct Inbox {
-    bodies: Arc<Mutex<BTreeMap<Signal, Vec<Vec<u8>>>>>,
-    times: Arc<Mutex<Vec<Instant>>>,
-    answers: Arc<Mutex<Vec<Answer>>>,
-}
-
-impl Inbox {
-    fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let mut answers: Vec<_> = answers.into_iter().collect();
-        answers.reverse();
-        Self { answers: Arc::new(Mutex::new(answers)), ..Self::default() }
-    }
-
-    fn bodies(&self, signal: Signal) -> Vec<Vec<u8>> {
-        self.bodies.lock().expect("not poisoned").get(&signal).cloned().unwrap_or_default()
-    }
-}
-
-impl Handler for Inbox {
-    fn handle(&self, signal: Signal, body: &[u8]) -> Answer {
-        self.times.lock().expect("not poisoned").push(Instant::now());
-        let answer = self.answers.lock().expect("not poisoned").pop().unwrap_or(Answer::accepted(1));
-        if !matches!(answer, Answer::Refuse { .. }) {
-            self.bodies.lock().expect("not poisoned").entry(signal).or_default().push(body.to_vec());
-        }
-        answer
-    }
-}
 
 fn receiver(handler: impl Handler + 'static) -> Receiver {
     Receiver::start("127.0.0.1:0", ReceiverLimits::default(), handler).expect("a free port")
@@ -176,7 +145,7 @@ fn a_busy_receiver_is_not_asked_before_the_wait_that_it_named() {
         client.send(Signal::Traces, vec![1].into(), 2).expect("room");
         client.flush(PATIENCE).expect("sent in the end");
         assert_eq!((client.stats().exported, client.counters().retries), (2, 1));
-        let times = inbox.times.lock().expect("not poisoned");
+        let times = inbox.times();
         assert!(times[1] - times[0] >= wait, "{:?}", times[1] - times[0]);
         assert_eq!(receiver.shutdown(PATIENCE).retryable, 1);
     }

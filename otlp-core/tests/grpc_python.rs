@@ -2,6 +2,8 @@
 #![cfg(all(feature = "grpc", feature = "gzip"))]
 #![allow(clippy::indexing_slicing, reason = "a test that is wrong should stop")]
 
+mod needs;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -26,25 +28,8 @@ use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 use prost::Message;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const MODULES: &str = "opentelemetry.exporter.otlp.proto.grpc, opentelemetry.sdk, grpc_health.v1";
 const PACKAGES: &str = "opentelemetry-exporter-otlp-proto-grpc opentelemetry-sdk grpcio-health-checking";
-
-/// A Python that has the packages, or `None` with a printed reason; where `OTLP_REQUIRE=all` is set, absence is
-/// a failure. `OTLP_PYTHON` names one in a virtual environment.
-fn python() -> Option<String> {
-    let has_packages = |python: &String| {
-        let import = "import opentelemetry.exporter.otlp.proto.grpc, opentelemetry.sdk, grpc_health.v1";
-        Command::new(python).args(["-c", import]).output().is_ok_and(|output| output.status.success())
-    };
-    let named = std::env::var("OTLP_PYTHON").ok();
-    let found =
-        named.into_iter().chain(["python3".to_owned(), "/usr/bin/python3".to_owned()]).find(has_packages);
-    if found.is_none() {
-        let missing = format!("OTLP_PYTHON=the python of a venv with: pip install {PACKAGES}");
-        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {missing}");
-        println!("skipped: {missing}");
-    }
-    found
-}
 
 fn script(name: &str) -> String {
     format!("{}/tests/grpc_python/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -58,7 +43,7 @@ fn run(python: &str, name: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn the_exporters_of_the_python_sdk_are_served_plain_and_gzip() {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python(MODULES, PACKAGES) else { return };
     for compression in ["none", "gzip"] {
         let bodies = Arc::new(Mutex::new(BTreeMap::<Signal, Vec<Vec<u8>>>::new()));
         let inbox = Arc::clone(&bodies);
@@ -108,7 +93,7 @@ fn check_exported(bodies: &BTreeMap<Signal, Vec<Vec<u8>>>) {
 
 #[test]
 fn the_health_service_answers_its_python_client() {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python(MODULES, PACKAGES) else { return };
     let receiver =
         Receiver::start("127.0.0.1:0", ReceiverLimits::default(), |_: Signal, _: &[u8]| Answer::accepted(1))
             .expect("a free port");
@@ -191,7 +176,7 @@ fn bodies() -> [(Signal, Vec<u8>); 4] {
 
 #[test]
 fn a_python_server_gets_four_signals_waits_included() {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python(MODULES, PACKAGES) else { return };
     for compression in [Compression::None, Compression::Gzip] {
         let server = PythonServer::start(&python);
         let wait = Duration::from_millis(1);

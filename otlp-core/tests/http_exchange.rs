@@ -3,7 +3,6 @@
 
 mod peer;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,37 +26,8 @@ use otlp_core::transport::client::{ClientConfig, Compression};
 use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits, Server};
 use prost::Message;
 
+use peer::inbox::Inbox;
 use peer::{PATIENCE, wait_until};
-
-/// Every body that arrived, by signal, and what to answer.
-#[derive(Clone, Default)]
-struct Inbox {
-    bodies: Arc<Mutex<BTreeMap<Signal, Vec<Vec<u8>>>>>,
-    answers: Arc<Mutex<Vec<Answer>>>,
-}
-
-impl Inbox {
-    /// Gives these answers first, in order, and takes everything after.
-    fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let mut answers: Vec<_> = answers.into_iter().collect();
-        answers.reverse();
-        Self { answers: Arc::new(Mutex::new(answers)), ..Self::default() }
-    }
-
-    fn bodies(&self, signal: Signal) -> Vec<Vec<u8>> {
-        self.bodies.lock().expect("not poisoned").get(&signal).cloned().unwrap_or_default()
-    }
-}
-
-impl Handler for Inbox {
-    fn handle(&self, signal: Signal, body: &[u8]) -> Answer {
-        let answer = self.answers.lock().expect("not poisoned").pop().unwrap_or(Answer::accepted(1));
-        if !matches!(answer, Answer::Refuse { .. }) {
-            self.bodies.lock().expect("not poisoned").entry(signal).or_default().push(body.to_vec());
-        }
-        answer
-    }
-}
 
 fn receiver(handler: impl Handler + 'static) -> Receiver {
     Receiver::start("127.0.0.1:0", ReceiverLimits::default(), handler).expect("a free port")

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "http", feature = "gzip"))]
 #![expect(clippy::indexing_slicing, reason = "a test may fail")]
 
+mod needs;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -41,28 +43,14 @@ enum Language {
 
 type Bodies = BTreeMap<Signal, Vec<Vec<u8>>>;
 
-fn skip(missing: &str) {
-    assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {missing}");
-    println!("skipped: {missing}");
-}
-
 fn script(name: &str) -> String {
     format!("{}/tests/http_peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A Python that has the packages, or `None` with a printed reason.
 fn python() -> Option<Command> {
-    let has_packages = |python: &String| {
-        let import = "import opentelemetry.exporter.otlp.proto.http, opentelemetry.sdk";
-        Command::new(python).args(["-c", import]).output().is_ok_and(|output| output.status.success())
-    };
-    let named = std::env::var("OTLP_PYTHON").ok();
-    let found = named.into_iter().chain(["python3".to_owned()]).find(has_packages);
-    if found.is_none() {
-        skip(
-            "OTLP_PYTHON=the python of a venv with: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
-        );
-    }
+    let modules = "opentelemetry.exporter.otlp.proto.http, opentelemetry.sdk";
+    let found = needs::python(modules, "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http");
     let mut command = Command::new(found?);
     command.arg(script("export.py"));
     Some(command)
@@ -77,7 +65,7 @@ fn node() -> Option<Command> {
         node.is_ok_and(|output| output.status.success())
     };
     let Some(modules) = modules.filter(has_packages) else {
-        skip(
+        needs::missing(
             "node, and OTLP_NODE_MODULES=the node_modules of: npm install @opentelemetry/exporter-trace-otlp-http \
              @opentelemetry/exporter-metrics-otlp-http @opentelemetry/exporter-logs-otlp-http \
              @opentelemetry/sdk-trace-base @opentelemetry/sdk-metrics @opentelemetry/sdk-logs @opentelemetry/resources",

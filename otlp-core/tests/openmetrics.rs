@@ -1,5 +1,7 @@
 //! The frozen OpenMetrics text, which the unit tests hold the writer to, is read by somebody else's parser.
 
+mod needs;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -15,22 +17,6 @@ for family in text_string_to_metric_families(open(sys.argv[1]).read()):
         print(sample.name, sorted(sample.labels.items()), float(sample.value))
 ";
 
-/// A Python that has the parser, or `None` with a printed reason; where `OTLP_REQUIRE=all` is set, absence is a
-/// failure.
-fn python() -> Option<&'static str> {
-    let has_parser = |python: &&str| {
-        let import = "import prometheus_client.openmetrics.parser";
-        Command::new(python).args(["-c", import]).output().is_ok_and(|output| output.status.success())
-    };
-    let found = ["/usr/bin/python3", "python3"].into_iter().find(has_parser);
-    if found.is_none() {
-        let missing = "prometheus_client: apt-get install python3-prometheus-client";
-        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {missing}");
-        println!("skipped: {missing}");
-    }
-    found
-}
-
 fn read(python: &str, text: &Path) -> Result<String, String> {
     let output = Command::new(python).args(["-c", READ]).arg(text).output().expect("python runs");
     let answer = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -39,8 +25,10 @@ fn read(python: &str, text: &Path) -> Result<String, String> {
 
 #[test]
 fn the_parser_of_prometheus_client_understands_the_text() {
-    let Some(python) = python() else { return };
-    let read = read(python, Path::new(TEXT)).expect("valid OpenMetrics");
+    let Some(python) = needs::python("prometheus_client.openmetrics.parser", "prometheus-client") else {
+        return;
+    };
+    let read = read(&python, Path::new(TEXT)).expect("valid OpenMetrics");
     for expected in [
         "# otlp_records_dropped counter - 'Records discarded here.'",
         "otlp_records_dropped_total [('destination', 'primary'), ('reason', 'queue_full')] 0.0",
@@ -57,7 +45,9 @@ fn the_parser_of_prometheus_client_understands_the_text() {
 /// The twin: the parser is strict enough to be worth asking.
 #[test]
 fn the_parser_of_prometheus_client_refuses_what_is_broken() {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python("prometheus_client.openmetrics.parser", "prometheus-client") else {
+        return;
+    };
     let text = std::fs::read_to_string(TEXT).expect("the frozen text");
     let broken = [
         ("no end", text.replace("# EOF\n", "")),
@@ -73,6 +63,6 @@ fn the_parser_of_prometheus_client_refuses_what_is_broken() {
     for (number, (what, text)) in broken.into_iter().enumerate() {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("broken-{number}.txt"));
         std::fs::write(&path, text).expect("a place for temporary files");
-        assert!(read(python, &path).is_err(), "{what} was taken");
+        assert!(read(&python, &path).is_err(), "{what} was taken");
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "grpc", feature = "gzip"))]
 #![allow(clippy::indexing_slicing, clippy::panic, reason = "a test that is wrong should stop")]
 
+mod needs;
 mod peer;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -31,22 +32,12 @@ const WAYS: [(Protocol, Compression); 4] = [
     (Protocol::Grpc, Compression::Gzip),
 ];
 
-/// The agent of the Python package `rotel`, or `None` with a printed reason; where `OTLP_REQUIRE=all` is set, absence
-/// is a failure.
+/// The agent that lies in the Python package `rotel`.
 fn agent() -> Option<String> {
+    let python = needs::python("rotel", "rotel")?;
     let locate = "import rotel, pathlib; print(pathlib.Path(rotel.__file__).with_name('rotel-agent'))";
-    let named = std::env::var("OTLP_PYTHON").ok();
-    let found = named.into_iter().chain(["python3".to_owned()]).find_map(|python| {
-        let output = Command::new(python).args(["-c", locate]).output().ok()?;
-        let path = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-        (output.status.success() && Path::new(&path).exists()).then_some(path)
-    });
-    if found.is_none() {
-        let missing = "OTLP_PYTHON=the python of a venv with: pip install rotel";
-        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {missing}");
-        println!("skipped: {missing}");
-    }
-    found
+    let output = Command::new(python).args(["-c", locate]).output().expect("python runs");
+    Some(String::from_utf8(output.stdout).expect("a path").trim().to_owned())
 }
 
 /// The requests that came out.

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "grpc")]
 pub(crate) mod call;
+pub(crate) mod inbox;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

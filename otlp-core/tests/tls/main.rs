@@ -5,6 +5,8 @@
 mod certs;
 mod exchange;
 mod handshake;
+#[path = "../needs/mod.rs"]
+mod needs;
 #[path = "../peer/mod.rs"]
 mod peer;
 mod python;

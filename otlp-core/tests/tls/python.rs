@@ -7,28 +7,11 @@ use otlp_core::protocol::Signal;
 use prost::Message;
 
 use crate::certs::{Authority, Directory, text};
-use crate::{Inbox, end, receiver, server_tls};
+use crate::{Inbox, end, needs, receiver, server_tls};
 
+const MODULES: &str = "opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
 const PACKAGES: &str = "opentelemetry-exporter-otlp opentelemetry-sdk";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls_python/export.py");
-
-/// A Python that has the packages, or `None` with a printed reason; where `OTLP_REQUIRE=all` is set, absence is
-/// a failure. `OTLP_PYTHON` names one in a virtual environment.
-fn python() -> Option<String> {
-    let has_packages = |python: &String| {
-        let import = "import opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
-        Command::new(python).args(["-c", import]).output().is_ok_and(|output| output.status.success())
-    };
-    let named = std::env::var("OTLP_PYTHON").ok();
-    let found =
-        named.into_iter().chain(["python3".to_owned(), "/usr/bin/python3".to_owned()]).find(has_packages);
-    if found.is_none() {
-        let missing = format!("OTLP_PYTHON=the python of a venv with: pip install {PACKAGES}");
-        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {missing}");
-        println!("skipped: {missing}");
-    }
-    found
-}
 
 fn export(python: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(python);
@@ -48,7 +31,7 @@ fn the_grpc_exporter_of_the_python_sdk_is_served_over_tls_and_mutual_tls() {
 }
 
 fn served_over_tls_and_mutual_tls(protocol: &str) {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python(MODULES, PACKAGES) else { return };
     let (servers, clients, directory) =
         (Authority::new("servers"), Authority::new("clients"), Directory::new());
     let ca = directory.write("ca.pem", &servers.text());
@@ -84,7 +67,7 @@ fn served_over_tls_and_mutual_tls(protocol: &str) {
 /// The twin: without a certificate the same exporter gets nothing in.
 #[test]
 fn the_http_exporter_of_the_python_sdk_is_refused_without_a_certificate() {
-    let Some(python) = python() else { return };
+    let Some(python) = needs::python(MODULES, PACKAGES) else { return };
     let (authority, directory) = (Authority::new("ca"), Directory::new());
     let ca = directory.write("ca.pem", &authority.text());
     let receiver = receiver(server_tls(&authority.issue()).client_ca(authority.pem()), Inbox::default());
