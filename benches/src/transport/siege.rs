@@ -1,8 +1,7 @@
 //! A good client beside a thousand slow connections, and alone.
 //!
-//! Wall time: what is asked is how long the client waits. Each side has an attacker that works only while the side is
-//! measured and wakes as often, since a processor that is kept awake answers faster: that of the client alone has no
-//! connections.
+//! Wall time: what is asked is how long the client waits. A processor that is kept awake answers faster, so the client that
+//! is alone has the same attack beside it, on a receiver that is not its own.
 
 use std::error::Error;
 use std::io::{ErrorKind, Write};
@@ -42,38 +41,51 @@ pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Failure>> {
 fn row(name: &str, effort: &Effort) -> Result<Row, Failure> {
     let body = Bytes::from(core::request());
     let ours = Side::start(body.clone())?;
-    let siege = Siege::lay(ours.receiver.local_addr(), SLOW);
-    let start = Instant::now();
-    while ours.receiver.stats().connections < SLOW as u64 {
-        if start.elapsed() > PATIENCE {
-            return Err("the slow connections were not taken".into());
-        }
-        sleep(Duration::from_millis(1));
-    }
+    let siege = Siege::lay(ours.receiver.local_addr());
+    besieged(&ours.receiver)?;
     let theirs = Side::start(body)?;
-    let nobody = Siege::lay(theirs.receiver.local_addr(), 0);
+    let other = receiver()?;
+    let elsewhere = Siege::lay(other.local_addr());
+    besieged(&other)?;
     let mut figure = Figure {
         name: name.to_owned(),
         records: RECORDS * REQUESTS,
-        ours: measured(ours, siege, SLOW),
-        peer: ("alone", measured(theirs, nobody, 0)),
+        ours: measured(ours, siege, None),
+        peer: ("alone", measured(theirs, elsewhere, Some(other))),
         bar: 0.9,
     };
     compare(&mut figure, effort).map_err(Failure::from)
 }
 
-/// Measures a side under its siege. Where fewer than nine in ten of the slow connections are open, the checksum is
-/// another, which stops the program.
-fn measured(side: Side, siege: Siege, slow: usize) -> Work<'static> {
+/// Waits until the slow connections are there.
+fn besieged(receiver: &Receiver) -> Result<(), Failure> {
+    let start = Instant::now();
+    while receiver.stats().connections < SLOW as u64 {
+        if start.elapsed() > PATIENCE {
+            return Err("the slow connections were not taken".into());
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Measures a side during a siege of its own receiver, or of another. Where fewer than nine in ten of the slow connections
+/// are open, the checksum is another, which stops the program.
+fn measured(side: Side, siege: Siege, other: Option<Receiver>) -> Work<'static> {
     Box::new(move || {
         siege.set(ATTACK);
         let mut timed = side.send();
         siege.set(WAIT);
-        if side.receiver.stats().connections_open < (slow * 9 / 10) as u64 {
+        if other.as_ref().unwrap_or(&side.receiver).stats().connections_open < SLOW as u64 * 9 / 10 {
             timed.checksum = 0;
         }
         timed
     })
+}
+
+fn receiver() -> Result<Receiver, Failure> {
+    let handler = |_: Signal, body: &[u8]| Answer::accepted(body.len() as u64);
+    Ok(Receiver::start("127.0.0.1:0", ReceiverLimits::default(), handler)?)
 }
 
 /// A client and its receiver.
@@ -85,8 +97,7 @@ struct Side {
 
 impl Side {
     fn start(body: Bytes) -> Result<Self, Failure> {
-        let handler = |_: Signal, body: &[u8]| Answer::accepted(body.len() as u64);
-        let receiver = Receiver::start("127.0.0.1:0", ReceiverLimits::default(), handler)?;
+        let receiver = receiver()?;
         let client = Client::start(ClientConfig::new(format!("http://{}", receiver.local_addr())))?;
         Ok(Self { client, receiver, body })
     }
@@ -116,22 +127,21 @@ struct Siege {
 
 impl Siege {
     /// All connections are made at once: nothing said on a third, part of a head or of a body on the others.
-    fn lay(address: SocketAddr, connections: usize) -> Self {
+    fn lay(address: SocketAddr) -> Self {
         let order = Arc::new(AtomicU8::new(WAIT));
         let orders = Arc::clone(&order);
         let attack = move || {
-            let mut slow: Vec<_> =
-                (0..connections).map(|number| Slow::connect(address, number % 3)).collect();
+            let mut slow: Vec<_> = (0..SLOW).map(|number| Slow::connect(address, number % 3)).collect();
             let mut next = 0;
             loop {
                 match orders.load(Ordering::SeqCst) {
                     END => return,
                     // A hundredth of them each hundredth of a second.
                     ATTACK => {
-                        for connection in slow.iter_mut().skip(next).take(connections / 100) {
+                        for connection in slow.iter_mut().skip(next).take(SLOW / 100) {
                             connection.drip(address);
                         }
-                        next = (next + connections / 100) % connections.max(1);
+                        next = (next + SLOW / 100) % SLOW;
                         sleep(Duration::from_millis(10));
                     }
                     _ => sleep(Duration::from_millis(1)),
