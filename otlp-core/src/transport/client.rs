@@ -45,7 +45,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::body::{Encoders, Prepare};
-use self::deliver::Waiters;
+use self::deliver::{Waiter, Waiters};
 use self::http1::{Expected, Link, exchange};
 use self::target::Target;
 use super::clock::SteadyClock;
@@ -59,7 +59,8 @@ use crate::protocol::Signal;
 #[cfg(feature = "trace")]
 use crate::protocol::export::TraceEvent;
 use crate::protocol::export::{
-    Command, Counters, Exporter, ExporterStats, Outcome, Outgoing, Report, Request as Queued, RequestId,
+    Attempt, Command, Counters, Exporter, ExporterStats, Outcome, Outgoing, Report, Request as Queued,
+    RequestId, Verdict,
 };
 use crate::protocol::failover::DestinationId;
 use crate::protocol::memory::MemoryLimiter;
@@ -388,12 +389,24 @@ impl Shared {
             Either::Left(Ok(done)) => done,
             Either::Left(Err(_)) | Either::Right(_) => (Outcome::TimedOut, None),
         };
-        let verdict = self.at_now(|exporter, now| exporter.on_outcome(now, self.jitter(), attempt, outcome));
+        let (verdict, waiter) = self.settle(attempt, outcome);
         if let Some(observer) = &self.observer {
             observer.settled(attempt.request, &verdict);
         }
-        self.waiters.tell(attempt.request, &verdict);
+        if let Some(waiter) = waiter {
+            waiter.tell(verdict);
+        }
         Some(LaneLink { to: destination, link: link? })
+    }
+
+    /// Takes an outcome, and whoever waits for it: under one lock, or else whoever drops another request meanwhile
+    /// would find this one gone too and tell of it as dropped.
+    fn settle(&self, attempt: Attempt, outcome: Outcome) -> (Verdict, Option<Waiter>) {
+        self.at_now(|exporter, now| {
+            let verdict = exporter.on_outcome(now, self.jitter(), attempt, outcome);
+            let waiter = self.waiters.take(attempt.request, &verdict);
+            (verdict, waiter)
+        })
     }
 
     #[cfg_attr(not(feature = "grpc"), expect(unused_variables, reason = "HTTP/1.1 cannot tell the deadline"))]

@@ -81,10 +81,17 @@ impl Delivery {
     }
 }
 
-struct Waiter {
+/// Who waits for the end of one request.
+pub(super) struct Waiter {
     id: RequestId,
     records: u32,
     tell: Box<dyn FnOnce(Verdict) + Send>,
+}
+
+impl Waiter {
+    pub(super) fn tell(self, verdict: Verdict) {
+        (self.tell)(verdict);
+    }
 }
 
 /// Who waits for the end of a request. As many as there are requests in the queue, at most.
@@ -107,19 +114,14 @@ impl Waiters {
         }
     }
 
-    /// Tells whoever waits for `request`, unless it is to be sent again.
-    pub(super) fn tell(&self, request: RequestId, verdict: &Verdict) {
+    /// Whoever waits for `request`, unless it is to be sent again. To be called under the lock of the exporter.
+    pub(super) fn take(&self, request: RequestId, verdict: &Verdict) -> Option<Waiter> {
         if matches!(verdict, Verdict::Retry { .. } | Verdict::Stale) {
-            return;
+            return None;
         }
-        let found = {
-            let mut inner = self.lock();
-            let place = inner.list.iter().position(|waiter| waiter.id == request);
-            place.map(|place| inner.list.swap_remove(place))
-        };
-        if let Some(waiter) = found {
-            (waiter.tell)(verdict.clone());
-        }
+        let mut inner = self.lock();
+        let place = inner.list.iter().position(|waiter| waiter.id == request)?;
+        Some(inner.list.swap_remove(place))
     }
 
     /// Tells all whose requests were dropped since `before`, of which nobody reports a verdict.
@@ -144,5 +146,32 @@ impl Waiters {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::Signal;
+    use crate::protocol::export::{Command, Outcome};
+    use crate::transport::client::ClientConfig;
+
+    #[test]
+    fn a_request_that_is_exported_while_another_is_dropped_is_told_as_exported() {
+        let (client, _driver) = ClientConfig::new("http://127.0.0.1:9").build().expect("valid");
+        let begin = || client.begin_delivery(Queued::new(Signal::Logs, vec![1].into(), 1)).expect("room");
+        let (first, second) = (begin(), begin());
+        let Command::Send(outgoing) = client.shared.poll() else { panic!("nothing to send") };
+        let (verdict, waiter) = client.shared.settle(outgoing.attempt, Outcome::Accepted);
+        // Another thread drops the second before this one tells of the first.
+        let deadline = client.shared.begin_shutdown(Duration::ZERO);
+        client.shared.end_shutdown(deadline);
+        waiter.expect("it is waited for").tell(verdict);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let told = |delivery: Delivery| runtime.block_on(delivery.verdict()).expect("told");
+        assert_eq!(told(first), Verdict::Exported { records: 1 });
+        assert_eq!(told(second), Verdict::Dropped { records: 1, reason: DropReason::Shutdown });
     }
 }
