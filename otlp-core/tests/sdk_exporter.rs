@@ -33,7 +33,8 @@ use otlp_core::transport::receiver::{Answer, ReceiverLimits, Server};
 use prost::Message;
 
 use peer::PATIENCE;
-use support::{Inbox, block_on, expected, receiver, resource, spans};
+use peer::inbox::Inbox;
+use support::{arrived, block_on, expected, receiver, resource, spans};
 
 const TRANSPORTS: [(Protocol, Compression); 4] = [
     (Protocol::HttpProtobuf, Compression::None),
@@ -254,7 +255,7 @@ fn the_environment_decides_where_to_how_and_which_temporality() {
     };
     let exporter = SpanExporter::from_env(variables).unwrap();
     block_on(exporter.export(spans(1, 3))).unwrap();
-    assert_eq!((inbox.spans().len(), exporter.client().stats().exported), (3, 3));
+    assert_eq!((arrived(&inbox).len(), exporter.client().stats().exported), (3, 3));
     assert_eq!(MetricExporter::from_env(variables).unwrap().temporality(), Temporality::LowMemory);
     assert!(LogExporter::from_env(|_| None).is_ok());
 

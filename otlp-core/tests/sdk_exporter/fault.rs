@@ -16,8 +16,9 @@ use otlp_core::stats::Stats;
 use otlp_core::transport::client::{Client, ClientConfig, Protocol};
 use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits};
 
+use super::peer::inbox::Inbox;
 use super::peer::{self, PATIENCE};
-use super::support::{Inbox, receiver, span};
+use super::support::{arrived, receiver, span};
 
 const SPANS: u64 = 2_000;
 
@@ -89,7 +90,7 @@ fn a_receiver_that_dies_under_load_and_comes_back_misses_nothing() {
         let second = again_at(address, &inbox);
         processor.force_flush().unwrap();
         processor.shutdown().unwrap();
-        check(&inbox.spans(), account.stats()).unwrap();
+        check(&arrived(&inbox), account.stats()).unwrap();
         assert_eq!(account.stats().exported, SPANS, "{protocol:?}");
         assert!(account.counters().retries > 0);
         drop(second);
@@ -116,7 +117,7 @@ fn the_check_notices_a_receiver_that_loses_what_it_took() {
         processor(&format!("http://{}", receiver.local_addr()), Protocol::HttpProtobuf);
     feed(&processor, 1..=SPANS);
     processor.shutdown().unwrap();
-    assert!(check(&inbox.spans(), account.stats()).is_err_and(|why| why.contains("arrived of")));
+    assert!(check(&arrived(&inbox), account.stats()).is_err_and(|why| why.contains("arrived of")));
 }
 
 /// Every other request is to come again, at once by its `Retry-After`.
@@ -139,7 +140,7 @@ fn a_busy_receiver_gets_everything_in_the_end_and_once() {
         let (processor, account) = processor(&format!("http://{}", receiver.local_addr()), protocol);
         feed(&processor, 1..=SPANS);
         processor.shutdown().unwrap();
-        let seen = inbox.spans();
+        let seen = arrived(&inbox);
         check(&seen, account.stats()).unwrap();
         assert_eq!((account.stats().exported, seen.len()), (SPANS, usize::try_from(SPANS).unwrap()));
         assert!(seen.values().all(|times| *times == 1), "nothing that was answered is sent again");
@@ -168,7 +169,7 @@ fn a_wait_that_was_asked_for_is_kept_so_that_one_refusal_is_enough() {
         processor(&format!("http://{}", receiver.local_addr()), Protocol::HttpProtobuf);
     feed(&processor, 1..=SPANS);
     processor.shutdown().unwrap();
-    check(&inbox.spans(), account.stats()).unwrap();
+    check(&arrived(&inbox), account.stats()).unwrap();
     // Without the wait it would have come back every few milliseconds.
     assert_eq!((account.stats().exported, account.counters().retries), (SPANS, 1));
 }

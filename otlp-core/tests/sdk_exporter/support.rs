@@ -1,7 +1,6 @@
-//! Spans to send, and a receiver that keeps what it gets.
+//! Spans to send, and what arrived of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
@@ -12,8 +11,10 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use otlp_core::protocol::Signal;
-use otlp_core::transport::receiver::{Answer, Handler, Receiver, ReceiverLimits};
+use otlp_core::transport::receiver::{Handler, Receiver, ReceiverLimits};
 use prost::Message;
+
+use crate::peer::inbox::Inbox;
 
 /// Waits as the SDK's threads do: with neither I/O nor time to be had.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -56,47 +57,17 @@ pub(crate) fn expected(spans: Vec<SpanData>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
-/// Every body that arrived, by signal, and what to answer.
-#[derive(Clone, Default)]
-pub(crate) struct Inbox {
-    bodies: Arc<Mutex<BTreeMap<Signal, Vec<Vec<u8>>>>>,
-    answers: Arc<Mutex<Vec<Answer>>>,
-}
-
-impl Inbox {
-    /// Gives these answers first, in order, and takes everything after.
-    pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let mut answers: Vec<_> = answers.into_iter().collect();
-        answers.reverse();
-        Self { answers: Arc::new(Mutex::new(answers)), ..Self::default() }
-    }
-
-    pub(crate) fn bodies(&self, signal: Signal) -> Vec<Vec<u8>> {
-        self.bodies.lock().unwrap().get(&signal).cloned().unwrap_or_default()
-    }
-
-    /// How often each span arrived.
-    pub(crate) fn spans(&self) -> BTreeMap<u64, usize> {
-        let mut seen = BTreeMap::new();
-        for body in self.bodies(Signal::Traces) {
-            let request = ExportTraceServiceRequest::decode(&*body).unwrap();
-            let scopes = request.resource_spans.into_iter().flat_map(|group| group.scope_spans);
-            for span in scopes.flat_map(|scope| scope.spans) {
-                *seen.entry(u64::from_be_bytes(span.span_id.try_into().unwrap())).or_default() += 1;
-            }
+/// How often each span arrived.
+pub(crate) fn arrived(inbox: &Inbox) -> BTreeMap<u64, usize> {
+    let mut seen = BTreeMap::new();
+    for body in inbox.bodies(Signal::Traces) {
+        let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        let scopes = request.resource_spans.into_iter().flat_map(|group| group.scope_spans);
+        for span in scopes.flat_map(|scope| scope.spans) {
+            *seen.entry(u64::from_be_bytes(span.span_id.try_into().unwrap())).or_default() += 1;
         }
-        seen
     }
-}
-
-impl Handler for Inbox {
-    fn handle(&self, signal: Signal, body: &[u8]) -> Answer {
-        let answer = self.answers.lock().unwrap().pop().unwrap_or(Answer::accepted(1));
-        if !matches!(answer, Answer::Refuse { .. }) {
-            self.bodies.lock().unwrap().entry(signal).or_default().push(body.to_vec());
-        }
-        answer
-    }
+    seen
 }
 
 pub(crate) fn receiver(handler: impl Handler + 'static) -> Receiver {
