@@ -20,3 +20,8 @@ pub(crate) const fn floor(value: f64) -> u64 {
 pub(crate) fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
+
+/// How many there are of something in memory.
+pub(crate) fn of_len(len: usize) -> f64 {
+    to_f64(u64::try_from(len).unwrap_or(u64::MAX))
+}

@@ -30,14 +30,16 @@ fn kinds(seed: u64) -> Vec<(&'static str, Series)> {
     kinds.push(("gamma, shape 2", Box::new(move || exact(c.gamma(2)))));
     let mut c = chance();
     kinds.push(("student, 4 degrees", Box::new(move || exact(50.0 + c.student(4)))));
-    let (mut c, mut last) = (chance(), 0.0);
-    kinds.push((
-        "autoregressive, 0.5",
-        Box::new(move || {
-            last = 0.5 * last + c.normal();
-            exact(20.0 + last)
-        }),
-    ));
+    for (name, kept) in [("autoregressive, 0.5", 0.5), ("autoregressive, 0.9", 0.9)] {
+        let (mut c, mut last) = (chance(), 0.0);
+        kinds.push((
+            name,
+            Box::new(move || {
+                last = kept * last + c.normal();
+                exact(20.0 + last)
+            }),
+        ));
+    }
     let mut c = chance();
     kinds.push((
         "poisson rate",

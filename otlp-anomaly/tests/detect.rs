@@ -59,6 +59,35 @@ fn opposite_hiccups_do_not_add_up() {
     assert_eq!(states(&mut detector, &[200.0, 0.0, 100.0]), [State::Usual; 3]);
 }
 
+/// A restless series around 100: each window keeps half of the last one's noise, whose spread is eight.
+fn restless(seed: u64) -> impl FnMut() -> f64 {
+    let (mut chance, mut last) = (Chance::new(seed), 0.0);
+    move || {
+        last = 0.5 * last + 7.0 * chance.normal();
+        100.0 + last
+    }
+}
+
+/// When the alarm is raised, counted from the fault, which adds `shift` from window 20 on for 20 windows.
+fn raised_after(seed: u64, shift: f64) -> Option<u32> {
+    let mut detector = DetectorConfig::new().direction(Direction::Up).build().unwrap();
+    let mut series = restless(seed);
+    (0..40_u32).find_map(|window| {
+        let fault = if window < 20 { 0.0 } else { shift };
+        let state = detector.observe(Point::new(series() + fault)).state;
+        matches!(state, State::Raised { .. }).then(|| window.checked_sub(20).unwrap())
+    })
+}
+
+#[test]
+fn a_moderate_shift_that_lasts_is_seen_in_a_restless_series() {
+    let delays: Vec<_> = (1..=200).filter_map(|seed| raised_after(seed, 45.0)).collect();
+    assert!(delays.len() >= 170, "{} of 200", delays.len());
+    assert!(delays.iter().all(|windows| *windows < 12), "{delays:?}");
+    // The twin: the same noise with nothing in it.
+    assert_eq!((1..=2_000).filter_map(|seed| raised_after(seed, 0.0)).count(), 0);
+}
+
 #[test]
 fn direction_is_respected() {
     let series = [10.0, 10.0, 10.1, 9.9, 10.0, 10.0, 10.0, 1.0, 1.0, 1.0];

@@ -3,7 +3,7 @@
 use otlp_core::{Error, ErrorKind, Result};
 
 use crate::feature::setters;
-use crate::number::to_f64;
+use crate::number::{of_len, ratio, to_f64};
 use crate::score::{Budget, Tail};
 
 /// How a [`Detector`] learns and when it speaks.
@@ -51,6 +51,8 @@ const LARGEST: f64 = 1e150;
 const LARGEST_DEVIATION: f64 = 1e9;
 /// Most values kept of the near past and of the warm-up.
 const RING: usize = 8;
+/// So many of so many windows are evidence too, beside those of the configuration; see [`Detector::joint`].
+const SUSTAINED: [(usize, usize); 2] = [(4, 5), (7, RING)];
 const WARMUP: usize = 32;
 
 impl DetectorConfig {
@@ -186,7 +188,10 @@ pub enum State {
 ///
 /// A window's deviation is its distance from the level in spreads. The score is the second largest deviation of
 /// the last three windows, or a third of this one's if that is more: one window alone does not raise an alarm unless it is
-/// overwhelming. How often scores reach how high is learned by a [`Tail`], which sets the threshold to the budget.
+/// overwhelming. Smaller ones add up where they last: the fourth largest of five counts by the square root of 4/2 more, the
+/// seventh of eight by that of 7/2, as the deviation of a mean grows with the windows that it is taken over. That is how a
+/// fault is seen in a series that was restless before it. How often scores reach how high is learned by
+/// a [`Tail`], which sets the threshold to the budget.
 ///
 /// O(1) a window, about 1.5 KiB, nothing allocated after it was made.
 ///
@@ -222,7 +227,25 @@ pub struct Detector {
 struct Alarmed {
     windows: u32,
     usual: u32,
-    is_up: bool,
+    /// Which way: 1 up, -1 down.
+    sign: f64,
+}
+
+/// What the last windows say together.
+#[derive(Debug, Clone, Copy)]
+struct Joint {
+    /// In spreads; held against the threshold.
+    score: f64,
+    /// How many windows it rests on.
+    among: usize,
+    /// Which way: 1 up, -1 down.
+    sign: f64,
+}
+
+impl Joint {
+    fn or_more(self, other: Self) -> Self {
+        if other.score > self.score { other } else { self }
+    }
 }
 
 /// Clip of what a window may do to level and spread, in spreads.
@@ -260,14 +283,14 @@ impl Detector {
         let expected = self.level;
         let spread = (self.variance + point.standard_error * point.standard_error).sqrt();
         let deviation = ((point.value - expected) / spread).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
-        let score = self.score(point, deviation);
+        let (any, mattering) = self.score(point, deviation);
         // The tail learns from what the series does, whether or not that matters to anybody.
-        self.tail.observe(score.0);
-        let state = self.step(deviation, score.1);
+        self.tail.observe(any.score);
+        let state = self.step(deviation, mattering);
         if self.alarm.is_none() && state != State::Relearned {
             self.learn(point, deviation, spread);
         }
-        self.verdict(state, expected, (deviation, score.1))
+        self.verdict(state, expected, (deviation, mattering.score))
     }
 
     /// What the next value is expected to be; nothing during the warm-up.
@@ -332,8 +355,8 @@ impl Detector {
         self.variance = self.variance.clamp(self.config.min_scale * self.config.min_scale, 1e300);
     }
 
-    /// The score with and without what is too small to matter.
-    fn score(&mut self, point: Point, deviation: f64) -> (f64, f64) {
+    /// The evidence with and without what is too small to matter.
+    fn score(&mut self, point: Point, deviation: f64) -> (Joint, Joint) {
         let rise = point.value - self.level;
         let matters = if rise > 0.0 { rise >= point.min_rise } else { -rise >= point.min_fall };
         shift(&mut self.deviations, deviation);
@@ -341,34 +364,43 @@ impl Detector {
         (self.joint(&self.deviations), self.joint(&self.mattering))
     }
 
-    /// The score of the last windows: the needed-th largest deviation in the one direction or the other.
-    fn joint(&self, ring: &[f64; RING]) -> f64 {
-        let one_way = |sign: f64| {
-            let mut recent = ring.map(|deviation| sign * deviation);
-            let Some(recent) = recent.get_mut(RING - self.config.among..) else { return 0.0 };
-            let alone = recent.last().copied().unwrap_or_default() / self.config.overwhelming;
-            recent.sort_unstable_by(|a, b| b.total_cmp(a));
-            recent.get(self.config.needed - 1).copied().unwrap_or_default().max(alone)
-        };
+    /// What the last windows say together, in the one direction or the other.
+    fn joint(&self, ring: &[f64; RING]) -> Joint {
         match self.config.direction {
-            Direction::Up => one_way(1.0),
-            Direction::Down => one_way(-1.0),
-            Direction::Both => one_way(1.0).max(one_way(-1.0)),
+            Direction::Up => self.one_way(ring, 1.0),
+            Direction::Down => self.one_way(ring, -1.0),
+            Direction::Both => self.one_way(ring, 1.0).or_more(self.one_way(ring, -1.0)),
         }
     }
 
-    fn step(&mut self, deviation: f64, score: f64) -> State {
+    /// The most that the last windows say one way: `k` of `m` deviations that reach `d` weigh as `d` times the
+    /// square root of `k` over the number that the configuration needs.
+    fn one_way(&self, ring: &[f64; RING], sign: f64) -> Joint {
+        let (needed, among) = (self.config.needed, self.config.among);
+        let weigh = |(count, among): (usize, usize)| {
+            let mut recent = ring.map(|deviation| sign * deviation);
+            let recent = recent.get_mut(RING - among..).unwrap_or_default();
+            recent.sort_unstable_by(|a, b| b.total_cmp(a));
+            let reached = recent.get(count - 1).copied().unwrap_or_default();
+            Joint { score: reached * ratio(of_len(count), of_len(needed)).sqrt(), among, sign }
+        };
+        let alone = sign * ring.last().copied().unwrap_or_default() / self.config.overwhelming;
+        let first = weigh((needed, among)).or_more(Joint { score: alone, among, sign });
+        let sustained = SUSTAINED.into_iter().filter(|(count, of)| *count > needed && *of > among);
+        sustained.map(weigh).fold(first, Joint::or_more)
+    }
+
+    fn step(&mut self, deviation: f64, joint: Joint) -> State {
         let threshold = self.tail.threshold();
         let Some(mut alarm) = self.alarm else {
-            if score < threshold {
+            if joint.score < threshold {
                 return State::Usual;
             }
-            self.alarm = Some(Alarmed { windows: 1, usual: 0, is_up: deviation > 0.0 });
-            return State::Raised { since: self.since(deviation > 0.0, threshold) };
+            self.alarm = Some(Alarmed { windows: 1, usual: 0, sign: joint.sign });
+            return State::Raised { since: self.since(joint, threshold) };
         };
         alarm.windows += 1;
-        let still = if alarm.is_up { deviation } else { -deviation };
-        alarm.usual = if still < threshold / 2.0 { alarm.usual + 1 } else { 0 };
+        alarm.usual = if alarm.sign * deviation < threshold / 2.0 { alarm.usual + 1 } else { 0 };
         self.alarm = Some(alarm);
         if alarm.usual >= self.config.release {
             self.alarm = None;
@@ -385,18 +417,17 @@ impl Detector {
     }
 
     /// How many windows ago the first was that the alarm rests on.
-    fn since(&self, is_up: bool, threshold: f64) -> u32 {
-        let sign = if is_up { 1.0 } else { -1.0 };
-        let recent = self.mattering.iter().rev().take(self.config.among);
-        let unusual = recent.zip(0..).filter(|(deviation, _)| sign * **deviation >= threshold / 2.0);
+    fn since(&self, joint: Joint, threshold: f64) -> u32 {
+        let recent = self.mattering.iter().rev().take(joint.among);
+        let unusual = recent.zip(0..).filter(|(deviation, _)| joint.sign * **deviation >= threshold / 2.0);
         unusual.map(|(_, ago)| ago).last().unwrap_or_default()
     }
 
     fn learn(&mut self, point: Point, deviation: f64, spread: f64) {
-        // The first windows of a fault must not widen the spread before the next one confirms it.
+        // The first windows of a fault must not widen the spread before the next ones confirm it or do not.
         let is_suspicious = deviation.abs() >= self.tail.threshold() / 2.0;
         self.suspicious = if is_suspicious { self.suspicious.saturating_add(1) } else { 0 };
-        if is_suspicious && self.suspicious as usize <= self.config.among {
+        if is_suspicious && self.suspicious as usize <= RING {
             return;
         }
         self.seen = self.seen.saturating_add(1).min(u32::MAX - 1);
