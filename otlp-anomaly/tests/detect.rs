@@ -82,8 +82,8 @@ fn raised_after(seed: u64, shift: f64) -> Option<u32> {
 #[test]
 fn a_moderate_shift_that_lasts_is_seen_in_a_restless_series() {
     let delays: Vec<_> = (1..=200).filter_map(|seed| raised_after(seed, 45.0)).collect();
-    assert!(delays.len() >= 170, "{} of 200", delays.len());
-    assert!(delays.iter().all(|windows| *windows < 12), "{delays:?}");
+    let soon = delays.iter().filter(|windows| **windows < 10).count();
+    assert!(soon >= 170, "{soon} of 200: {delays:?}");
     // The twin: the same noise with nothing in it.
     assert_eq!((1..=2_000).filter_map(|seed| raised_after(seed, 0.0)).count(), 0);
 }
