@@ -111,6 +111,10 @@ counts! {
         ambiguous,
         /// The caller had no such request in flight.
         absent,
+        /// The client's view of the same exchange.
+        by_exchange,
+        /// The header's parent had been named before on the connection; the trace is new and links to it.
+        parent_reused,
     }
 }
 

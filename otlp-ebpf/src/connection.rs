@@ -6,6 +6,8 @@ use otlp_core::UnixNanos;
 use otlp_core::record::Span;
 
 use crate::account::Account;
+use crate::id::IdSource;
+use crate::join::ExchangeId;
 use crate::pair::{Answered, Numbered, Opened, Pairing, Unfollowed};
 use crate::parse::redis::Role;
 use crate::parse::{
@@ -13,7 +15,7 @@ use crate::parse::{
     ResponseHead,
 };
 use crate::service::Service;
-use crate::span::{Draft, Ends};
+use crate::span::{Draft, Ends, Parents, Placing};
 
 /// Follows one connection: bytes in, spans and exact counts out. No clock, no socket.
 ///
@@ -59,6 +61,10 @@ pub enum Ending {
 struct Stitch {
     service: Arc<Service>,
     ends: Ends,
+    ids: Arc<IdSource>,
+    parents: Parents,
+    /// In-order requests counted from the first byte; `None` where some may have been missed.
+    ordinal: Option<u64>,
     pairing: Pairing<Draft>,
     numbered: Numbered<Draft>,
     account: Account,
@@ -73,14 +79,42 @@ impl Connection {
     pub fn new(service: Arc<Service>, parser: Box<dyn Parser>, ends: Ends) -> Self {
         let pairing = Pairing::new(service.limits.in_flight());
         let numbered = Numbered::new(service.limits.in_flight());
-        let stitch = Stitch { service, ends, pairing, numbered, account: Account::default(), realign: false };
+        let stitch = Stitch {
+            ids: Arc::clone(&service.ids),
+            service,
+            ends,
+            parents: Parents::default(),
+            ordinal: Some(0),
+            pairing,
+            numbered,
+            account: Account::default(),
+            realign: false,
+        };
         Self { parser, stitch, closed: [false; 2] }
+    }
+
+    /// Takes identifiers from `ids` instead of the service's: one source a connection makes them independent of
+    /// what other connections do meanwhile, so that a recording gives the same ones again.
+    #[must_use]
+    pub fn ids(mut self, ids: IdSource) -> Self {
+        self.stitch.ids = Arc::new(ids);
+        self
+    }
+
+    /// Tells that the connection is not seen from its first byte on.
+    #[must_use]
+    pub const fn late(mut self) -> Self {
+        self.stitch.ordinal = None;
+        self
     }
 
     /// Takes the next bytes of one direction; gives out the spans that they complete. O(bytes).
     pub fn feed(&mut self, chunk: Chunk<'_>, out: &mut dyn FnMut(Span)) {
         let Self { parser, stitch, .. } = self;
         let time = chunk.time;
+        if chunk.missing > 0 {
+            stitch.ordinal = None;
+        }
         parser.feed(chunk, &mut |event| stitch.on(event, time, out));
         if std::mem::take(&mut stitch.realign) {
             parser.realign(stitch.pairing.len(), &mut |event| stitch.on(event, time, out));
@@ -182,7 +216,15 @@ impl Stitch {
         out: Emit<'_>,
     ) {
         self.account.requests += 1;
-        let draft = Draft::begin(&self.service, &self.ends, (time, head), &mut self.account.join);
+        let placing = Placing {
+            exchange: next_exchange(&mut self.ordinal, exchange),
+            service: &self.service,
+            ends: &self.ends,
+            ids: &self.ids,
+            counts: &mut self.account.join,
+            parents: &mut self.parents,
+        };
+        let draft = Draft::begin(placing, (time, head));
         let opened = match exchange {
             Exchange::Numbered(number) if head.expect() != Expect::Nothing => {
                 let (opened, stale) = self.numbered.open(number, draft);
@@ -271,6 +313,7 @@ impl Stitch {
     }
 
     fn refused_request(&mut self, error: ParseError) {
+        self.ordinal = None;
         self.account.refused += 1;
         if is_a_message(error) {
             self.account.requests += 1;
@@ -319,6 +362,18 @@ impl Stitch {
             out(draft.failed(time, error));
         }
     }
+}
+
+/// The number of a request, the same for whoever sees the connection from its first byte.
+fn next_exchange(ordinal: &mut Option<u64>, exchange: Exchange) -> Option<ExchangeId> {
+    let next = ordinal.as_mut()?;
+    Some(match exchange {
+        Exchange::InOrder => {
+            *next += 1;
+            ExchangeId::InOrder(*next)
+        }
+        Exchange::Numbered(number) => ExchangeId::Numbered(number),
+    })
 }
 
 /// The draft of a request that waits.

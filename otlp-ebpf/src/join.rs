@@ -4,12 +4,19 @@
 //! asks for the one from which a request to it came, given who called. Where the request carries a trace
 //! identifier it is the caller's request in flight with the same one; where it carries none (Redis has no
 //! headers) it is the only request in flight at the caller. Where there are several, none is chosen.
+//!
+//! Where a connection is watched at both its ends, [`Exchanges`] joins the two views of each exchange.
+
+mod exchange;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use otlp_core::{SpanId, TraceId};
+
+pub(crate) use self::exchange::ExchangeId;
+pub use self::exchange::Exchanges;
 
 /// The requests in flight at the services of this process, by service and trace. Bounded.
 ///

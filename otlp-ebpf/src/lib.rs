@@ -21,4 +21,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::IdSource;
 pub use limits::Limits;
 pub use service::Service;
-pub use span::Ends;
+pub use span::{Ends, Role};

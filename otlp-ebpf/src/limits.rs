@@ -19,6 +19,7 @@ pub struct Limits {
     depth: usize,
     in_flight: usize,
     attribute_bytes: usize,
+    requests_per_parent: u32,
 }
 
 macro_rules! bound {
@@ -48,6 +49,7 @@ impl Limits {
         depth: 32,
         in_flight: 1024,
         attribute_bytes: 2048,
+        requests_per_parent: 1,
     };
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
@@ -63,6 +65,14 @@ impl Limits {
     bound!(depth, max_depth, usize, "levels that RESP replies may nest", "32");
     bound!(in_flight, max_in_flight, usize, "requests followed at once on a connection", "1,024");
     bound!(attribute_bytes, max_attribute_bytes, usize, "bytes of one attribute's text", "2,048");
+    bound!(
+        requests_per_parent,
+        max_requests_per_parent,
+        u32,
+        "requests of a connection that one `traceparent` is the parent of; those beyond begin traces of their own, \
+         linked to it",
+        "1"
+    );
 }
 
 impl Default for Limits {

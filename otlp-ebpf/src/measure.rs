@@ -39,6 +39,8 @@ impl Measure for Account {
             ("sole", self.join.sole),
             ("ambiguous", self.join.ambiguous),
             ("absent", self.join.absent),
+            ("by_exchange", self.join.by_exchange),
+            ("parent_reused", self.join.parent_reused),
         ] {
             into.counter(&JOINED, &[("how", how)], requests);
         }

@@ -7,7 +7,7 @@ use otlp_core::record::{KeyValue, Resource};
 use otlp_core::redact::Redactor;
 
 use crate::id::IdSource;
-use crate::join::JoinTable;
+use crate::join::{Exchanges, JoinTable};
 use crate::limits::Limits;
 
 /// The service behind the connections, and what its spans are made with.
@@ -27,6 +27,7 @@ pub struct Service {
     resource: Arc<Resource>,
     pub(crate) ids: Arc<IdSource>,
     pub(crate) join: Option<Arc<JoinTable>>,
+    pub(crate) views: Option<Arc<Exchanges>>,
     pub(crate) redactor: Redactor,
     pub(crate) limits: Limits,
 }
@@ -40,6 +41,7 @@ impl Service {
             resource: Arc::new(Resource::service(name)),
             ids,
             join: None,
+            views: None,
             redactor: Redactor::default(),
             limits: Limits::default(),
         }
@@ -56,6 +58,13 @@ impl Service {
     #[must_use]
     pub fn join(mut self, table: Arc<JoinTable>) -> Self {
         self.join = Some(table);
+        self
+    }
+
+    /// Shares a table in which the server's view of an exchange finds the client's; default none.
+    #[must_use]
+    pub fn exchanges(mut self, table: Arc<Exchanges>) -> Self {
+        self.views = Some(table);
         self
     }
 

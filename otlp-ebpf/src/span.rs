@@ -1,20 +1,20 @@
 //! Spans from requests and responses, as the semantic conventions (1.37) have them.
 //!
-//! One exchange is one span of kind SERVER, as seen by the service that answers. The span's identifiers are
-//! fixed when the request's head is read, so that what the service calls meanwhile can refer to it.
+//! One exchange is one span: of kind SERVER as the service sees it that answers, of kind CLIENT as the service
+//! does that asks ([`Role`]). The span's identifiers are fixed when the request's head is read, so that what the
+//! service calls meanwhile can refer to it.
 
 mod http;
+mod place;
 mod redis;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use otlp_core::context::w3c::TraceParent;
 use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind, Status, StatusCode};
-use otlp_core::{SpanId, TraceId, UnixNanos, semconv};
+use otlp_core::{UnixNanos, semconv};
 
-use crate::account::JoinCounts;
-use crate::join::Joined;
+pub(crate) use self::place::{Parents, Placing};
 use crate::parse::{End, RequestHead, ResponseHead};
 use crate::service::Service;
 
@@ -28,19 +28,39 @@ pub struct Ends {
     pub server: Option<SocketAddr>,
     /// Service that the client is, where it is known.
     pub caller: Option<Arc<str>>,
+    /// Which of the two the spans are of.
+    pub role: Role,
+}
+
+/// Which end of a connection its spans are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
+pub enum Role {
+    /// The one that answers: spans of kind SERVER.
+    #[default]
+    Server,
+    /// The one that asks: spans of kind CLIENT.
+    Client,
 }
 
 impl Ends {
     /// The ends of a connection whose caller is not known.
     #[must_use]
     pub const fn new(client: SocketAddr, server: SocketAddr) -> Self {
-        Self { client: Some(client), server: Some(server), caller: None }
+        Self { client: Some(client), server: Some(server), caller: None, role: Role::Server }
     }
 
     /// The same ends, with the service that the client is.
     #[must_use]
     pub fn with_caller(mut self, caller: Option<Arc<str>>) -> Self {
         self.caller = caller;
+        self
+    }
+
+    /// The same ends, the spans of which are of this one.
+    #[must_use]
+    pub const fn seen_by(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 }
@@ -56,28 +76,25 @@ pub(crate) struct Draft {
     entered: bool,
 }
 
-/// Flags of OTLP spans (bits 8 and 9): it is known whether the parent is remote, and it is.
-const PARENT_IS_REMOTE: u32 = 0x300;
-const SAMPLED: u32 = 0x01;
 /// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
 const USUAL_ATTRIBUTES: usize = 20;
 
 impl Draft {
     /// Begins the span of a request.
-    pub(crate) fn begin(
-        service: &Service,
-        ends: &Ends,
-        (time, head): (UnixNanos, &RequestHead<'_>),
-        counts: &mut JoinCounts,
-    ) -> Self {
+    pub(crate) fn begin(mut placing: Placing<'_>, (time, head): (UnixNanos, &RequestHead<'_>)) -> Self {
+        let (service, ends) = (placing.service, placing.ends);
         let attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
-        let mut span = Span { kind: SpanKind::Server, start: time, attributes, ..Span::default() };
-        span.span_id = service.ids.span_id();
+        let kind = match ends.role {
+            Role::Server => SpanKind::Server,
+            Role::Client => SpanKind::Client,
+        };
+        let mut span = Span { kind, start: time, attributes, ..Span::default() };
+        span.span_id = placing.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => http::context(request),
             RequestHead::Redis(_) => None,
         };
-        place(&mut span, service, (ends, context), counts);
+        placing.place(&mut span, context);
         match head {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, ends),
@@ -86,9 +103,10 @@ impl Draft {
         Self { span, request_body: None, request_ended: false, entered: false }
     }
 
-    /// Enters the request in the join table: from here on it can be found as a parent.
+    /// Enters the request in the join table: from here on it can be found as a parent. What the service asks of
+    /// others is no request to it.
     pub(crate) fn enter(&mut self, service: &Service) {
-        if let Some(table) = &service.join {
+        if let Some(table) = service.join.as_ref().filter(|_| self.span.kind == SpanKind::Server) {
             self.entered = table.enter(service.name(), self.span.trace_id, self.span.span_id);
         }
     }
@@ -152,60 +170,21 @@ impl Draft {
     }
 }
 
-/// Puts the span into its trace: below the request of the caller that caused it, where that can be told, else
-/// below what the request's header names, else at the root of a new one.
-fn place(
-    span: &mut Span,
-    service: &Service,
-    (ends, context): (&Ends, Option<(TraceParent, String)>),
-    counts: &mut JoinCounts,
-) {
-    let (header, trace_state) = context.unzip();
-    let joined = find_caller(service, ends, header.map(|header| header.trace_id()), counts);
-    let flags = header.map_or(SAMPLED, |header| u32::from(header.flags()));
-    let (trace_id, parent) = match (joined, header) {
-        (Some(caller), _) => caller,
-        (None, Some(header)) => (header.trace_id(), header.span_id()),
-        (None, None) => (service.ids.trace_id(), SpanId::INVALID),
-    };
-    span.trace_id = trace_id;
-    span.parent_span_id = parent;
-    span.trace_state = trace_state.unwrap_or_default();
-    span.flags = if parent.is_valid() { flags | PARENT_IS_REMOTE } else { flags };
-}
-
-fn find_caller(
-    service: &Service,
-    ends: &Ends,
-    trace: Option<TraceId>,
-    counts: &mut JoinCounts,
-) -> Option<(TraceId, SpanId)> {
-    let table = service.join.as_ref()?;
-    let Some(caller) = &ends.caller else {
-        counts.caller_unknown += 1;
-        return None;
-    };
-    let count = match table.find(caller, trace) {
-        Joined::Parent { trace: found, span } => {
-            *(if trace.is_some() { &mut counts.by_trace } else { &mut counts.sole }) += 1;
-            return Some((found, span));
-        }
-        Joined::Ambiguous => &mut counts.ambiguous,
-        Joined::Absent => &mut counts.absent,
-    };
-    *count += 1;
-    None
-}
-
 fn peers(span: &mut Span, ends: &Ends) {
-    if let Some(client) = ends.client {
-        let address = client.ip().to_canonical().to_string();
-        attribute(span, semconv::CLIENT_ADDRESS, address.clone());
-        attribute(span, semconv::CLIENT_PORT, client.port());
+    let peer = match ends.role {
+        Role::Server => ends.client,
+        Role::Client => ends.server,
+    };
+    if let Some(peer) = peer {
+        let address = peer.ip().to_canonical().to_string();
+        if ends.role == Role::Server {
+            attribute(span, semconv::CLIENT_ADDRESS, address.clone());
+            attribute(span, semconv::CLIENT_PORT, peer.port());
+        }
         attribute(span, semconv::NETWORK_PEER_ADDRESS, address);
-        attribute(span, semconv::NETWORK_PEER_PORT, client.port());
+        attribute(span, semconv::NETWORK_PEER_PORT, peer.port());
     }
-    if let Some(caller) = &ends.caller {
+    if let Some(caller) = ends.caller.as_ref().filter(|_| ends.role == Role::Server) {
         attribute(span, semconv::SERVICE_PEER_NAME, caller.as_ref());
     }
 }

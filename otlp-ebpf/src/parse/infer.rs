@@ -22,6 +22,12 @@ pub trait Protocol: Send + Sync + fmt::Debug {
 
     /// A parser for a connection of this protocol, seen from its first byte.
     fn parser(&self, limits: &Limits) -> Box<dyn Parser>;
+
+    /// A parser for a connection of this protocol, seen from somewhere on. As [`parser`](Self::parser), unless the
+    /// protocol knows better.
+    fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
+        self.parser(limits)
+    }
 }
 
 /// The first bytes of a connection, both ways; at most [`FIRST_BYTES`] of each.
@@ -96,6 +102,13 @@ impl Protocol for Builtin {
         match self {
             Self::Http1 => Box::new(Http1::new(limits.clone())),
             Self::Redis => Box::new(Redis::new(limits.clone())),
+        }
+    }
+
+    fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
+        match self {
+            Self::Http1 => Box::new(Http1::mid_stream(limits.clone())),
+            Self::Redis => Box::new(Redis::mid_stream(limits.clone())),
         }
     }
 }

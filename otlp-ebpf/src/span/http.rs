@@ -1,7 +1,7 @@
 //! What a span says of an HTTP exchange.
 
 use otlp_core::context::w3c::TraceParent;
-use otlp_core::record::Span;
+use otlp_core::record::{Span, SpanKind};
 use otlp_core::semconv;
 
 use super::{Ends, attribute, cut, fail, int, server};
@@ -69,8 +69,8 @@ pub(super) fn response(span: &mut Span, response: Response, body_bytes: Option<u
     if let Some(bytes) = body_bytes {
         attribute(span, semconv::HTTP_RESPONSE_BODY_SIZE, int(bytes));
     }
-    // A server is not to blame for what a client did wrong: 4xx stays unset.
-    if status >= 500 {
+    // A server is not to blame for what a client did wrong: 4xx stays unset there.
+    if status >= if span.kind == SpanKind::Client { 400 } else { 500 } {
         fail(span, &status.to_string());
     }
 }
