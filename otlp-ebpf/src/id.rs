@@ -41,6 +41,12 @@ impl IdSource {
         TraceId::new(wide.to_be_bytes())
     }
 
+    /// A seed for another source.
+    #[cfg(feature = "tap")]
+    pub(crate) fn seed(&self) -> u64 {
+        self.next_nonzero()
+    }
+
     fn next_nonzero(&self) -> u64 {
         // SplitMix64 is a bijection of its state, so at most one step in 2^64 gives zero.
         loop {
@@ -53,7 +59,8 @@ impl IdSource {
     }
 }
 
-const fn mix(state: u64) -> u64 {
+/// The output function of SplitMix64: a bijection.
+pub(crate) const fn mix(state: u64) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

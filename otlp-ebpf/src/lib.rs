@@ -2,6 +2,7 @@
 
 pub mod account;
 mod connection;
+mod encode;
 pub mod error;
 mod id;
 pub mod join;
@@ -9,14 +10,19 @@ mod limits;
 mod measure;
 mod pair;
 pub mod parse;
+#[cfg(feature = "replay")]
+pub mod replay;
 pub mod resolve;
 mod service;
 mod span;
+pub mod stream;
 #[cfg(feature = "tap")]
 pub mod tap;
+pub mod tracer;
 
 pub use account::Account;
 pub use connection::{Connection, Ending};
+pub use encode::TracesEncoder;
 pub use error::{Error, ErrorKind, Result};
 pub use id::IdSource;
 pub use limits::Limits;

@@ -1,5 +1,7 @@
 //! The bounds of parsers, connections and taps.
 
+use std::time::Duration;
+
 /// Bounds for one connection. Every one has a default that real traffic stays far below.
 ///
 /// What a connection may hold is about `head_bytes` for each direction, and `in_flight` requests of at
@@ -20,6 +22,9 @@ pub struct Limits {
     in_flight: usize,
     attribute_bytes: usize,
     requests_per_parent: u32,
+    held_bytes: usize,
+    hold_time: Duration,
+    acked_hold_time: Duration,
 }
 
 macro_rules! bound {
@@ -50,6 +55,9 @@ impl Limits {
         in_flight: 1024,
         attribute_bytes: 2048,
         requests_per_parent: 1,
+        held_bytes: 256 << 10,
+        hold_time: Duration::from_secs(2),
+        acked_hold_time: Duration::ZERO,
     };
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
@@ -72,6 +80,22 @@ impl Limits {
         "requests of a connection that one `traceparent` is the parent of; those beyond begin traces of their own, \
          linked to it",
         "1"
+    );
+    bound!(
+        held_bytes,
+        max_held_bytes,
+        usize,
+        "bytes of TCP segments that came too early, what it takes to keep them included",
+        "256 KiB"
+    );
+    bound!(hold_time, max_hold_time, Duration, "time that such segments wait for those before them", "2 s");
+    bound!(
+        acked_hold_time,
+        max_acked_hold_time,
+        Duration,
+        "time that they wait where the receiver has those before them: longer than none only where a capture mixes up \
+         the two directions",
+        "none"
     );
 }
 

@@ -47,6 +47,14 @@ impl Service {
         }
     }
 
+    /// The same, with another resource; identifiers come from each connection's own source.
+    #[cfg(feature = "replay")]
+    pub(crate) fn with_resource(name: &str, resource: Resource) -> Self {
+        let mut service = Self::new(name, Arc::new(IdSource::seeded(0)));
+        service.resource = Arc::new(resource);
+        service
+    }
+
     /// Adds an attribute to the resource.
     #[must_use]
     pub fn resource_attribute(mut self, attribute: KeyValue) -> Self {

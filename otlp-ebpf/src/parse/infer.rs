@@ -174,6 +174,12 @@ impl Protocols {
         Self { list: std::iter::once(first).chain(self.list.iter().cloned()).collect() }
     }
 
+    /// The one of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<dyn Protocol>> {
+        self.list.iter().find(|protocol| protocol.name() == name)
+    }
+
     /// The first protocol that the bytes begin; [`Verdict::No`] where it is none, [`Verdict::More`] where more
     /// bytes are needed.
     ///

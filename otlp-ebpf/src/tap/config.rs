@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::parse::Parser;
 use crate::parse::infer::{Inferring, Protocol, Protocols};
+#[cfg(feature = "replay")]
+use crate::replay::Recorder;
 use crate::resolve::CallerResolver;
 use crate::service::Service;
 
@@ -30,6 +32,15 @@ impl TapProtocol {
     #[must_use]
     pub fn only(protocol: impl Protocol + 'static) -> Self {
         Self::Is(Arc::new(protocol))
+    }
+
+    /// The name of the protocol where it is fixed, else nothing.
+    #[cfg(feature = "replay")]
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Among(_) => "",
+            Self::Is(protocol) => protocol.name(),
+        }
     }
 
     pub(super) fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
@@ -76,6 +87,8 @@ pub struct TapConfig {
     pub(super) callers: Option<Arc<dyn CallerResolver>>,
     pub(super) connect_timeout: Duration,
     pub(super) max_connections: usize,
+    #[cfg(feature = "replay")]
+    pub(super) recorder: Option<Arc<Recorder>>,
 }
 
 impl TapConfig {
@@ -91,6 +104,8 @@ impl TapConfig {
             callers: None,
             connect_timeout: Duration::from_secs(5),
             max_connections: 4096,
+            #[cfg(feature = "replay")]
+            recorder: None,
         }
     }
 
@@ -126,6 +141,15 @@ impl TapConfig {
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
+        self
+    }
+
+    /// Records every connection to an event log, which gives the same spans again: see
+    /// [`replay`](crate::replay). Default none.
+    #[cfg(feature = "replay")]
+    #[must_use]
+    pub fn record(mut self, recorder: Arc<Recorder>) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 

@@ -13,6 +13,7 @@ use super::run::{End, Open, Stop};
 use super::{Flow, TappedSpan};
 use crate::account::Account;
 use crate::connection::{Connection, Ending};
+use crate::id::IdSource;
 use crate::parse::{Chunk, Direction};
 use crate::span::Ends;
 
@@ -65,6 +66,8 @@ enum Failure {
 /// What watches the bytes, and what of its account is in the tap's already.
 struct Watch {
     connection: Connection,
+    #[cfg(feature = "replay")]
+    recording: Option<crate::replay::Recording>,
     counted: Account,
     finished: bool,
 }
@@ -73,13 +76,26 @@ impl Relay {
     pub(super) fn new(open: Open, client: TcpStream, server: TcpStream, ends: Ends) -> Self {
         let config = &open.shared.config;
         let parser = config.protocol.parser(&config.service.limits);
-        let connection = Connection::new(config.service.clone(), parser, ends);
+        // A source of its own, so that the identifiers of a connection do not depend on what others do meanwhile.
+        let seed = config.service.ids.seed();
+        #[cfg(feature = "replay")]
+        let recording = config
+            .recorder
+            .as_ref()
+            .map(|recorder| recorder.open(&config.service, &ends, config.protocol.name(), seed));
+        let connection = Connection::new(config.service.clone(), parser, ends).ids(IdSource::seeded(seed));
         Self {
             client,
             server,
             to_server: Pipe::new(Direction::ToServer),
             to_client: Pipe::new(Direction::ToClient),
-            watch: Watch { connection, counted: Account::default(), finished: false },
+            watch: Watch {
+                connection,
+                #[cfg(feature = "replay")]
+                recording,
+                counted: Account::default(),
+                finished: false,
+            },
             reset: false,
             open,
         }
@@ -264,12 +280,20 @@ impl Pipe {
 impl Watch {
     fn see(&mut self, open: &Open, direction: Direction, bytes: &[u8]) {
         let chunk = Chunk::new(direction, open.shared.config.clock.now(), bytes);
+        #[cfg(feature = "replay")]
+        if let Some(recording) = &mut self.recording {
+            recording.chunk(&chunk);
+        }
         self.connection.feed(chunk, &mut |span| give(open, span));
         self.count(open);
     }
 
     fn close(&mut self, open: &Open, direction: Direction) {
         let now = open.shared.config.clock.now();
+        #[cfg(feature = "replay")]
+        if let Some(recording) = &mut self.recording {
+            recording.close(direction, now);
+        }
         self.connection.close(direction, now, &mut |span| give(open, span));
         self.count(open);
     }
@@ -277,6 +301,10 @@ impl Watch {
     fn finish(&mut self, open: &Open, ending: Ending) {
         self.finished = true;
         let now = open.shared.config.clock.now();
+        #[cfg(feature = "replay")]
+        if let Some(recording) = &mut self.recording {
+            recording.finish(now, ending);
+        }
         self.connection.finish(now, ending, &mut |span| give(open, span));
         self.count(open);
     }
