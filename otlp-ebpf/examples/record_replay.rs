@@ -69,7 +69,10 @@ fn read(path: &str) -> Result<(), Box<dyn Error>> {
         tell(service, &span);
     };
     let mut tracer = Tracer::new(TracerConfig::new(1));
-    let is_log = File::open(path)?.bytes().next().transpose()? == Some(0x89);
+    let mut first = [0];
+    File::open(path)?.read_exact(&mut first)?;
+    // The byte that an event log begins with; captures begin with others.
+    let is_log = first == [0x89];
     if is_log {
         println!("{:#?}", LogReplay::default().run(File::open(path)?, &mut out)?);
     } else {
