@@ -10,6 +10,7 @@ mod limits;
 mod measure;
 mod pair;
 pub mod parse;
+pub mod redact;
 #[cfg(feature = "replay")]
 pub mod replay;
 pub mod resolve;

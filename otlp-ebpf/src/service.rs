@@ -9,6 +9,7 @@ use otlp_core::redact::Redactor;
 use crate::id::IdSource;
 use crate::join::{Exchanges, JoinTable};
 use crate::limits::Limits;
+use crate::redact::Redaction;
 
 /// The service behind the connections, and what its spans are made with.
 ///
@@ -28,7 +29,7 @@ pub struct Service {
     pub(crate) ids: Arc<IdSource>,
     pub(crate) join: Option<Arc<JoinTable>>,
     pub(crate) views: Option<Arc<Exchanges>>,
-    pub(crate) redactor: Redactor,
+    pub(crate) redactor: Redaction,
     pub(crate) limits: Limits,
 }
 
@@ -42,7 +43,7 @@ impl Service {
             ids,
             join: None,
             views: None,
-            redactor: Redactor::default(),
+            redactor: Redaction::default(),
             limits: Limits::default(),
         }
     }
@@ -79,7 +80,14 @@ impl Service {
     /// Sets what is masked in URL queries; default [`Redactor::default`].
     #[must_use]
     pub fn redactor(mut self, redactor: Redactor) -> Self {
-        self.redactor = redactor;
+        self.redactor = self.redactor.keys(redactor);
+        self
+    }
+
+    /// Sets what may leave; default [`Redaction::default`].
+    #[must_use]
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.redactor = redaction;
         self
     }
 

@@ -97,7 +97,7 @@ impl Draft {
         placing.place(&mut span, context);
         match head {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
-            RequestHead::Redis(command) => redis::request(&mut span, command, ends),
+            RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
         }
         peers(&mut span, ends);
         Self { span, request_body: None, request_ended: false, entered: false }
@@ -214,7 +214,7 @@ fn int(count: u64) -> i64 {
 }
 
 /// At most `limit` bytes of the text, cut between characters.
-fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     let end = (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }

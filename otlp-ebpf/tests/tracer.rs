@@ -259,21 +259,20 @@ fn disturb(packets: &mut Vec<Owned>, swaps: &[(Index, usize)], doubled: &[(Index
             // A retransmission that is cut elsewhere, and lies about what it holds: what came first stands.
             let length = 1 + keep % (copy.bytes.len() - 1);
             copy.bytes.truncate(length);
-            copy.length = length as u32;
+            copy.length = u32::try_from(length).unwrap();
         }
         let to = from + 1 + to.index((packets.len() - from).min(6));
         packets.insert(to.min(packets.len()), copy);
     }
     for (at, by) in swaps {
-        let mut at = 3 + at.index(packets.len() - 3);
+        let first = 3 + at.index(packets.len() - 3);
         // Not past what the other end says: that is another conversation.
-        for _ in 0..*by {
+        for at in first..first + by {
             let Some(next) = packets.get(at + 1) else { break };
             if next.from != packets[at].from && next.length > 0 && packets[at].length > 0 {
                 break;
             }
             packets.swap(at, at + 1);
-            at += 1;
         }
     }
     // All at one time, so that no hole is given up for its age: see the tests of that.

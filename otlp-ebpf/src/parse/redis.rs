@@ -29,6 +29,9 @@ use crate::limits::Limits;
 #[derive(Clone, Copy)]
 pub struct Command<'a> {
     name: &'a [u8],
+    /// The first arguments, empty where they are not known whole.
+    first: [&'a [u8]; 3],
+    key_hash: Option<u64>,
     arguments: u64,
     expect: Expect,
 }
@@ -44,6 +47,19 @@ impl<'a> Command<'a> {
     #[must_use]
     pub const fn arguments(&self) -> u64 {
         self.arguments
+    }
+
+    /// One of the first three arguments, where it is neither empty nor longer than 32 bytes. It may hold secrets.
+    #[must_use]
+    pub fn argument(&self, number: usize) -> Option<&'a [u8]> {
+        self.first.get(number).copied().filter(|argument| !argument.is_empty())
+    }
+
+    /// A hash of the first argument, which for most commands is a key: FNV-1a of its first 256 bytes and its length.
+    /// Not for secrets.
+    #[must_use]
+    pub const fn key_hash(&self) -> Option<u64> {
+        self.key_hash
     }
 
     /// How many replies it will get.
@@ -234,6 +250,37 @@ impl Short {
     /// All of it; empty where it was longer than is kept.
     fn whole(&self) -> &[u8] {
         usize::try_from(self.length).ok().and_then(|length| self.bytes.get(..length)).unwrap_or_default()
+    }
+}
+
+/// FNV-1a over the first bytes of something, and its length.
+#[derive(Debug, Clone, Copy)]
+struct KeyHash {
+    state: u64,
+    length: u64,
+}
+
+impl KeyHash {
+    const HASHED: u64 = 256;
+
+    fn push(&mut self, more: &[u8]) {
+        let room = usize::try_from(Self::HASHED.saturating_sub(self.length)).unwrap_or(0);
+        self.state = more.iter().take(room).fold(self.state, |state, byte| Self::step(state, *byte));
+        self.length = self.length.saturating_add(wide(more.len()));
+    }
+
+    fn get(self) -> Option<u64> {
+        Some(self.length.to_le_bytes().into_iter().fold(self.state, Self::step))
+    }
+
+    fn step(state: u64, byte: u8) -> u64 {
+        (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    }
+}
+
+impl Default for KeyHash {
+    fn default() -> Self {
+        Self { state: 0xcbf2_9ce4_8422_2325, length: 0 }
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn request(span: &mut Span, request: &Request<'_>, service: &Service,
     if let Some(agent) = request.headers().text("user-agent") {
         attribute(span, semconv::USER_AGENT_ORIGINAL, cut(agent, limit));
     }
+    service.redactor.headers(span, request.headers().iter(), limit);
 }
 
 pub(super) fn response(span: &mut Span, response: Response, body_bytes: Option<u64>) {

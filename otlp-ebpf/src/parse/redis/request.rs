@@ -4,7 +4,7 @@ use memchr::memchr;
 use otlp_core::UnixNanos;
 
 use super::number::{Number, Value};
-use super::{CONFIRMATIONS, Command, Short, wide};
+use super::{CONFIRMATIONS, Command, KeyHash, Short, wide};
 use crate::limits::Limits;
 use crate::parse::{Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, RequestHead};
 
@@ -20,8 +20,10 @@ pub(super) struct Requests {
     /// Arguments still to come, and those seen; the name counts.
     left: u64,
     seen: u64,
-    /// The name and its first two arguments.
-    words: [Short; 3],
+    /// The name and its first three arguments.
+    words: [Short; 4],
+    /// Of the first argument.
+    key: KeyHash,
     replies: ReplyMode,
     /// Text that may begin a command, while one is looked for.
     candidate: Vec<u8>,
@@ -84,7 +86,8 @@ impl Requests {
             start_time: UnixNanos::ZERO,
             left: 0,
             seen: 0,
-            words: [Short::default(); 3],
+            words: [Short::default(); 4],
+            key: KeyHash::default(),
             replies: ReplyMode::On,
             candidate: Vec::new(),
         }
@@ -142,7 +145,8 @@ impl Requests {
         self.start = self.offset;
         self.start_time = time;
         self.seen = 0;
-        self.words = [Short::default(); 3];
+        self.words = [Short::default(); 4];
+        self.key = KeyHash::default();
         if byte != b'*' {
             self.state = State::Inline(Inline::default());
         }
@@ -216,6 +220,9 @@ impl Requests {
         if let Some(word) = self.words.get_mut(index) {
             word.push(data);
         }
+        if self.seen == 1 {
+            self.key.push(data);
+        }
     }
 
     /// Takes a byte of an inline command: words, some of them quoted, up to a line feed.
@@ -261,8 +268,15 @@ impl Requests {
     fn complete(&mut self, time: UnixNanos, on: Emit<'_>) -> bool {
         self.state = State::Between;
         let (expect, hands_over) = self.expect();
-        let [name, ..] = &self.words;
-        let command = Command { name: name.whole(), arguments: self.seen.saturating_sub(1), expect };
+        let [name, first, second, third] = &self.words;
+        let command = Command {
+            name: name.whole(),
+            first: [first.whole(), second.whole(), third.whole()],
+            // An argument some of which was lost has no length that can be.
+            key_hash: self.key.get().filter(|_| self.seen > 1 && first.length < u64::MAX),
+            arguments: self.seen.saturating_sub(1),
+            expect,
+        };
         on(Event::Request {
             exchange: Exchange::InOrder,
             time: self.start_time,
@@ -276,7 +290,7 @@ impl Requests {
     }
 
     fn expect(&mut self) -> (Expect, bool) {
-        let [name, first, second] = &self.words;
+        let [name, first, second, _] = &self.words;
         let is = |word: &Short, text: &str| word.whole().eq_ignore_ascii_case(text.as_bytes());
         if is(name, "CLIENT") && is(first, "REPLY") {
             let (mode, expect) = if is(second, "ON") {
