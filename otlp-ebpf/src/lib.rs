@@ -12,6 +12,7 @@ pub mod parse;
 pub mod resolve;
 mod service;
 mod span;
+pub mod sql;
 #[cfg(feature = "tap")]
 pub mod tap;
 

@@ -20,6 +20,8 @@ pub struct Limits {
     in_flight: usize,
     attribute_bytes: usize,
     requests_per_parent: u32,
+    statement_bytes: usize,
+    prepared_bytes: usize,
 }
 
 macro_rules! bound {
@@ -50,6 +52,8 @@ impl Limits {
         in_flight: 1024,
         attribute_bytes: 2048,
         requests_per_parent: 1,
+        statement_bytes: 16 << 10,
+        prepared_bytes: 128 << 10,
     };
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
@@ -72,6 +76,14 @@ impl Limits {
         "requests of a connection that one `traceparent` is the parent of; those beyond begin traces of their own, \
          linked to it",
         "1"
+    );
+    bound!(statement_bytes, max_statement_bytes, usize, "bytes of an SQL statement that are read", "16 KiB");
+    bound!(
+        prepared_bytes,
+        max_prepared_bytes,
+        usize,
+        "bytes of prepared SQL statements that are remembered, the least recently used go first",
+        "128 KiB"
     );
 }
 
