@@ -98,7 +98,7 @@ impl MySql {
         parser
     }
 
-    fn to_server(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+    fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
         if self.client.skip(chunk.missing) {
             self.lose_client(ParseErrorKind::Gap, on);
         }
@@ -139,7 +139,7 @@ impl MySql {
         }
     }
 
-    fn to_client(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+    fn server_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
         if self.server.skip(chunk.missing) {
             self.lose_server(ParseErrorKind::Gap, on);
         }
@@ -218,8 +218,8 @@ impl MySql {
 impl Parser for MySql {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
         match chunk.direction {
-            Direction::ToServer => self.to_server(&chunk, on),
-            Direction::ToClient => self.to_client(&chunk, on),
+            Direction::ToServer => self.client_says(&chunk, on),
+            Direction::ToClient => self.server_says(&chunk, on),
         }
     }
 

@@ -118,7 +118,7 @@ impl Postgres {
         parser
     }
 
-    fn to_server(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+    fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
         if self.client.skip(chunk.missing) {
             self.lose_client(ParseErrorKind::Gap, on);
         }
@@ -155,7 +155,7 @@ impl Postgres {
         }
     }
 
-    fn to_client(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+    fn server_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
         if self.server.skip(chunk.missing) {
             self.lose_server(ParseErrorKind::Gap, on);
         }
@@ -266,8 +266,8 @@ impl Postgres {
 impl Parser for Postgres {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
         match chunk.direction {
-            Direction::ToServer => self.to_server(&chunk, on),
-            Direction::ToClient => self.to_client(&chunk, on),
+            Direction::ToServer => self.client_says(&chunk, on),
+            Direction::ToClient => self.server_says(&chunk, on),
         }
     }
 

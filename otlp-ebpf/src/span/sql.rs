@@ -14,8 +14,7 @@ pub(super) fn request(span: &mut Span, command: &Command<'_>, ends: &Ends) {
     if let Some(namespace) = command.namespace {
         attribute(span, semconv::DB_NAMESPACE, namespace);
     }
-    let summary =
-        command.statement.map(|statement| statement.summary()).filter(|summary| !summary.is_empty());
+    let summary = command.statement.map(crate::sql::Statement::summary).filter(|summary| !summary.is_empty());
     let prepares = command.operation == Operation::Prepare;
     span.name = match summary {
         Some(summary) if prepares => format!("PREPARE {summary}"),

@@ -66,24 +66,29 @@ fn folder(name: &str) -> PathBuf {
 
 impl Database {
     fn start(folder: PathBuf, command: impl Fn(&Path, u16) -> Command) -> Self {
-        for _ in 0..20 {
+        let spawn = |folder: &Path| {
             // The port is free now; where somebody takes it before the server does, another one is tried.
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let log = std::fs::File::create(folder.join("server.log")).unwrap();
-            let mut command = command(&folder, address.port());
+            let mut command = command(folder, address.port());
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-            let mut server = Self { child: command.spawn().unwrap(), folder: folder.clone(), address };
+            (command.spawn().unwrap(), address)
+        };
+        let (child, address) = spawn(&folder);
+        let mut server = Self { child, folder, address };
+        for _ in 0..20 {
             let mut ended = false;
             until(|| {
                 ended = server.child.try_wait().unwrap().is_some();
-                if ended { Ok(()) } else { TcpStream::connect(address).map(drop) }
+                if ended { Ok(()) } else { TcpStream::connect(server.address).map(drop) }
             });
             if !ended {
                 return server;
             }
-            std::mem::forget(server);
+            (server.child, server.address) = spawn(&server.folder);
         }
-        panic!("does not start: {}", std::fs::read_to_string(folder.join("server.log")).unwrap_or_default());
+        let log = std::fs::read_to_string(server.path("server.log")).unwrap_or_default();
+        unreachable!("does not start: {log}");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
