@@ -56,6 +56,7 @@ keys! {
     DB_QUERY_SUMMARY = "db.query.summary": "low-cardinality summary of the query";
     DB_NAMESPACE = "db.namespace": "database within the server";
     DB_RESPONSE_STATUS_CODE = "db.response.status_code": "status or error code of the database";
+    DB_RESPONSE_RETURNED_ROWS = "db.response.returned_rows": "rows that the operation returned";
     DB_OPERATION_BATCH_SIZE = "db.operation.batch.size": "commands in the batch";
     DB_COLLECTION_NAME = "db.collection.name": "table or collection";
     RPC_SYSTEM_NAME = "rpc.system.name": "which remote procedure protocol";

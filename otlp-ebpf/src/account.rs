@@ -33,6 +33,8 @@ pub struct Account {
     pub unparsed_to_client: u64,
     /// Times a message or its body was refused, either way; cut off by the peer included.
     pub refused: u64,
+    /// Runs of prepared SQL statements whose text was not known: prepared before the connection was seen, or too many.
+    pub statements_unknown: u64,
     /// How callers were found.
     pub join: JoinCounts,
 }
@@ -151,6 +153,7 @@ impl AddAssign for Account {
         self.unparsed_to_server += other.unparsed_to_server;
         self.unparsed_to_client += other.unparsed_to_client;
         self.refused += other.refused;
+        self.statements_unknown += other.statements_unknown;
         self.join += other.join;
     }
 }
@@ -170,6 +173,7 @@ impl SubAssign for Account {
         self.unparsed_to_server -= other.unparsed_to_server;
         self.unparsed_to_client -= other.unparsed_to_client;
         self.refused -= other.refused;
+        self.statements_unknown -= other.statements_unknown;
         self.join -= other.join;
     }
 }

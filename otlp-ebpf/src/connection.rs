@@ -192,6 +192,7 @@ impl Stitch {
                 self.response((exchange, time), &head, (body_bytes, end), out);
             }
             Event::Aborted { exchange, time, error } => self.aborted((exchange, time), error, out),
+            Event::Lost { exchange } => self.lost(exchange),
             Event::Interim { .. } => self.account.interim += 1,
             Event::Refused { direction: Direction::ToServer, error } => self.refused_request(error),
             Event::Refused { direction: Direction::ToClient, error } => self.refused_response(error),
@@ -216,6 +217,7 @@ impl Stitch {
         out: Emit<'_>,
     ) {
         self.account.requests += 1;
+        self.account.statements_unknown += u64::from(head.is_unknown_statement());
         let placing = Placing {
             exchange: next_exchange(&mut self.ordinal, exchange),
             service: &self.service,
@@ -309,6 +311,18 @@ impl Stitch {
             draft.leave(&self.service);
             self.account.spans += 1;
             out(draft.failed(time, error));
+        }
+    }
+
+    /// A request whose response cannot be told is counted; that of a request not followed was so before.
+    fn lost(&mut self, exchange: Exchange) {
+        let answered = match exchange {
+            Exchange::InOrder => self.pairing.answer(Role::Answer),
+            Exchange::Numbered(number) => self.numbered.answer(number),
+        };
+        if let Answered::Complete(mut draft) = answered {
+            draft.leave(&self.service);
+            self.account.lost.desync += 1;
         }
     }
 

@@ -16,6 +16,7 @@ pub mod replay;
 pub mod resolve;
 mod service;
 mod span;
+pub mod sql;
 pub mod stream;
 #[cfg(feature = "tap")]
 pub mod tap;

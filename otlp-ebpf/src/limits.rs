@@ -25,6 +25,8 @@ pub struct Limits {
     held_bytes: usize,
     hold_time: Duration,
     acked_hold_time: Duration,
+    statement_bytes: usize,
+    prepared_bytes: usize,
 }
 
 macro_rules! bound {
@@ -58,6 +60,8 @@ impl Limits {
         held_bytes: 256 << 10,
         hold_time: Duration::from_secs(2),
         acked_hold_time: Duration::ZERO,
+        statement_bytes: 16 << 10,
+        prepared_bytes: 128 << 10,
     };
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
@@ -96,6 +100,14 @@ impl Limits {
         "time that they wait where the receiver has those before them: longer than none only where a capture mixes up \
          the two directions",
         "none"
+    );
+    bound!(statement_bytes, max_statement_bytes, usize, "bytes of an SQL statement that are read", "16 KiB");
+    bound!(
+        prepared_bytes,
+        max_prepared_bytes,
+        usize,
+        "bytes of prepared SQL statements that are remembered, the least recently used go first",
+        "128 KiB"
     );
 }
 

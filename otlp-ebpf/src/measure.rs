@@ -33,6 +33,7 @@ impl Measure for Account {
         into.counter(&UNPARSED, &[("direction", "to_server")], self.unparsed_to_server);
         into.counter(&UNPARSED, &[("direction", "to_client")], self.unparsed_to_client);
         into.counter(&REFUSED, &[], self.refused);
+        into.counter(&STATEMENTS_UNKNOWN, &[], self.statements_unknown);
         for (how, requests) in [
             ("caller_unknown", self.join.caller_unknown),
             ("by_trace", self.join.by_trace),
@@ -95,6 +96,11 @@ const UNPARSED: Instrument =
     Instrument::new("otlp.capture.unparsed", "By", "Bytes that belong to no message.");
 const REFUSED: Instrument =
     Instrument::new("otlp.capture.refused", "{time}", "Times a message or its body was refused.");
+const STATEMENTS_UNKNOWN: Instrument = Instrument::new(
+    "otlp.capture.statements.unknown",
+    "{statement}",
+    "Runs of prepared statements whose text was not known.",
+);
 const JOINED: Instrument =
     Instrument::new("otlp.capture.requests.joined", REQUEST, "Requests, by how their parents were found.");
 

@@ -10,9 +10,14 @@
 //! - what cannot be read is refused with a [`ParseError`], its bytes counted, and the parser looks for the
 //!   next message that it can be sure of (each parser documents its rule).
 
+mod frame;
 pub mod http1;
 pub mod infer;
+pub mod mysql;
+pub mod postgres;
+mod prepared;
 pub mod redis;
+pub mod sql;
 
 use std::fmt;
 
@@ -150,6 +155,11 @@ pub enum Event<'a> {
         /// Why, as `error.type` has it: of few different values.
         error: &'static str,
     },
+    /// Which response is this request's own cannot be told any more.
+    Lost {
+        /// Which request.
+        exchange: Exchange,
+    },
     /// An interim HTTP response (1xx but 101), which answers nothing yet.
     Interim {
         /// Its status code.
@@ -191,6 +201,8 @@ pub enum RequestHead<'a> {
     Http1(http1::Request<'a>),
     /// A Redis command.
     Redis(redis::Command<'a>),
+    /// A command to an SQL database.
+    Sql(sql::Command<'a>),
 }
 
 impl RequestHead<'_> {
@@ -198,9 +210,14 @@ impl RequestHead<'_> {
     #[must_use]
     pub const fn expect(&self) -> Expect {
         match self {
-            Self::Http1(_) => Expect::One,
+            Self::Http1(_) | Self::Sql(_) => Expect::One,
             Self::Redis(command) => command.expect(),
         }
+    }
+
+    /// Whether it runs a prepared statement whose text is not known.
+    pub(crate) fn is_unknown_statement(&self) -> bool {
+        matches!(self, Self::Sql(command) if command.operation == sql::Operation::Execute && command.statement.is_none())
     }
 }
 
@@ -212,13 +229,15 @@ pub enum ResponseHead<'a> {
     Http1(http1::Response),
     /// A Redis reply.
     Redis(redis::Reply<'a>),
+    /// How a command to an SQL database ended.
+    Sql(sql::Outcome),
 }
 
 impl ResponseHead<'_> {
     /// How it takes part in pairing.
     pub(crate) fn role(&self) -> redis::Role {
         match self {
-            Self::Http1(_) => redis::Role::Answer,
+            Self::Http1(_) | Self::Sql(_) => redis::Role::Answer,
             Self::Redis(reply) => reply.role(),
         }
     }
@@ -297,6 +316,15 @@ pub enum ParseErrorKind {
     /// A RESP line or string that does not end in CR LF.
     #[error("resp value does not end in cr lf")]
     RespEnd,
+    /// A message of a database that is none, or not one allowed there.
+    #[error("sql message type {0:#04x} not valid here")]
+    SqlMessage(u8),
+    /// The length of a database's message is not one that it can have.
+    #[error("length of sql message not valid")]
+    SqlLength,
+    /// The number of a MySQL packet does not follow on the one before.
+    #[error("number of mysql packet not valid here")]
+    SqlSequence,
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what} exceeds limit {limit}")]
     Limit {

@@ -7,6 +7,7 @@
 mod http;
 mod place;
 mod redis;
+mod sql;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,12 +93,13 @@ impl Draft {
         span.span_id = placing.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => http::context(request),
-            RequestHead::Redis(_) => None,
+            RequestHead::Redis(_) | RequestHead::Sql(_) => None,
         };
         placing.place(&mut span, context);
         match head {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
+            RequestHead::Sql(command) => sql::request(&mut span, command, ends),
         }
         peers(&mut span, ends);
         Self { span, request_body: None, request_ended: false, entered: false }
@@ -139,6 +141,7 @@ impl Draft {
                 http::response(&mut self.span, *response, (end == End::Complete).then_some(body_bytes));
             }
             ResponseHead::Redis(reply) => redis::response(&mut self.span, reply),
+            ResponseHead::Sql(outcome) => sql::response(&mut self.span, *outcome),
         }
         match end {
             End::Complete => {}

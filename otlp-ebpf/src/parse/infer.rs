@@ -6,6 +6,8 @@ use std::sync::Arc;
 use otlp_core::UnixNanos;
 
 use super::http1::Http1;
+use super::mysql::MySql;
+use super::postgres::Postgres;
 use super::redis::Redis;
 use super::{Chunk, Direction, Event, ParseError, ParseErrorKind, Parser};
 use crate::limits::Limits;
@@ -61,32 +63,41 @@ pub enum Verdict {
 pub enum Builtin {
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// MySQL and MariaDB.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
     /// RESP2 and RESP3.
     Redis,
 }
 
 impl Builtin {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Http1, Self::Redis];
+    pub const ALL: [Self; 4] = [Self::Http1, Self::MySql, Self::Postgres, Self::Redis];
 }
 
 /// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Redis is `*`, a count and `$` (inline
-/// commands are not told).
+/// commands are not told). PostgreSQL is a start-up message or a request for encryption, MySQL a server that speaks
+/// first and says which version it is.
 ///
 /// ```
 /// use otlp_ebpf::parse::infer::{Builtin, First, Protocol, Verdict};
 /// let told = |first: &'static [u8]| {
 ///     Builtin::ALL.map(|protocol| protocol.infer(First { to_server: first, to_client: b"" }))
 /// };
-/// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [Verdict::Yes, Verdict::No]);
-/// assert_eq!(told(b"*2\r\n$3\r\nGET"), [Verdict::No, Verdict::Yes]);
-/// assert_eq!(told(b"\x16\x03\x01"), [Verdict::No, Verdict::No]);
-/// assert_eq!(told(b"OPTI"), [Verdict::More, Verdict::No]);
+/// let [yes, no] = [Verdict::Yes, Verdict::No];
+/// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [yes, no, no, no]);
+/// assert_eq!(told(b"*2\r\n$3\r\nGET"), [no, no, no, yes]);
+/// assert_eq!(told(b"\0\0\0\x08\x04\xd2\x16\x2f"), [no, no, yes, no]);
+/// assert_eq!(told(b"\x16\x03\x01"), [no, no, no, no]);
+/// assert_eq!(told(b"OPTI"), [Verdict::More, no, no, no]);
 /// ```
 impl Protocol for Builtin {
     fn name(&self) -> &str {
         match self {
             Self::Http1 => "http",
+            Self::MySql => "mysql",
+            Self::Postgres => "postgresql",
             Self::Redis => "redis",
         }
     }
@@ -94,6 +105,8 @@ impl Protocol for Builtin {
     fn infer(&self, first: First<'_>) -> Verdict {
         match self {
             Self::Http1 => client_first(first, http1),
+            Self::MySql => mysql(first),
+            Self::Postgres => postgres(first),
             Self::Redis => client_first(first, redis),
         }
     }
@@ -101,6 +114,8 @@ impl Protocol for Builtin {
     fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::new(limits.clone())),
+            Self::MySql => Box::new(MySql::new(limits.clone())),
+            Self::Postgres => Box::new(Postgres::new(limits.clone())),
             Self::Redis => Box::new(Redis::new(limits.clone())),
         }
     }
@@ -108,6 +123,8 @@ impl Protocol for Builtin {
     fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::mid_stream(limits.clone())),
+            Self::MySql => Box::new(MySql::mid_stream(limits.clone())),
+            Self::Postgres => Box::new(Postgres::mid_stream(limits.clone())),
             Self::Redis => Box::new(Redis::mid_stream(limits.clone())),
         }
     }
@@ -131,6 +148,59 @@ fn redis(first: &[u8]) -> Verdict {
         _ if star != b'*' => Verdict::No,
         true if digits > 0 => Verdict::Yes,
         false if digits <= 9 && expected.starts_with(behind) => Verdict::More,
+        _ => Verdict::No,
+    }
+}
+
+/// The server's greeting: a packet numbered 0 of protocol version 10, and a version that begins with a digit; or an
+/// error in its place.
+fn mysql(first: First<'_>) -> Verdict {
+    if !first.to_server.is_empty() {
+        return Verdict::No;
+    }
+    match *first.to_client {
+        [_, _, high, ..] if high != 0 => Verdict::No,
+        [_, _, _, number, ..] if number != 0 => Verdict::No,
+        [low, high, _, _, 0xff, ..] if low >= 9 || high > 0 => Verdict::Yes,
+        [_, _, _, _, kind, ..] if kind != 10 => Verdict::No,
+        [_, _, _, _, _, digit, ..] if digit.is_ascii_digit() => Verdict::Yes,
+        [_, _, _, _, _, _, ..] => Verdict::No,
+        _ => Verdict::More,
+    }
+}
+
+/// A length and a code for what is asked for; behind a version the name of a parameter. (Kafka's requests begin alike,
+/// but with a number in place of the name.)
+fn postgres(first: First<'_>) -> Verdict {
+    if !first.to_client.is_empty() {
+        return Verdict::No;
+    }
+    let begins = |with: &[u8]| {
+        let length = with.len().min(first.to_server.len());
+        first.to_server.get(..length) == with.get(..length)
+    };
+    let asks =
+        [[8, 0x2f], [8, 0x30], [16, 0x2e]].map(|[length, code]| [0, 0, 0, length, 4, 0xd2, 0x16, code]);
+    match *first.to_server {
+        _ if asks.iter().any(|ask| begins(ask)) => {
+            if first.to_server.len() >= 8 {
+                Verdict::Yes
+            } else {
+                Verdict::More
+            }
+        }
+        [0, 0, high, ..] if high > 0x27 => Verdict::No,
+        [0, 0, _, _, 0, 3, 0, _, a, b, c, d, ..] => {
+            let named = [a, b, c, d].iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+            if named { Verdict::Yes } else { Verdict::No }
+        }
+        [0, 0, _, _, 0, 3, 0, ..]
+        | [0, 0, _, _, 0, 3]
+        | [0, 0, _, _, 0]
+        | [0, 0]
+        | [0, 0, _]
+        | [0, 0, _, _] => Verdict::More,
+        [] | [0] => Verdict::More,
         _ => Verdict::No,
     }
 }

@@ -1,0 +1,295 @@
+//! The MySQL client/server protocol, and MariaDB's: text and prepared statements, result sets, errors.
+//!
+//! Each command that the server answers is a request; closing a statement and sending long data are none, neither is
+//! authentication. Of a statement only what [`crate::sql`] leaves of it is kept, of an answer the count of its rows,
+//! the rows changed and the number of its error; credentials, parameters and rows are passed over by their length.
+//! After TLS or compression is agreed on, or replication begins, both directions are passed over ([`Event::Left`]).
+//!
+//! # When bytes are refused or lost
+//! Holes within a packet are passed over where its first bytes were seen. Otherwise the place is found again when the
+//! client speaks after the server, with a packet numbered 0, provided that the client was never seen to send a command
+//! before it had the answer to the one before.
+
+mod answer;
+mod command;
+mod login;
+mod session;
+
+use otlp_core::UnixNanos;
+
+use self::session::{Phase, Session, Then};
+use super::frame::{Framer, HEADER, Step, unparsed};
+use super::{Chunk, Direction, Event, ParseErrorKind, Parser};
+use crate::limits::Limits;
+use crate::sql::Backslash;
+
+type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
+
+/// A packet of this length is followed by another part of the same message.
+const FULL: u64 = 0xff_ffff;
+
+/// Reads one MySQL or MariaDB connection.
+///
+/// Holds the text of prepared statements, without literals, up to [`Limits::prepared_bytes`], and up to
+/// [`Limits::statement_bytes`] of a statement that comes in pieces.
+///
+/// ```
+/// use otlp_core::UnixNanos;
+/// use otlp_ebpf::Limits;
+/// use otlp_ebpf::parse::mysql::MySql;
+/// use otlp_ebpf::parse::{Chunk, Direction, Event, Parser, RequestHead, ResponseHead};
+///
+/// let mut parser = MySql::mid_stream(Limits::default());
+/// let mut told = Vec::new();
+/// let seen: [(Direction, &[u8]); 3] = [
+///     (Direction::ToClient, b"the rest of an answer"),
+///     (Direction::ToServer, b"\x1d\0\0\0\x03DELETE FROM users WHERE id=17"),
+///     (Direction::ToClient, b"\x07\0\0\x01\0\x01\0\x02\0\0\0"),
+/// ];
+/// for (direction, bytes) in seen {
+///     parser.feed(Chunk::new(direction, UnixNanos::ZERO, bytes), &mut |event| match event {
+///         Event::Request { head: RequestHead::Sql(command), .. } => {
+///             told.extend(command.statement.map(|statement| statement.text().to_owned()));
+///         }
+///         Event::Response { head: ResponseHead::Sql(outcome), .. } => told.push(format!("{:?}", outcome.affected)),
+///         _ => {}
+///     });
+/// }
+/// assert_eq!(told, ["DELETE FROM users WHERE id=?", "Some(1)"]);
+/// ```
+#[derive(Debug)]
+pub struct MySql {
+    client: Framer,
+    server: Framer,
+    session: Session,
+    /// The client has spoken since the server did.
+    client_spoke: bool,
+    /// The client is known to send a command before it has its answer.
+    pipelines: bool,
+    /// The client sent something unread while an answer was due: if that answer comes, it pipelines.
+    suspect: bool,
+}
+
+impl MySql {
+    /// A parser for a connection seen from its first byte.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            client: Framer::new(Direction::ToServer),
+            server: Framer::new(Direction::ToClient),
+            session: Session::new(limits),
+            client_spoke: false,
+            pipelines: false,
+            suspect: false,
+        }
+    }
+
+    /// A parser for a connection seen from somewhere on: it waits until the client speaks after the server.
+    #[must_use]
+    pub fn mid_stream(limits: Limits) -> Self {
+        let mut parser = Self::new(limits);
+        parser.client.begin_lost();
+        parser.server.begin_lost();
+        parser.session.phase = Phase::Command;
+        parser.session.lost = true;
+        parser.session.syntax.backslash = Backslash::Unknown;
+        // Until the server has spoken, what the client says may be the rest of something.
+        parser.client_spoke = true;
+        parser
+    }
+
+    fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+        if self.client.skip(chunk.missing) {
+            self.lose_client(ParseErrorKind::Gap, on);
+        }
+        if chunk.bytes.is_empty() {
+            self.client_spoke |= chunk.missing > 0;
+            return;
+        }
+        if !self.client_spoke && chunk.missing == 0 {
+            self.find_place(on);
+        }
+        self.client_spoke = true;
+        let mut rest = chunk.bytes;
+        loop {
+            let then = match self.client.step(
+                &mut rest,
+                self.session.client_header_size(&self.client),
+                chunk.time,
+            ) {
+                Step::More => return,
+                Step::Part => continue,
+                Step::Unparsed(bytes) => {
+                    self.suspect |= self.session.owes();
+                    unparsed(chunk, bytes, on);
+                    return;
+                }
+                Step::Header(header) => {
+                    let part = self.client.is_part();
+                    match self.session.client_header(header, part) {
+                        Ok((length, want)) => self.client.body(length, want, packet(header) == FULL),
+                        Err(kind) => self.lose_client(kind, on),
+                    }
+                    continue;
+                }
+                Step::Message(message) => self.session.on_client(&message, chunk.time, on),
+            };
+            self.client.release();
+            self.then(then, on);
+        }
+    }
+
+    fn server_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
+        if self.server.skip(chunk.missing) {
+            self.lose_server(ParseErrorKind::Gap, on);
+        }
+        if chunk.bytes.is_empty() {
+            return;
+        }
+        self.client_spoke = false;
+        let mut rest = chunk.bytes;
+        loop {
+            let size = if self.server.is_part() { HEADER - 1 } else { HEADER };
+            let then = match self.server.step(&mut rest, size, chunk.time) {
+                Step::More => return,
+                Step::Part => continue,
+                Step::Unparsed(bytes) => {
+                    unparsed(chunk, bytes, on);
+                    return;
+                }
+                Step::Header(header) => {
+                    let part = self.server.is_part();
+                    match self.session.server_header(header, part) {
+                        Ok((length, want)) => self.server.body(length, want, packet(header) == FULL),
+                        Err(kind) => self.lose_server(kind, on),
+                    }
+                    continue;
+                }
+                Step::Message(message) => self.session.on_server(&message, chunk.time, on),
+            };
+            self.server.release();
+            self.then(then, on);
+        }
+    }
+
+    fn then(&mut self, then: Then, on: Emit<'_>) {
+        match then {
+            Then::GoOn => {}
+            Then::Answered => {
+                self.pipelines |= self.session.owes() || self.suspect;
+                self.suspect = false;
+            }
+            Then::Refuse(kind) => self.lose_server(kind, on),
+            Then::RefuseClient(kind) => self.lose_client(kind, on),
+            Then::Leave => {
+                on(Event::Left);
+                self.session.forget();
+                self.client.leave(on);
+                self.server.leave(on);
+            }
+        }
+    }
+
+    /// The client speaks after the server: a command begins here, and then its answer.
+    fn find_place(&mut self, on: Emit<'_>) {
+        let answered = self.server.is_lost() || (!self.session.owes() && self.server.is_between());
+        let lost = self.client.is_lost() || (self.server.is_lost() && self.client.is_between());
+        if !lost || !answered || self.pipelines || self.session.phase != Phase::Command {
+            return;
+        }
+        self.session.begin_again(on);
+        self.client.resume();
+        self.server.resume();
+    }
+
+    fn lose_client(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
+        self.suspect |= self.session.owes();
+        self.client.lose(kind, on);
+        self.session.lose_client();
+    }
+
+    fn lose_server(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
+        self.suspect = false;
+        self.server.lose(kind, on);
+        self.session.lose_server(on);
+    }
+}
+
+impl Parser for MySql {
+    fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
+        match chunk.direction {
+            Direction::ToServer => self.client_says(&chunk, on),
+            Direction::ToClient => self.server_says(&chunk, on),
+        }
+    }
+
+    fn close(&mut self, direction: Direction, _time: UnixNanos, on: &mut dyn FnMut(Event<'_>)) {
+        match direction {
+            Direction::ToServer => self.client.close(on),
+            Direction::ToClient => self.server.close(on),
+        }
+    }
+
+    /// Not needed: exchanges are numbered.
+    fn realign(&mut self, _in_flight: usize, _on: &mut dyn FnMut(Event<'_>)) {}
+
+    fn held_bytes(&self) -> usize {
+        self.client.held_bytes() + self.server.held_bytes() + self.session.held_bytes()
+    }
+}
+
+/// Length of a packet, as its header has it.
+fn packet(header: [u8; HEADER]) -> u64 {
+    let [a, b, c, ..] = header;
+    u64::from(u32::from_le_bytes([a, b, c, 0]))
+}
+
+/// Takes bytes off the front of a packet.
+#[derive(Debug, Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take(2)?.try_into().ok().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
+    }
+
+    /// Text up to a zero, or up to the end.
+    fn text(&mut self) -> &'a [u8] {
+        let end = memchr::memchr(0, self.0).unwrap_or(self.0.len());
+        let text = self.take(end).unwrap_or_default();
+        self.take(1);
+        text
+    }
+
+    /// A number whose length its first byte tells.
+    fn number(&mut self) -> Option<u64> {
+        let first = self.u8()?;
+        self.number_from(first)
+    }
+
+    fn number_from(&mut self, first: u8) -> Option<u64> {
+        let length = match first {
+            0..=0xfa => return Some(first.into()),
+            0xfc => 2,
+            0xfd => 3,
+            0xfe => 8,
+            _ => return None,
+        };
+        let bytes = self.take(length)?;
+        Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+}
