@@ -59,6 +59,8 @@ pub(crate) struct Draft {
 /// Flags of OTLP spans (bits 8 and 9): it is known whether the parent is remote, and it is.
 const PARENT_IS_REMOTE: u32 = 0x300;
 const SAMPLED: u32 = 0x01;
+/// Attribute of a span some of whose bytes were not seen: what it says is right, but may not be all.
+const CAPTURE_GAP: &str = "otlp.capture.gap";
 /// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
 const USUAL_ATTRIBUTES: usize = 20;
 
@@ -124,6 +126,7 @@ impl Draft {
         }
         match end {
             End::Complete => {}
+            End::Gap => attribute(&mut self.span, CAPTURE_GAP, true),
             End::Truncated => fail(&mut self.span, "response_truncated"),
             End::Broken(_) => fail(&mut self.span, "response_malformed"),
         }
