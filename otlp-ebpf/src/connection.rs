@@ -192,6 +192,7 @@ impl Stitch {
                 self.response((exchange, time), &head, (body_bytes, end), out);
             }
             Event::Aborted { exchange, time, error } => self.aborted((exchange, time), error, out),
+            Event::Lost { exchange } => self.lost(exchange),
             Event::Interim { .. } => self.account.interim += 1,
             Event::Refused { direction: Direction::ToServer, error } => self.refused_request(error),
             Event::Refused { direction: Direction::ToClient, error } => self.refused_response(error),
@@ -301,14 +302,25 @@ impl Stitch {
 
     /// An exchange given up is a failed span; that of a request never seen is nothing.
     fn aborted(&mut self, (exchange, time): (Exchange, UnixNanos), error: &'static str, out: Emit<'_>) {
-        let answered = match exchange {
-            Exchange::InOrder => self.pairing.answer(Role::Answer),
-            Exchange::Numbered(number) => self.numbered.answer(number),
-        };
-        if let Answered::Complete(mut draft) = answered {
+        if let Answered::Complete(mut draft) = self.end(exchange) {
             draft.leave(&self.service);
             self.account.spans += 1;
             out(draft.failed(time, error));
+        }
+    }
+
+    /// An exchange whose answer was not seen is lost: how it ended is not known, so it is not told as failed.
+    fn lost(&mut self, exchange: Exchange) {
+        if let Answered::Complete(mut draft) = self.end(exchange) {
+            draft.leave(&self.service);
+            self.account.lost.desync += 1;
+        }
+    }
+
+    fn end(&mut self, exchange: Exchange) -> Answered<Draft> {
+        match exchange {
+            Exchange::InOrder => self.pairing.answer(Role::Answer),
+            Exchange::Numbered(number) => self.numbered.answer(number),
         }
     }
 

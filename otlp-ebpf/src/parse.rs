@@ -139,6 +139,11 @@ pub enum Event<'a> {
         /// Why, as `error.type` has it: of few different values.
         error: &'static str,
     },
+    /// The answer of an exchange was lost with bytes that were not seen; whether and how it ended is not known.
+    Lost {
+        /// Which.
+        exchange: Exchange,
+    },
     /// An interim HTTP response (1xx but 101), which answers nothing yet.
     Interim {
         /// Its status code.
@@ -233,6 +238,8 @@ pub enum End {
     Complete,
     /// Before that: the peer closed.
     Truncated,
+    /// Some of its bytes were lost: what is told of it may be incomplete, and its size too small.
+    Gap,
     /// Its framing became unreadable; the parser has lost its place in this direction.
     Broken(ParseError),
 }

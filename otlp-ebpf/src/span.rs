@@ -76,6 +76,8 @@ pub(crate) struct Draft {
     entered: bool,
 }
 
+/// Attribute of a span some of whose bytes were not seen: what it says is right, but may not be all.
+const CAPTURE_GAP: &str = "otlp.capture.gap";
 /// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
 const USUAL_ATTRIBUTES: usize = 20;
 
@@ -142,6 +144,7 @@ impl Draft {
         }
         match end {
             End::Complete => {}
+            End::Gap => attribute(&mut self.span, CAPTURE_GAP, true),
             End::Truncated => fail(&mut self.span, "response_truncated"),
             End::Broken(_) => fail(&mut self.span, "response_malformed"),
         }
