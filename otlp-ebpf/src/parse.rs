@@ -12,6 +12,7 @@
 
 pub mod http1;
 pub mod infer;
+pub mod kafka;
 pub mod redis;
 
 use std::fmt;
@@ -183,6 +184,8 @@ pub enum Exchange {
 pub enum RequestHead<'a> {
     /// An HTTP/1 request.
     Http1(http1::Request<'a>),
+    /// A Kafka request.
+    Kafka(kafka::Request<'a>),
     /// A Redis command.
     Redis(redis::Command<'a>),
 }
@@ -193,6 +196,7 @@ impl RequestHead<'_> {
     pub const fn expect(&self) -> Expect {
         match self {
             Self::Http1(_) => Expect::One,
+            Self::Kafka(request) => request.expect(),
             Self::Redis(command) => command.expect(),
         }
     }
@@ -204,6 +208,8 @@ impl RequestHead<'_> {
 pub enum ResponseHead<'a> {
     /// An HTTP/1 response.
     Http1(http1::Response),
+    /// The answer to a Kafka request.
+    Kafka(kafka::Response<'a>),
     /// A Redis reply.
     Redis(redis::Reply<'a>),
 }
@@ -212,7 +218,7 @@ impl ResponseHead<'_> {
     /// How it takes part in pairing.
     pub(crate) fn role(&self) -> redis::Role {
         match self {
-            Self::Http1(_) => redis::Role::Answer,
+            Self::Http1(_) | Self::Kafka(_) => redis::Role::Answer,
             Self::Redis(reply) => reply.role(),
         }
     }
@@ -293,6 +299,9 @@ pub enum ParseErrorKind {
     /// A RESP line or string that does not end in CR LF.
     #[error("resp value does not end in cr lf")]
     RespEnd,
+    /// A Kafka frame too short for what it must begin with, or with something else there.
+    #[error("kafka header not valid")]
+    KafkaHeader,
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what} exceeds limit {limit}")]
     Limit {

@@ -5,6 +5,7 @@
 //! service calls meanwhile can refer to it.
 
 mod http;
+mod kafka;
 mod place;
 mod redis;
 
@@ -94,11 +95,12 @@ impl Draft {
         span.span_id = placing.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => http::context(request),
-            RequestHead::Redis(_) => None,
+            RequestHead::Kafka(_) | RequestHead::Redis(_) => None,
         };
         placing.place(&mut span, context);
         match head {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
+            RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, ends),
         }
         peers(&mut span, ends);
@@ -140,6 +142,7 @@ impl Draft {
             ResponseHead::Http1(response) => {
                 http::response(&mut self.span, *response, (end == End::Complete).then_some(body_bytes));
             }
+            ResponseHead::Kafka(response) => kafka::response(&mut self.span, response),
             ResponseHead::Redis(reply) => redis::response(&mut self.span, reply),
         }
         match end {
