@@ -116,6 +116,7 @@ impl Protocol for Builtin {
     fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::mid_stream(limits.clone())),
+            Self::Kafka => Box::new(Kafka::mid_stream(limits.clone())),
             Self::Redis => Box::new(Redis::mid_stream(limits.clone())),
         }
     }

@@ -295,10 +295,13 @@ impl Kafka {
     /// for answers.
     #[must_use]
     pub fn mid_stream(limits: Limits) -> Self {
-        let mut parser = Self::new(limits);
-        parser.requests.search();
-        parser.responses.search();
-        parser
+        Self::new(limits).searching()
+    }
+
+    const fn searching(mut self) -> Self {
+        self.requests.search();
+        self.responses.search();
+        self
     }
 }
 
@@ -377,6 +380,10 @@ impl Protocol for Cluster {
 
     fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         Box::new(Kafka::sharing(limits.clone(), Arc::clone(&self.ids)))
+    }
+
+    fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
+        Box::new(Kafka::sharing(limits.clone(), Arc::clone(&self.ids)).searching())
     }
 }
 

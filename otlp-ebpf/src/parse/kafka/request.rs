@@ -56,7 +56,10 @@ impl Head {
         let client = self.api == Api::CONTROLLED_SHUTDOWN
             || self.client == -1
             || u64::try_from(self.client).is_ok_and(|client| client <= room);
-        (0..256).contains(&self.api.key()) && (0..64).contains(&self.version) && client
+        self.length >= BEFORE_CLIENT
+            && (0..256).contains(&self.api.key())
+            && (0..64).contains(&self.version)
+            && client
     }
 
     /// True for what is known here.

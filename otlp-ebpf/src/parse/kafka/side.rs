@@ -80,6 +80,8 @@ pub(super) struct Side<W> {
     offset: u64,
     start: u64,
     start_time: UnixNanos,
+    /// When bytes were seen last.
+    seen: UnixNanos,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl<W: Way> Side<W> {
             offset: 0,
             start: 0,
             start_time: UnixNanos::ZERO,
+            seen: UnixNanos::ZERO,
         }
     }
 
@@ -138,7 +141,11 @@ impl<W: Way> Side<W> {
 
     pub(super) fn feed(&mut self, chunk: &Chunk<'_>, talk: &mut Talk, on: Emit<'_>) {
         if chunk.missing > 0 {
-            self.gap(chunk.missing, chunk.time, talk, on);
+            // A message that ends with lost bytes ended when they came, which nobody saw.
+            self.gap(chunk.missing, self.seen, talk, on);
+        }
+        if !chunk.bytes.is_empty() {
+            self.seen = chunk.time;
         }
         let mut rest = chunk.bytes;
         while !rest.is_empty() {
@@ -277,7 +284,9 @@ impl<W: Way> Side<W> {
             }
             Trust::Maybe | Trust::Likely => return self.reject(on),
         }
-        self.facts.whole &= ended;
+        if !exact {
+            self.facts.misfit();
+        }
         let end = if self.facts.holed { End::Gap } else { End::Complete };
         self.tell(time, end, talk, on);
         self.place = Place::Head;

@@ -184,9 +184,11 @@ impl Walk {
                 facts.id(what, self.scratch.first_chunk().copied().unwrap_or_default())?;
             }
             Step::Length(size, of) => {
+                let before = rest.len();
                 let Some(value) = self.number(rest, size) else { return Ok(false) };
+                let left = left.saturating_sub(wide(before - rest.len()));
                 let length = if value == -1 { None } else { Some(u64::try_from(value).map_err(|_| Misfit)?) };
-                self.measured(of, length, left.saturating_sub(wide(size)), facts)?;
+                self.measured(of, length, left, facts)?;
             }
             Step::Varint { value, shift, of } => {
                 let Some((&byte, behind)) = rest.split_first() else { return Ok(false) };
