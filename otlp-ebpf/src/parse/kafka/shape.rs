@@ -163,7 +163,7 @@ pub(super) const fn response(api: Api) -> &'static Shape {
         16 => &GROUPS_LISTED,
         25 | 26 | 29 | 46 | 48 | 50 | 56 | 57 | 59 | 60 | 62 | 63 | 64 | 66 | 67 | 68 | 70 | 71 | 72 | 73
         | 74 | 76 | 78 | 79 | 80 | 81 | 82 | 88 => &WAIT_AND_ERROR,
-        52 | 53 | 54 | 55 => &ERROR_FIRST,
+        52..=55 => &ERROR_FIRST,
         _ => &UNKNOWN,
     }
 }
