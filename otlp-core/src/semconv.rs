@@ -63,7 +63,11 @@ keys! {
     RPC_METHOD = "rpc.method": "service and method called";
     RPC_RESPONSE_STATUS_CODE = "rpc.response.status_code": "status code of the answer";
     MESSAGING_SYSTEM = "messaging.system": "which messaging system";
+    MESSAGING_CLIENT_ID = "messaging.client.id": "name that a client of the messaging system gives itself";
+    MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name": "group of consumers";
     MESSAGING_DESTINATION_NAME = "messaging.destination.name": "topic or queue";
+    MESSAGING_DESTINATION_PARTITION_ID = "messaging.destination.partition.id": "partition of the topic";
+    MESSAGING_MESSAGE_ENVELOPE_SIZE = "messaging.message.envelope.size": "bytes of a message and what describes it";
     MESSAGING_OPERATION_NAME = "messaging.operation.name": "operation, as the system calls it";
     MESSAGING_OPERATION_TYPE = "messaging.operation.type": "send, receive, process and so on";
     MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count": "messages in the batch";

@@ -303,26 +303,25 @@ impl Stitch {
 
     /// An exchange given up is a failed span; that of a request never seen is nothing.
     fn aborted(&mut self, (exchange, time): (Exchange, UnixNanos), error: &'static str, out: Emit<'_>) {
-        let answered = match exchange {
-            Exchange::InOrder => self.pairing.answer(Role::Answer),
-            Exchange::Numbered(number) => self.numbered.answer(number),
-        };
-        if let Answered::Complete(mut draft) = answered {
+        if let Answered::Complete(mut draft) = self.end(exchange) {
             draft.leave(&self.service);
             self.account.spans += 1;
             out(draft.failed(time, error));
         }
     }
 
-    /// A request whose response cannot be told is counted; that of a request not followed was so before.
+    /// An exchange whose answer was not seen is lost: how it ended is not known, so it is not told as failed.
     fn lost(&mut self, exchange: Exchange) {
-        let answered = match exchange {
-            Exchange::InOrder => self.pairing.answer(Role::Answer),
-            Exchange::Numbered(number) => self.numbered.answer(number),
-        };
-        if let Answered::Complete(mut draft) = answered {
+        if let Answered::Complete(mut draft) = self.end(exchange) {
             draft.leave(&self.service);
             self.account.lost.desync += 1;
+        }
+    }
+
+    fn end(&mut self, exchange: Exchange) -> Answered<Draft> {
+        match exchange {
+            Exchange::InOrder => self.pairing.answer(Role::Answer),
+            Exchange::Numbered(number) => self.numbered.answer(number),
         }
     }
 

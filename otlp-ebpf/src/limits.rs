@@ -27,6 +27,7 @@ pub struct Limits {
     acked_hold_time: Duration,
     statement_bytes: usize,
     prepared_bytes: usize,
+    topics: usize,
 }
 
 macro_rules! bound {
@@ -62,6 +63,7 @@ impl Limits {
         acked_hold_time: Duration::ZERO,
         statement_bytes: 16 << 10,
         prepared_bytes: 128 << 10,
+        topics: 512,
     };
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
@@ -73,9 +75,16 @@ impl Limits {
         "bytes of a RESP line, and of an HTTP chunk-size or trailer line",
         "64 KiB"
     );
-    bound!(value_bytes, max_value_bytes, u64, "bytes that a RESP string may announce", "512 MiB");
+    bound!(
+        value_bytes,
+        max_value_bytes,
+        u64,
+        "bytes that a RESP string, or a Kafka frame, may announce",
+        "512 MiB"
+    );
     bound!(depth, max_depth, usize, "levels that RESP replies may nest", "32");
     bound!(in_flight, max_in_flight, usize, "requests followed at once on a connection", "1,024");
+    bound!(topics, max_topics, usize, "Kafka topics whose ids are known", "512");
     bound!(attribute_bytes, max_attribute_bytes, usize, "bytes of one attribute's text", "2,048");
     bound!(
         requests_per_parent,

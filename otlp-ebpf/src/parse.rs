@@ -13,6 +13,7 @@
 mod frame;
 pub mod http1;
 pub mod infer;
+pub mod kafka;
 pub mod mysql;
 pub mod postgres;
 mod prepared;
@@ -155,9 +156,9 @@ pub enum Event<'a> {
         /// Why, as `error.type` has it: of few different values.
         error: &'static str,
     },
-    /// Which response is this request's own cannot be told any more.
+    /// The answer of an exchange was lost with bytes that were not seen; whether and how it ended is not known.
     Lost {
-        /// Which request.
+        /// Which.
         exchange: Exchange,
     },
     /// An interim HTTP response (1xx but 101), which answers nothing yet.
@@ -199,6 +200,8 @@ pub enum Exchange {
 pub enum RequestHead<'a> {
     /// An HTTP/1 request.
     Http1(http1::Request<'a>),
+    /// A Kafka request.
+    Kafka(kafka::Request<'a>),
     /// A Redis command.
     Redis(redis::Command<'a>),
     /// A command to an SQL database.
@@ -211,6 +214,7 @@ impl RequestHead<'_> {
     pub const fn expect(&self) -> Expect {
         match self {
             Self::Http1(_) | Self::Sql(_) => Expect::One,
+            Self::Kafka(request) => request.expect(),
             Self::Redis(command) => command.expect(),
         }
     }
@@ -227,6 +231,8 @@ impl RequestHead<'_> {
 pub enum ResponseHead<'a> {
     /// An HTTP/1 response.
     Http1(http1::Response),
+    /// The answer to a Kafka request.
+    Kafka(kafka::Response<'a>),
     /// A Redis reply.
     Redis(redis::Reply<'a>),
     /// How a command to an SQL database ended.
@@ -237,7 +243,7 @@ impl ResponseHead<'_> {
     /// How it takes part in pairing.
     pub(crate) fn role(&self) -> redis::Role {
         match self {
-            Self::Http1(_) | Self::Sql(_) => redis::Role::Answer,
+            Self::Http1(_) | Self::Kafka(_) | Self::Sql(_) => redis::Role::Answer,
             Self::Redis(reply) => reply.role(),
         }
     }
@@ -263,6 +269,8 @@ pub enum End {
     Complete,
     /// Before that: the peer closed.
     Truncated,
+    /// Some of its bytes were lost: what is told of it may be incomplete, and its size too small.
+    Gap,
     /// Its framing became unreadable; the parser has lost its place in this direction.
     Broken(ParseError),
 }
@@ -316,6 +324,9 @@ pub enum ParseErrorKind {
     /// A RESP line or string that does not end in CR LF.
     #[error("resp value does not end in cr lf")]
     RespEnd,
+    /// A Kafka frame too short for what it must begin with, or with something else there.
+    #[error("kafka header not valid")]
+    KafkaHeader,
     /// A message of a database that is none, or not one allowed there.
     #[error("sql message type {0:#04x} not valid here")]
     SqlMessage(u8),

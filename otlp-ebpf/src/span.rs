@@ -5,6 +5,7 @@
 //! service calls meanwhile can refer to it.
 
 mod http;
+mod kafka;
 mod place;
 mod redis;
 mod sql;
@@ -77,6 +78,8 @@ pub(crate) struct Draft {
     entered: bool,
 }
 
+/// Attribute of a span some of whose bytes were not seen: what it says is right, but may not be all.
+const CAPTURE_GAP: &str = "otlp.capture.gap";
 /// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
 const USUAL_ATTRIBUTES: usize = 20;
 
@@ -93,11 +96,12 @@ impl Draft {
         span.span_id = placing.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => http::context(request),
-            RequestHead::Redis(_) | RequestHead::Sql(_) => None,
+            RequestHead::Kafka(_) | RequestHead::Redis(_) | RequestHead::Sql(_) => None,
         };
         placing.place(&mut span, context);
         match head {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
+            RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
             RequestHead::Sql(command) => sql::request(&mut span, command, ends),
         }
@@ -140,11 +144,13 @@ impl Draft {
             ResponseHead::Http1(response) => {
                 http::response(&mut self.span, *response, (end == End::Complete).then_some(body_bytes));
             }
+            ResponseHead::Kafka(response) => kafka::response(&mut self.span, response),
             ResponseHead::Redis(reply) => redis::response(&mut self.span, reply),
             ResponseHead::Sql(outcome) => sql::response(&mut self.span, *outcome),
         }
         match end {
             End::Complete => {}
+            End::Gap => attribute(&mut self.span, CAPTURE_GAP, true),
             End::Truncated => fail(&mut self.span, "response_truncated"),
             End::Broken(_) => fail(&mut self.span, "response_malformed"),
         }

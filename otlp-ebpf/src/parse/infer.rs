@@ -6,6 +6,7 @@ use std::sync::Arc;
 use otlp_core::UnixNanos;
 
 use super::http1::Http1;
+use super::kafka::{self, Kafka};
 use super::mysql::MySql;
 use super::postgres::Postgres;
 use super::redis::Redis;
@@ -63,6 +64,8 @@ pub enum Verdict {
 pub enum Builtin {
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// Kafka, of all versions.
+    Kafka,
     /// MySQL and MariaDB.
     MySql,
     /// PostgreSQL.
@@ -73,29 +76,32 @@ pub enum Builtin {
 
 impl Builtin {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Http1, Self::MySql, Self::Postgres, Self::Redis];
+    pub const ALL: [Self; 5] = [Self::Http1, Self::Kafka, Self::MySql, Self::Postgres, Self::Redis];
 }
 
-/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Redis is `*`, a count and `$` (inline
-/// commands are not told). PostgreSQL is a start-up message or a request for encryption, MySQL a server that speaks
-/// first and says which version it is.
+/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Kafka is a length, a request and version that
+/// are known, a number and a client's name; MySQL is a server that speaks first and says which version it is;
+/// PostgreSQL is a start-up message or a request for encryption; Redis is `*`, a count and `$` (inline commands are
+/// not told).
 ///
 /// ```
 /// use otlp_ebpf::parse::infer::{Builtin, First, Protocol, Verdict};
 /// let told = |first: &'static [u8]| {
-///     Builtin::ALL.map(|protocol| protocol.infer(First { to_server: first, to_client: b"" }))
+///     let first = First { to_server: first, to_client: b"" };
+///     Builtin::ALL.map(|protocol| protocol.infer(first)).into_iter().zip(Builtin::ALL).filter(|(told, _)| *told != Verdict::No).collect::<Vec<_>>()
 /// };
-/// let [yes, no] = [Verdict::Yes, Verdict::No];
-/// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [yes, no, no, no]);
-/// assert_eq!(told(b"*2\r\n$3\r\nGET"), [no, no, no, yes]);
-/// assert_eq!(told(b"\0\0\0\x08\x04\xd2\x16\x2f"), [no, no, yes, no]);
-/// assert_eq!(told(b"\x16\x03\x01"), [no, no, no, no]);
-/// assert_eq!(told(b"OPTI"), [Verdict::More, no, no, no]);
+/// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [(Verdict::Yes, Builtin::Http1)]);
+/// assert_eq!(told(b"\0\0\0\x0c\0\x12\0\0\0\0\0\x01\0\x02go"), [(Verdict::Yes, Builtin::Kafka)]);
+/// assert_eq!(told(b"\0\0\0\x08\x04\xd2\x16\x2f"), [(Verdict::Yes, Builtin::Postgres)]);
+/// assert_eq!(told(b"*2\r\n$3\r\nGET"), [(Verdict::Yes, Builtin::Redis)]);
+/// assert_eq!(told(b"\x16\x03\x01"), []);
+/// assert_eq!(told(b"OPTI"), [(Verdict::More, Builtin::Http1)]);
 /// ```
 impl Protocol for Builtin {
     fn name(&self) -> &str {
         match self {
             Self::Http1 => "http",
+            Self::Kafka => "kafka",
             Self::MySql => "mysql",
             Self::Postgres => "postgresql",
             Self::Redis => "redis",
@@ -105,6 +111,7 @@ impl Protocol for Builtin {
     fn infer(&self, first: First<'_>) -> Verdict {
         match self {
             Self::Http1 => client_first(first, http1),
+            Self::Kafka => kafka::infer(first),
             Self::MySql => mysql(first),
             Self::Postgres => postgres(first),
             Self::Redis => client_first(first, redis),
@@ -114,6 +121,7 @@ impl Protocol for Builtin {
     fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::new(limits.clone())),
+            Self::Kafka => Box::new(Kafka::new(limits.clone())),
             Self::MySql => Box::new(MySql::new(limits.clone())),
             Self::Postgres => Box::new(Postgres::new(limits.clone())),
             Self::Redis => Box::new(Redis::new(limits.clone())),
@@ -123,6 +131,7 @@ impl Protocol for Builtin {
     fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::mid_stream(limits.clone())),
+            Self::Kafka => Box::new(Kafka::mid_stream(limits.clone())),
             Self::MySql => Box::new(MySql::mid_stream(limits.clone())),
             Self::Postgres => Box::new(Postgres::mid_stream(limits.clone())),
             Self::Redis => Box::new(Redis::mid_stream(limits.clone())),
@@ -270,8 +279,15 @@ impl Protocols {
 }
 
 impl Default for Protocols {
+    /// Every one of [`Builtin::ALL`]; Kafka connections among them share what topics' ids mean.
     fn default() -> Self {
-        Self { list: Builtin::ALL.into_iter().map(|known| Arc::new(known) as Arc<dyn Protocol>).collect() }
+        let protocol = |known| -> Arc<dyn Protocol> {
+            match known {
+                Builtin::Kafka => Arc::new(kafka::Cluster::default()),
+                known => Arc::new(known),
+            }
+        };
+        Self { list: Builtin::ALL.into_iter().map(protocol).collect() }
     }
 }
 

@@ -1,0 +1,482 @@
+//! One direction of a connection: frames by their lengths, through holes, and looked for where the place is lost.
+
+use std::sync::Arc;
+
+use memchr::memchr;
+use otlp_core::UnixNanos;
+
+use super::fact::Facts;
+use super::talk::Talk;
+use super::topic::TopicIds;
+use super::walk::{Route, Walk};
+use super::wide;
+use crate::parse::infer::Verdict;
+use crate::parse::{Chunk, Direction, End, Event, ParseError, ParseErrorKind};
+
+pub(super) type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
+
+/// Bytes that are held to tell whether a message begins with them.
+pub(super) const WINDOW: usize = 30;
+/// Bytes of the length before each message.
+const LENGTH: usize = 4;
+
+/// What the two directions do differently.
+pub(super) trait Way {
+    const DIRECTION: Direction;
+    /// Bytes in front of a message that are read as they are, its length counted.
+    const FIXED: usize;
+    /// Bytes that tell whether a message is one; those behind the fixed ones are fields.
+    const HEAD: usize;
+    /// Whether a message looked for must be known to its end, or be followed by another.
+    const DOUBTS: bool;
+
+    /// Whether these bytes, at most [`WINDOW`], begin a message: surely, where the place is lost.
+    fn looks(&self, talk: &Talk, window: &[u8]) -> Verdict;
+
+    /// Reads the head of a message.
+    fn begin(&mut self, talk: &Talk, head: &[u8]) -> Begin;
+
+    /// Takes a message that has ended.
+    fn complete(&mut self, talk: &mut Talk, message: Message<'_>, on: Emit<'_>);
+
+    /// Messages of this direction were lost.
+    fn lose(&mut self, talk: &mut Talk);
+}
+
+/// What a head says.
+pub(super) enum Begin {
+    Message(Route),
+    /// A frame of something else.
+    Pass,
+    Refuse(ParseErrorKind),
+}
+
+/// A message, as far as it was read.
+pub(super) struct Message<'a> {
+    pub(super) facts: &'a mut Facts,
+    pub(super) start: UnixNanos,
+    pub(super) time: UnixNanos,
+    pub(super) bytes: u64,
+    pub(super) end: End,
+}
+
+#[derive(Debug)]
+pub(super) struct Side<W> {
+    way: W,
+    walk: Walk,
+    facts: Facts,
+    place: Place,
+    trust: Trust,
+    /// The head of a message, or what may become one.
+    window: [u8; WINDOW],
+    have: usize,
+    /// Bytes of the message in all, and still to come.
+    length: u64,
+    left: u64,
+    /// Bytes behind those that its shape describes.
+    surplus: u64,
+    full: bool,
+    /// Bytes of this direction taken.
+    offset: u64,
+    start: u64,
+    start_time: UnixNanos,
+    /// When bytes were seen last.
+    seen: UnixNanos,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    Body,
+    /// In a frame that is passed over.
+    Pass,
+    /// Looking for a message.
+    Search,
+    Closed,
+}
+
+/// Whether the message at hand is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Sure,
+    /// It looks like one.
+    Maybe,
+    /// It looks like one, right behind one that did.
+    Likely,
+}
+
+impl<W: Way> Side<W> {
+    pub(super) fn new(way: W, ids: Arc<TopicIds>) -> Self {
+        Self {
+            way,
+            walk: Walk::new(),
+            facts: Facts::new(ids),
+            place: Place::Head,
+            trust: Trust::Sure,
+            window: [0; WINDOW],
+            have: 0,
+            length: 0,
+            left: 0,
+            surplus: 0,
+            full: false,
+            offset: 0,
+            start: 0,
+            start_time: UnixNanos::ZERO,
+            seen: UnixNanos::ZERO,
+        }
+    }
+
+    pub(super) const fn search(&mut self) {
+        self.place = Place::Search;
+        self.trust = Trust::Maybe;
+    }
+
+    pub(super) const fn way(&self) -> &W {
+        &self.way
+    }
+
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.walk.held_bytes() + self.facts.held_bytes()
+    }
+
+    pub(super) fn feed(&mut self, chunk: &Chunk<'_>, talk: &mut Talk, on: Emit<'_>) {
+        if chunk.missing > 0 {
+            // A message that ends with lost bytes ended when they came, which nobody saw.
+            self.gap(chunk.missing, self.seen, talk, on);
+        }
+        if !chunk.bytes.is_empty() {
+            self.seen = chunk.time;
+        }
+        let mut rest = chunk.bytes;
+        while !rest.is_empty() {
+            let used = match self.place {
+                Place::Head => self.head(rest, chunk.time, talk, on),
+                Place::Body => self.body(rest, chunk.time, talk, on),
+                Place::Pass => self.pass(rest, on),
+                Place::Search => self.look(rest, chunk.time, talk, on),
+                Place::Closed => {
+                    unparsed::<W>(wide(rest.len()), on);
+                    self.offset += wide(rest.len());
+                    rest.len()
+                }
+            };
+            rest = rest.get(used..).unwrap_or_default();
+        }
+    }
+
+    /// Takes bytes of a head; gives how many.
+    fn head(&mut self, rest: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> usize {
+        if self.have == 0 {
+            self.start = self.offset;
+            self.start_time = time;
+        }
+        let mut used = self.collect(LENGTH, rest);
+        self.offset += wide(used);
+        if self.have < LENGTH {
+            return used;
+        }
+        let length = length_of(&self.window);
+        self.length = length;
+        if used > 0 && self.have == LENGTH {
+            let least = wide(W::HEAD - LENGTH);
+            let limit = talk.limits.value_bytes();
+            if length > limit {
+                self.refuse(ParseErrorKind::Limit { what: "value_bytes", limit }, time, talk, on);
+                return used;
+            }
+            if length < least && talk.raw {
+                self.pass_over(on);
+                return used;
+            }
+            if length < least {
+                self.refuse(ParseErrorKind::KafkaHeader, time, talk, on);
+                return used;
+            }
+        }
+        let more = self.collect(W::HEAD, rest.get(used..).unwrap_or_default());
+        self.offset += wide(more);
+        used += more;
+        if self.have == W::HEAD {
+            self.begin(time, talk, on);
+        }
+        used
+    }
+
+    /// Adds bytes to the window up to a count; gives how many.
+    fn collect(&mut self, count: usize, rest: &[u8]) -> usize {
+        let room = self.window.get_mut(self.have..count).unwrap_or_default();
+        let used = room.len().min(rest.len());
+        room.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        self.have += used;
+        used
+    }
+
+    /// Goes from the head, which is in the window, to the body; fields of the body may be in the window too.
+    fn begin(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        let route = match self.way.begin(talk, self.window.get(..W::HEAD).unwrap_or_default()) {
+            Begin::Message(route) => route,
+            Begin::Pass => return self.pass_over(on),
+            Begin::Refuse(kind) => return self.refuse(kind, time, talk, on),
+        };
+        self.facts.clear(self.trust != Trust::Sure);
+        self.walk.start(route);
+        self.full = route.shape.full;
+        self.surplus = 0;
+        self.left = (self.length + wide(LENGTH)).saturating_sub(wide(W::FIXED));
+        self.place = Place::Body;
+        let window = std::mem::replace(&mut self.window, [0; WINDOW]);
+        let fields = window.get(W::FIXED..std::mem::take(&mut self.have)).unwrap_or_default();
+        // A message may end with its fixed part.
+        self.offset = self.offset.saturating_sub(wide(fields.len()));
+        let used = self.body(fields, time, talk, on);
+        self.offset += wide(fields.len() - used);
+        let behind = fields.get(used..).unwrap_or_default();
+        if !behind.is_empty() {
+            // It was none, and something else may begin behind where that was seen.
+            self.have = 0;
+            self.collect(behind.len(), behind);
+            self.look(&[], time, talk, on);
+        }
+    }
+
+    /// Takes bytes of the body; gives how many.
+    fn body(&mut self, rest: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> usize {
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+        let data = rest.get(..count).unwrap_or_default();
+        let mut walked = 0;
+        if !self.walk.is_done() {
+            let (used, outcome) = self.walk.run(data, self.left, &mut self.facts);
+            walked = used;
+            if outcome.is_err() {
+                if self.trust != Trust::Sure {
+                    self.left -= wide(walked);
+                    self.offset += wide(walked);
+                    self.reject(on);
+                    return walked;
+                }
+                self.facts.misfit();
+                self.walk.stop();
+            }
+        }
+        self.surplus += wide(count - walked);
+        self.left -= wide(count);
+        self.offset += wide(count);
+        if self.left == 0 {
+            self.finish(time, talk, on);
+        }
+        count
+    }
+
+    /// Ends a message at the end of its frame.
+    fn finish(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        let ended = self.walk.is_done();
+        let exact = ended && (!self.full || self.surplus == 0);
+        match self.trust {
+            Trust::Sure => {}
+            Trust::Maybe if exact && (self.full || !W::DOUBTS) => {}
+            Trust::Likely if exact => {}
+            Trust::Maybe if exact => {
+                // A message looks like this, but so might other bytes; the one behind it will tell.
+                unparsed::<W>(self.length + wide(LENGTH), on);
+                self.place = Place::Search;
+                self.trust = Trust::Likely;
+                return;
+            }
+            Trust::Maybe | Trust::Likely => return self.reject(on),
+        }
+        if !exact {
+            self.facts.misfit();
+        }
+        let end = if self.facts.holed { End::Gap } else { End::Complete };
+        self.tell(time, end, talk, on);
+        self.place = Place::Head;
+    }
+
+    fn tell(&mut self, time: UnixNanos, end: End, talk: &mut Talk, on: Emit<'_>) {
+        self.trust = Trust::Sure;
+        let bytes = self.length - self.left;
+        let message = Message { facts: &mut self.facts, start: self.start_time, time, bytes, end };
+        self.way.complete(talk, message, on);
+    }
+
+    /// What was taken for a message is none.
+    fn reject(&mut self, on: Emit<'_>) {
+        unparsed::<W>(self.length + wide(LENGTH) - self.left, on);
+        self.search();
+    }
+
+    /// Passes over the frame whose head is in the window.
+    fn pass_over(&mut self, on: Emit<'_>) {
+        unparsed::<W>(wide(self.have), on);
+        self.left = (self.length + wide(LENGTH)).saturating_sub(wide(self.have));
+        self.place = if self.left > 0 { Place::Pass } else { Place::Head };
+        // It may hold what proves who the client is.
+        self.window = [0; WINDOW];
+        self.have = 0;
+    }
+
+    fn pass(&mut self, rest: &[u8], on: Emit<'_>) -> usize {
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+        unparsed::<W>(wide(count), on);
+        self.offset += wide(count);
+        self.left -= wide(count);
+        if self.left == 0 {
+            self.place = Place::Head;
+        }
+        count
+    }
+
+    /// Refuses what is in the window, and looks for a message from its second byte on.
+    fn refuse(&mut self, kind: ParseErrorKind, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        self.say_refused(kind, on);
+        self.way.lose(talk);
+        self.search();
+        self.look(&[], time, talk, on);
+    }
+
+    fn say_refused(&self, kind: ParseErrorKind, on: Emit<'_>) {
+        let direction = W::DIRECTION;
+        on(Event::Refused { direction, error: ParseError { offset: self.start, direction, kind } });
+    }
+
+    /// Looks for the beginning of a message; gives how many bytes it took.
+    fn look(&mut self, rest: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> usize {
+        let mut used = 0;
+        let mut passed = 0;
+        let found = loop {
+            match self.way.looks(talk, self.window.get(..self.have).unwrap_or_default()) {
+                Verdict::Yes => break true,
+                Verdict::No => {
+                    self.window.copy_within(1.., 0);
+                    self.have = self.have.saturating_sub(1);
+                    self.trust = Trust::Maybe;
+                    passed += 1;
+                }
+                Verdict::More => {
+                    let mut behind = rest.get(used..).unwrap_or_default();
+                    if self.have == 0 && self.trust == Trust::Maybe {
+                        // No message that is looked for is so long that its length begins with another byte.
+                        let at = memchr(0, behind).unwrap_or(behind.len());
+                        (used, passed) = (used + at, passed + at);
+                        behind = behind.get(at..).unwrap_or_default();
+                    }
+                    if self.collect(self.have + 1, behind) == 0 {
+                        break false;
+                    }
+                    used += 1;
+                }
+            }
+        };
+        unparsed::<W>(wide(passed), on);
+        self.offset += wide(used);
+        if found {
+            self.length = length_of(&self.window);
+            self.start = self.offset.saturating_sub(wide(self.have));
+            self.start_time = time;
+            self.begin(time, talk, on);
+        }
+        used
+    }
+
+    fn gap(&mut self, lost: u64, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        match self.place {
+            Place::Closed => {}
+            Place::Search => {
+                unparsed::<W>(wide(std::mem::take(&mut self.have)), on);
+                self.way.lose(talk);
+                self.search();
+            }
+            Place::Body if lost <= self.left => self.gap_in_body(lost, time, talk, on),
+            Place::Pass if lost <= self.left => {
+                self.left -= lost;
+                if self.left == 0 {
+                    self.place = Place::Head;
+                }
+            }
+            Place::Head if self.have >= LENGTH && wide(self.have) + lost <= self.length + wide(LENGTH) => {
+                self.say_refused(ParseErrorKind::Gap, on);
+                self.way.lose(talk);
+                self.pass_over(on);
+                self.left -= lost;
+                if self.left == 0 {
+                    self.place = Place::Head;
+                }
+            }
+            Place::Head | Place::Body | Place::Pass => self.lose_place(time, talk, on),
+        }
+        self.offset += lost;
+    }
+
+    fn gap_in_body(&mut self, lost: u64, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        if !self.walk.gap(lost, &mut self.facts) {
+            if self.trust != Trust::Sure {
+                self.reject(on);
+                return self.way.lose(talk);
+            }
+            self.facts.lose_rest();
+            self.walk.stop();
+        }
+        self.left -= lost;
+        if self.left == 0 {
+            self.finish(time, talk, on);
+        }
+    }
+
+    /// Bytes were lost beyond the end of the frame at hand; what of it was read is told.
+    fn lose_place(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        match self.place {
+            Place::Body if self.trust == Trust::Sure => {
+                self.facts.lose_rest();
+                self.walk.stop();
+                self.left = 0;
+                self.tell(time, End::Gap, talk, on);
+            }
+            Place::Body => self.reject(on),
+            _ => {
+                unparsed::<W>(wide(std::mem::take(&mut self.have)), on);
+                self.start = self.offset;
+            }
+        }
+        self.say_refused(ParseErrorKind::Gap, on);
+        self.way.lose(talk);
+        self.search();
+    }
+
+    pub(super) fn close(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        match self.place {
+            Place::Head if self.have > 0 => {
+                self.say_refused(ParseErrorKind::Truncated, on);
+                unparsed::<W>(wide(self.have), on);
+            }
+            Place::Body if self.trust != Trust::Sure => self.reject(on),
+            Place::Body if W::DIRECTION == Direction::ToClient => self.tell(time, End::Truncated, talk, on),
+            Place::Body => {
+                self.say_refused(ParseErrorKind::Truncated, on);
+                unparsed::<W>(self.length + wide(LENGTH) - self.left, on);
+            }
+            Place::Search => unparsed::<W>(wide(self.have), on),
+            Place::Head | Place::Pass | Place::Closed => {}
+        }
+        self.have = 0;
+        self.place = Place::Closed;
+    }
+
+    /// A message begins with the next byte.
+    pub(super) fn realign(&mut self, on: Emit<'_>) {
+        if self.place == Place::Search {
+            unparsed::<W>(wide(std::mem::take(&mut self.have)), on);
+            self.place = Place::Head;
+            self.trust = Trust::Sure;
+        }
+    }
+}
+
+fn length_of(window: &[u8; WINDOW]) -> u64 {
+    window.first_chunk().map_or(0, |length| u32::from_be_bytes(*length).into())
+}
+
+fn unparsed<W: Way>(bytes: u64, on: Emit<'_>) {
+    if bytes > 0 {
+        on(Event::Unparsed { direction: W::DIRECTION, bytes });
+    }
+}
