@@ -82,13 +82,28 @@ pub(super) fn first(bytes: &[u8]) -> Verdict {
         Some(first) if *first > 6 => return Verdict::No,
         Some(_) => {}
     }
-    let Some((head, client)) = Head::read(bytes) else { return Verdict::More };
+    let Some((head, client)) = Head::read(bytes) else { return begun(bytes) };
     // Where it is a text, another protocol's first message begins so (PostgreSQL's `user`).
     let is_text = head.number.to_be_bytes().iter().all(u8::is_ascii_lowercase);
     if !head.is_known() || is_text || head.client > MAX_CLIENT {
         return Verdict::No;
     }
     named(&head, client)
+}
+
+/// Whether a head may go on that is not whole yet: a peer may wait for its answer after fewer bytes than a head has
+/// (PostgreSQL's request for encryption).
+fn begun(bytes: &[u8]) -> Verdict {
+    let is_short =
+        bytes.first_chunk().is_some_and(|length| u64::from(u32::from_be_bytes(*length)) < BEFORE_CLIENT);
+    let is_other = match *bytes {
+        [_, _, _, _, a, b, c, d, ..] => {
+            let (api, version) = (Api::new(i16::from_be_bytes([a, b])), i16::from_be_bytes([c, d]));
+            !api.knows(version) && api != Api::API_VERSIONS
+        }
+        _ => false,
+    };
+    if is_short || is_other { Verdict::No } else { Verdict::More }
 }
 
 /// Whether the bytes behind a head are a client's name.
