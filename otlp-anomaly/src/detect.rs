@@ -1,10 +1,12 @@
 //! Feature rows to alarms.
 //!
-//! [`Detector`] watches one series; [`Watch`] keeps one for each metric of each service and knows what
-//! a metric's noise looks like and which changes are too small to wake anybody.
+//! [`Detector`] watches one series of windows; [`Watch`] keeps one for each metric of each service and knows what
+//! a metric's noise looks like and which changes are too small to wake anybody. [`Extremes`] watches any series of points.
 
+mod extremes;
 mod robust;
 mod watch;
 
+pub use extremes::{Aspect, Extremes, ExtremesConfig, MEDIAN, Odd, Reading, WINDOW};
 pub use robust::{Detector, DetectorConfig, Direction, Point, State, Verdict};
 pub use watch::{Alarm, Metric, MetricConfig, Signal, Watch, WatchConfig, WatchStats};

@@ -88,7 +88,7 @@ impl Default for Budget {
 /// assert!(tail.threshold() < before);
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tail {
     budget: f64,
     merge_windows: u32,

@@ -1,0 +1,98 @@
+//! A series through the detector.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use otlp_anomaly::detect::{Extremes, ExtremesConfig};
+use otlp_anomaly::score::Budget;
+use otlp_core::{Error, UnixNanos};
+
+use crate::series::Point;
+
+/// What came of a series.
+#[derive(Debug, Default)]
+pub(crate) struct Scored {
+    /// One a point.
+    pub(crate) scores: Vec<f64>,
+    pub(crate) alerts: Vec<Alert>,
+}
+
+/// One episode.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Alert {
+    /// Places of the first and the last point in the series.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) score: f64,
+    pub(crate) threshold: f64,
+    start: String,
+    end: String,
+}
+
+/// The score from which a point belongs to the episode that it follows.
+const EDGE: f64 = 3.0;
+/// Points that the usual distance between points is taken of; fewer than the detector needs before it says anything.
+const FIRST: usize = 40;
+/// A budget is at most one alarm in so many points.
+const DENSEST: f64 = 0.05;
+
+/// Scores a series, point by point.
+///
+/// # Errors
+/// Where the budget cannot be kept to.
+pub(crate) fn score(points: &[Point], alerts_per_week: f64) -> Result<Scored, Error> {
+    let mut detector = ExtremesConfig::new().budget(budget(points, alerts_per_week)?).build()?;
+    let mut scored = Scored::default();
+    for (place, point) in points.iter().enumerate() {
+        take(&mut detector, (place, point), &mut scored);
+    }
+    Ok(scored)
+}
+
+fn take(detector: &mut Extremes, (place, point): (usize, &Point), scored: &mut Scored) {
+    let reading = detector.observe(point.time, point.value);
+    scored.scores.push(reading.score);
+    if reading.is_alarm {
+        let (start, end) = (point.text.clone(), point.text.clone());
+        let (score, threshold) = (reading.score, reading.threshold);
+        scored.alerts.push(Alert { first: place, last: place, score, threshold, start, end });
+    } else if let Some(alert) = scored.alerts.last_mut().filter(|_| reading.is_in_episode) {
+        if reading.score >= EDGE {
+            alert.last = place;
+            alert.end.clone_from(&point.text);
+            alert.score = alert.score.max(reading.score);
+        }
+    }
+}
+
+/// The budget a point that is so many alarms a week, by the median distance of the first points.
+fn budget(points: &[Point], alerts_per_week: f64) -> Result<Budget, Error> {
+    let times: Vec<UnixNanos> = points.iter().take(FIRST).map(|point| point.time).collect();
+    let mut steps: Vec<Duration> =
+        times.windows(2).map(|pair| pair[1].duration_since(pair[0])).filter(|step| !step.is_zero()).collect();
+    steps.sort_unstable();
+    let step = steps.get(steps.len() / 2).copied().unwrap_or(Duration::from_secs(60));
+    let week = Duration::from_secs(7 * 86_400);
+    let a_point = alerts_per_week * step.as_secs_f64() / week.as_secs_f64();
+    Budget::per_windows(a_point.min(DENSEST), 1)
+}
+
+impl Scored {
+    /// One score a line.
+    pub(crate) fn scores_text(&self) -> String {
+        self.scores.iter().fold(String::new(), |mut text, score| {
+            let _ = writeln!(text, "{score}");
+            text
+        })
+    }
+
+    /// The alerts as CSV.
+    pub(crate) fn alerts_text(&self) -> String {
+        let mut text = "start,end,score,threshold\n".to_owned();
+        for alert in &self.alerts {
+            let Alert { start, end, score, threshold, .. } = alert;
+            let _ = writeln!(text, "{start},{end},{score:.3},{threshold:.3}");
+        }
+        text
+    }
+}
