@@ -103,9 +103,12 @@ impl Draft {
             RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
             RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
-            RequestHead::Sql(command) => sql::request(&mut span, command, ends),
+            RequestHead::Sql(command) => sql::request(&mut span, command, service, ends),
         }
         peers(&mut span, ends);
+        if let (Some(findings), RequestHead::Redis(command)) = (&service.findings, head) {
+            findings.command(service.name(), command, &span);
+        }
         Self { span, request_body: None, request_ended: false, entered: false }
     }
 
