@@ -1,5 +1,6 @@
 //! Sampling and the metrics before it: the accounts are exact, and traces are kept whole.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
