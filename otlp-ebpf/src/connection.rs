@@ -411,5 +411,11 @@ fn find<'p>(
 
 /// False where it is not known that there was a message at all, or that it was whole.
 const fn is_a_message(error: ParseError) -> bool {
-    !matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Gap | ParseErrorKind::UnknownProtocol)
+    !matches!(
+        error.kind,
+        ParseErrorKind::Truncated
+            | ParseErrorKind::Gap
+            | ParseErrorKind::Http2Frame
+            | ParseErrorKind::UnknownProtocol
+    )
 }
