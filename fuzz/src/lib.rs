@@ -46,6 +46,36 @@ pub fn stream(protocol: Builtin, data: &[u8]) {
     assert_eq!(whole, cut, "cuts make a difference");
 }
 
+/// Follows a connection of which pieces are missing, seen from its beginning and from somewhere on: never a panic,
+/// memory bounded, the account exact. Input as of [`stream`]; a piece whose first byte is odd is missing.
+pub fn holed(protocol: Builtin, data: &[u8]) {
+    let limits = Limits::default();
+    for parser in [protocol.parser(&limits), protocol.parser_mid_stream(&limits)] {
+        let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
+        let mut connection = Connection::new(service, parser, Ends::default());
+        let (mut rest, mut missing) = (data, [0; 2]);
+        let time = UnixNanos::from_secs(1);
+        while let Some((&head, behind)) = rest.split_first() {
+            let direction = if head & 0x80 == 0 { Direction::ToServer } else { Direction::ToClient };
+            let (bytes, behind) = behind.split_at(usize::from(head & 0x7f).min(behind.len()));
+            rest = behind;
+            let [to_server, to_client] = &mut missing;
+            let missing = if head & 0x80 == 0 { to_server } else { to_client };
+            if bytes.first().is_some_and(|byte| byte & 1 == 1) {
+                *missing += bytes.len() as u64;
+                continue;
+            }
+            let chunk = Chunk::new(direction, time, bytes).after_gap(std::mem::take(missing));
+            connection.feed(chunk, &mut |_| {});
+            assert!(connection.account().is_balanced(), "{:?}", connection.account());
+            assert!(connection.held_bytes() <= MAX_HELD, "holds {} bytes", connection.held_bytes());
+        }
+        connection.finish(time, Ending::Closed, &mut |_| {});
+        let account = connection.account();
+        assert!(account.is_balanced() && account.in_progress == 0, "{account:?}");
+    }
+}
+
 fn follow(protocol: Builtin, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
     let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
     let parser = protocol.parser(&Limits::default());

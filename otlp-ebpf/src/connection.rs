@@ -247,7 +247,7 @@ impl Stitch {
             }
             Opened::Complete(draft) => {
                 self.account.spans += 1;
-                out(draft.unanswered(now));
+                give(&self.service, draft.unanswered(now), out);
             }
             Opened::Lost(_, Unfollowed::InFlight) => self.account.lost.in_flight_limit += 1,
             Opened::Lost(_, Unfollowed::Desync) => self.account.lost.desync += 1,
@@ -284,7 +284,7 @@ impl Stitch {
                 draft.leave(&self.service);
                 account.paired += 1;
                 account.spans += 1;
-                out(draft.answered(time, head, body));
+                give(&self.service, draft.answered(time, head, body), out);
             }
             Answered::Part => account.paired += 1,
             Answered::Push => account.pushes += 1,
@@ -306,7 +306,7 @@ impl Stitch {
         if let Answered::Complete(mut draft) = self.end(exchange) {
             draft.leave(&self.service);
             self.account.spans += 1;
-            out(draft.failed(time, error));
+            give(&self.service, draft.failed(time, error), out);
         }
     }
 
@@ -372,9 +372,17 @@ impl Stitch {
         for mut draft in self.pairing.let_go().chain(self.numbered.let_go()) {
             draft.leave(&self.service);
             self.account.spans += 1;
-            out(draft.failed(time, error));
+            give(&self.service, draft.failed(time, error), out);
         }
     }
+}
+
+/// Gives out a span, and shows it to what looks for what is wrong.
+fn give(service: &Service, span: Span, out: Emit<'_>) {
+    if let Some(findings) = &service.findings {
+        findings.span(service.name(), &span);
+    }
+    out(span);
 }
 
 /// The number of a request, the same for whoever sees the connection from its first byte.
@@ -403,5 +411,11 @@ fn find<'p>(
 
 /// False where it is not known that there was a message at all, or that it was whole.
 const fn is_a_message(error: ParseError) -> bool {
-    !matches!(error.kind, ParseErrorKind::Truncated | ParseErrorKind::Gap | ParseErrorKind::UnknownProtocol)
+    !matches!(
+        error.kind,
+        ParseErrorKind::Truncated
+            | ParseErrorKind::Gap
+            | ParseErrorKind::Http2Frame
+            | ParseErrorKind::UnknownProtocol
+    )
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Limits {
     head_bytes: usize,
     headers: usize,
+    table_bytes: u32,
     line_bytes: u64,
     value_bytes: u64,
     depth: usize,
@@ -52,6 +53,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         head_bytes: 16 << 10,
         headers: 256,
+        table_bytes: 64 << 10,
         line_bytes: 64 << 10,
         value_bytes: 512 << 20,
         depth: 32,
@@ -68,6 +70,7 @@ impl Limits {
 
     bound!(head_bytes, max_head_bytes, usize, "bytes of an HTTP head: start line and headers", "16 KiB");
     bound!(headers, max_headers, usize, "headers of an HTTP head", "256");
+    bound!(table_bytes, max_table_bytes, u32, "bytes of an HPACK table, one for each direction", "64 KiB");
     bound!(
         line_bytes,
         max_line_bytes,

@@ -11,7 +11,10 @@
 //!   next message that it can be sure of (each parser documents its rule).
 
 mod frame;
+pub mod grpc;
+pub mod hpack;
 pub mod http1;
+pub mod http2;
 pub mod infer;
 pub mod kafka;
 pub mod mysql;
@@ -200,6 +203,8 @@ pub enum Exchange {
 pub enum RequestHead<'a> {
     /// An HTTP/1 request.
     Http1(http1::Request<'a>),
+    /// An HTTP/2 request, of gRPC too.
+    Http2(http2::Request<'a>),
     /// A Kafka request.
     Kafka(kafka::Request<'a>),
     /// A Redis command.
@@ -213,7 +218,7 @@ impl RequestHead<'_> {
     #[must_use]
     pub const fn expect(&self) -> Expect {
         match self {
-            Self::Http1(_) | Self::Sql(_) => Expect::One,
+            Self::Http1(_) | Self::Http2(_) | Self::Sql(_) => Expect::One,
             Self::Kafka(request) => request.expect(),
             Self::Redis(command) => command.expect(),
         }
@@ -231,6 +236,8 @@ impl RequestHead<'_> {
 pub enum ResponseHead<'a> {
     /// An HTTP/1 response.
     Http1(http1::Response),
+    /// An HTTP/2 response, of gRPC too.
+    Http2(http2::Response),
     /// The answer to a Kafka request.
     Kafka(kafka::Response<'a>),
     /// A Redis reply.
@@ -243,7 +250,7 @@ impl ResponseHead<'_> {
     /// How it takes part in pairing.
     pub(crate) fn role(&self) -> redis::Role {
         match self {
-            Self::Http1(_) | Self::Kafka(_) | Self::Sql(_) => redis::Role::Answer,
+            Self::Http1(_) | Self::Http2(_) | Self::Kafka(_) | Self::Sql(_) => redis::Role::Answer,
             Self::Redis(reply) => reply.role(),
         }
     }
@@ -315,6 +322,12 @@ pub enum ParseErrorKind {
     /// A chunk without a size, or data longer than it.
     #[error("http chunk not valid")]
     Chunk,
+    /// Not a frame of HTTP/2, or not one allowed there.
+    #[error("http/2 frame not valid")]
+    Http2Frame,
+    /// A header block of HTTP/2.
+    #[error("header block not valid")]
+    Hpack(hpack::HpackError),
     /// A byte that begins no RESP value, or not one allowed there.
     #[error("resp type byte {0:#04x} not valid here")]
     RespType(u8),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use otlp_core::record::{KeyValue, Resource};
 use otlp_core::redact::Redactor;
 
+use crate::finding::Findings;
 use crate::id::IdSource;
 use crate::join::{Exchanges, JoinTable};
 use crate::limits::Limits;
@@ -29,6 +30,7 @@ pub struct Service {
     pub(crate) ids: Arc<IdSource>,
     pub(crate) join: Option<Arc<JoinTable>>,
     pub(crate) views: Option<Arc<Exchanges>>,
+    pub(crate) findings: Option<Arc<Findings>>,
     pub(crate) redactor: Redaction,
     pub(crate) limits: Limits,
 }
@@ -43,6 +45,7 @@ impl Service {
             ids,
             join: None,
             views: None,
+            findings: None,
             redactor: Redaction::default(),
             limits: Limits::default(),
         }
@@ -74,6 +77,13 @@ impl Service {
     #[must_use]
     pub fn exchanges(mut self, table: Arc<Exchanges>) -> Self {
         self.views = Some(table);
+        self
+    }
+
+    /// Shows each command and span to what tells what is wrong; default nobody.
+    #[must_use]
+    pub fn findings(mut self, findings: Arc<Findings>) -> Self {
+        self.findings = Some(findings);
         self
     }
 

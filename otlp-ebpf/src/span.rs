@@ -4,6 +4,8 @@
 //! does that asks ([`Role`]). The span's identifiers are fixed when the request's head is read, so that what the
 //! service calls meanwhile can refer to it.
 
+mod context;
+mod grpc;
 mod http;
 mod kafka;
 mod place;
@@ -17,6 +19,7 @@ use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind, Status, StatusCode};
 use otlp_core::{UnixNanos, semconv};
 
 pub(crate) use self::place::{Parents, Placing};
+use crate::parse::http2::Request;
 use crate::parse::{End, RequestHead, ResponseHead};
 use crate::service::Service;
 
@@ -80,6 +83,8 @@ pub(crate) struct Draft {
 
 /// Attribute of a span some of whose bytes were not seen: what it says is right, but may not be all.
 const CAPTURE_GAP: &str = "otlp.capture.gap";
+/// Attribute of a span whose request had more headers than the limits allow.
+const CAPTURE_TRUNCATED: &str = "otlp.capture.truncated";
 /// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
 const USUAL_ATTRIBUTES: usize = 20;
 
@@ -95,17 +100,22 @@ impl Draft {
         let mut span = Span { kind, start: time, attributes, ..Span::default() };
         span.span_id = placing.ids.span_id();
         let context = match head {
-            RequestHead::Http1(request) => http::context(request),
+            RequestHead::Http1(request) => context::read(request.headers().iter()),
+            RequestHead::Http2(request) => context::read(request.headers().iter()),
             RequestHead::Kafka(_) | RequestHead::Redis(_) | RequestHead::Sql(_) => None,
         };
         placing.place(&mut span, context);
         match head {
-            RequestHead::Http1(request) => http::request(&mut span, request, service, ends),
+            RequestHead::Http1(request) => http::http1(&mut span, request, service, ends),
+            RequestHead::Http2(request) => http2(&mut span, request, service, ends),
             RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
-            RequestHead::Sql(command) => sql::request(&mut span, command, ends),
+            RequestHead::Sql(command) => sql::request(&mut span, command, service, ends),
         }
         peers(&mut span, ends);
+        if let (Some(findings), RequestHead::Redis(command)) = (&service.findings, head) {
+            findings.command(service.name(), command, &span);
+        }
         Self { span, request_body: None, request_ended: false, entered: false }
     }
 
@@ -142,7 +152,15 @@ impl Draft {
     ) -> Span {
         match head {
             ResponseHead::Http1(response) => {
-                http::response(&mut self.span, *response, (end == End::Complete).then_some(body_bytes));
+                let body = (end == End::Complete).then_some(body_bytes);
+                http::response(&mut self.span, Some(response.status()), body);
+            }
+            ResponseHead::Http2(response) if response.is_grpc() || response.grpc_status().is_some() => {
+                grpc::response(&mut self.span, *response, end == End::Complete);
+            }
+            ResponseHead::Http2(response) => {
+                let body = (end == End::Complete).then_some(body_bytes);
+                http::response(&mut self.span, response.status(), body);
             }
             ResponseHead::Kafka(response) => kafka::response(&mut self.span, response),
             ResponseHead::Redis(reply) => redis::response(&mut self.span, reply),
@@ -150,7 +168,7 @@ impl Draft {
         }
         match end {
             End::Complete => {}
-            End::Gap => attribute(&mut self.span, CAPTURE_GAP, true),
+            End::Gap => mark(&mut self.span, CAPTURE_GAP),
             End::Truncated => fail(&mut self.span, "response_truncated"),
             End::Broken(_) => fail(&mut self.span, "response_malformed"),
         }
@@ -176,6 +194,26 @@ impl Draft {
         // The clock may have gone backwards.
         self.span.end = time.max(self.span.start);
         self.span
+    }
+}
+
+fn http2(span: &mut Span, request: &Request<'_>, service: &Service, ends: &Ends) {
+    match request.grpc() {
+        Some(call) => grpc::request(span, (request, call), service, ends),
+        None => http::http2(span, request, service, ends),
+    }
+    if request.has_gap() {
+        mark(span, CAPTURE_GAP);
+    }
+    if request.is_truncated() {
+        mark(span, CAPTURE_TRUNCATED);
+    }
+}
+
+/// Sets an attribute that says that not all was seen; once.
+fn mark(span: &mut Span, key: &'static str) {
+    if !span.attributes.iter().any(|met| met.key == key) {
+        attribute(span, key, true);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Heads are read by `httparse` once they are complete; bodies are skipped by `Content-Length`, chunk by
 //! chunk (extensions and trailers too), or until the connection closes; `HEAD`, 204 and 304 have none.
-//! After 101, or 2xx to `CONNECT`, both directions are passed over as [`Event::Unparsed`].
+//! After 101, or 2xx to `CONNECT`, both directions are passed over as [`Event::Unparsed`]; but after an upgrade to
+//! `h2c` they are read as [`http2`](super::http2), whose first stream answers the request that asked for it.
 //!
 //! # When a message is refused
 //! After a head or a chunk that cannot be read, or bytes lost where no length says what they were, the
@@ -23,6 +24,7 @@ use otlp_core::UnixNanos;
 use self::body::{Body, Then};
 use self::head::Framing;
 use self::side::{Found, Side, State};
+use super::http2::Http2;
 use super::{
     Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
 };
@@ -157,6 +159,8 @@ pub struct Http1 {
     /// What the responses to come answer, oldest first: only as far as it changes their framing.
     asked: VecDeque<Asked>,
     current: Response,
+    /// What the connection became.
+    upgraded: Option<Box<Http2>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +195,7 @@ impl Http1 {
             response: Side::new(Direction::ToClient, state),
             asked: VecDeque::new(),
             current: Response { status: 0, minor_version: 0 },
+            upgraded: None,
         }
     }
 
@@ -281,6 +286,12 @@ impl Http1 {
         if matches!(response.status, 100 | 102..=199) {
             on(Event::Interim { status: response.status });
             self.response.finish();
+            return Ok(());
+        }
+        if framing == Framing::Http2 && matches!(self.request.state, State::Between) {
+            on(Event::Interim { status: response.status });
+            self.response.finish();
+            self.upgraded = Some(Box::new(Http2::upgraded(self.limits.clone())));
             return Ok(());
         }
         self.current = response;
@@ -384,17 +395,26 @@ impl Http1 {
 
 impl Parser for Http1 {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
+        if let Some(upgraded) = &mut self.upgraded {
+            return upgraded.feed(chunk, on);
+        }
         if chunk.missing > 0 {
             self.skip(&chunk, on);
         }
         let mut rest = chunk.bytes;
         while !rest.is_empty() {
+            if let Some(upgraded) = &mut self.upgraded {
+                return upgraded.feed(Chunk { bytes: rest, missing: 0, ..chunk }, on);
+            }
             let used = self.step(&chunk, rest, on);
             rest = rest.get(used..).unwrap_or_default();
         }
     }
 
     fn close(&mut self, direction: Direction, time: UnixNanos, on: &mut dyn FnMut(Event<'_>)) {
+        if let Some(upgraded) = &mut self.upgraded {
+            return upgraded.close(direction, time, on);
+        }
         let side = self.side(direction);
         match side.state {
             State::Body(Body::UntilClose) => self.end_message(direction, time, End::Complete, on),
@@ -408,6 +428,9 @@ impl Parser for Http1 {
     }
 
     fn realign(&mut self, in_flight: usize, on: &mut dyn FnMut(Event<'_>)) {
+        if self.upgraded.is_some() {
+            return;
+        }
         let stale = self.asked.len().saturating_sub(in_flight);
         self.asked.drain(..stale);
         if !matches!(self.response.state, State::Opaque) {
@@ -417,7 +440,8 @@ impl Parser for Http1 {
     }
 
     fn held_bytes(&self) -> usize {
-        self.request.held.capacity() + self.response.held.capacity() + self.asked.capacity()
+        let upgraded = self.upgraded.as_ref().map_or(0, |parser| size_of::<Http2>() + parser.held_bytes());
+        self.request.held.capacity() + self.response.held.capacity() + self.asked.capacity() + upgraded
     }
 }
 

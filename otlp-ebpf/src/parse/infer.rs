@@ -6,6 +6,7 @@ use std::sync::Arc;
 use otlp_core::UnixNanos;
 
 use super::http1::Http1;
+use super::http2::{self, Http2};
 use super::kafka::{self, Kafka};
 use super::mysql::MySql;
 use super::postgres::Postgres;
@@ -64,6 +65,8 @@ pub enum Verdict {
 pub enum Builtin {
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// HTTP/2 in clear text, and gRPC over it.
+    Http2,
     /// Kafka, of all versions.
     Kafka,
     /// MySQL and MariaDB.
@@ -76,10 +79,12 @@ pub enum Builtin {
 
 impl Builtin {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Http1, Self::Kafka, Self::MySql, Self::Postgres, Self::Redis];
+    pub const ALL: [Self; 6] =
+        [Self::Http1, Self::Http2, Self::Kafka, Self::MySql, Self::Postgres, Self::Redis];
 }
 
-/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; Kafka is a length, a request and version that
+/// HTTP/1 is a method of RFC 9110 and a target that begins as one does; HTTP/2 the client's preface, the server's
+/// settings, or on a connection seen late a whole request in one frame; Kafka is a length, a request and version that
 /// are known, a number and a client's name; MySQL is a server that speaks first and says which version it is;
 /// PostgreSQL is a start-up message or a request for encryption; Redis is `*`, a count and `$` (inline commands are
 /// not told).
@@ -91,6 +96,7 @@ impl Builtin {
 ///     Builtin::ALL.map(|protocol| protocol.infer(first)).into_iter().zip(Builtin::ALL).filter(|(told, _)| *told != Verdict::No).collect::<Vec<_>>()
 /// };
 /// assert_eq!(told(b"GET /cart HTTP/1.1\r\n"), [(Verdict::Yes, Builtin::Http1)]);
+/// assert_eq!(told(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), [(Verdict::Yes, Builtin::Http2)]);
 /// assert_eq!(told(b"\0\0\0\x0c\0\x12\0\0\0\0\0\x01\0\x02go"), [(Verdict::Yes, Builtin::Kafka)]);
 /// assert_eq!(told(b"\0\0\0\x08\x04\xd2\x16\x2f"), [(Verdict::Yes, Builtin::Postgres)]);
 /// assert_eq!(told(b"*2\r\n$3\r\nGET"), [(Verdict::Yes, Builtin::Redis)]);
@@ -100,7 +106,7 @@ impl Builtin {
 impl Protocol for Builtin {
     fn name(&self) -> &str {
         match self {
-            Self::Http1 => "http",
+            Self::Http1 | Self::Http2 => "http",
             Self::Kafka => "kafka",
             Self::MySql => "mysql",
             Self::Postgres => "postgresql",
@@ -111,6 +117,7 @@ impl Protocol for Builtin {
     fn infer(&self, first: First<'_>) -> Verdict {
         match self {
             Self::Http1 => client_first(first, http1),
+            Self::Http2 => http2::infer(first),
             Self::Kafka => kafka::infer(first),
             Self::MySql => mysql(first),
             Self::Postgres => postgres(first),
@@ -121,6 +128,7 @@ impl Protocol for Builtin {
     fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::new(limits.clone())),
+            Self::Http2 => Box::new(Http2::new(limits.clone())),
             Self::Kafka => Box::new(Kafka::new(limits.clone())),
             Self::MySql => Box::new(MySql::new(limits.clone())),
             Self::Postgres => Box::new(Postgres::new(limits.clone())),
@@ -131,6 +139,7 @@ impl Protocol for Builtin {
     fn parser_mid_stream(&self, limits: &Limits) -> Box<dyn Parser> {
         match self {
             Self::Http1 => Box::new(Http1::mid_stream(limits.clone())),
+            Self::Http2 => Box::new(Http2::mid_stream(limits.clone())),
             Self::Kafka => Box::new(Kafka::mid_stream(limits.clone())),
             Self::MySql => Box::new(MySql::mid_stream(limits.clone())),
             Self::Postgres => Box::new(Postgres::mid_stream(limits.clone())),

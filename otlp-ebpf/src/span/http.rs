@@ -1,48 +1,83 @@
 //! What a span says of an HTTP exchange.
 
-use otlp_core::context::w3c::TraceParent;
 use otlp_core::record::{Span, SpanKind};
 use otlp_core::semconv;
 
 use super::{Ends, attribute, cut, fail, int, server};
-use crate::parse::http1::{Request, Response};
+use crate::parse::{http1, http2};
 use crate::service::Service;
 
 /// Methods that the conventions know; others are `_OTHER`.
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
-/// Bytes of `tracestate` at most: what the specification asks to be passed on.
-const MAX_TRACE_STATE: usize = 512;
-
-/// The trace context that a request carries: one `traceparent`, and all `tracestate` joined.
-pub(super) fn context(request: &Request<'_>) -> Option<(TraceParent, String)> {
-    let headers = request.headers();
-    let parent = TraceParent::parse(headers.only("traceparent")?).ok()?;
-    let state: Vec<_> = headers.all("tracestate").collect();
-    let state = String::from_utf8(state.join(&b',')).unwrap_or_default();
-    let usable =
-        state.len() <= MAX_TRACE_STATE && state.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
-    Some((parent, if usable { state } else { String::new() }))
+/// What an HTTP request says that its span tells, whatever its version.
+struct Asked<'a> {
+    /// `None` where it was not seen.
+    method: Option<&'a str>,
+    scheme: &'a str,
+    target: Target<'a>,
+    host: Option<&'a str>,
+    version: &'static str,
+    agent: Option<&'a str>,
 }
 
-pub(super) fn request(span: &mut Span, request: &Request<'_>, service: &Service, ends: &Ends) {
+pub(super) fn http1(span: &mut Span, request: &http1::Request<'_>, service: &Service, ends: &Ends) {
+    let headers = request.headers();
+    let asked = Asked {
+        method: Some(request.method()),
+        scheme: "http",
+        target: Target::of(request.method(), request.target()),
+        host: headers.text("host"),
+        version: if request.minor_version() == 0 { "1.0" } else { "1.1" },
+        agent: headers.text("user-agent"),
+    };
+    tell(span, &asked, service, ends);
+    service.redactor.headers(span, headers.iter(), service.limits.attribute_bytes());
+}
+
+pub(super) fn http2(span: &mut Span, request: &http2::Request<'_>, service: &Service, ends: &Ends) {
+    let asked = Asked {
+        method: request.method(),
+        scheme: request.scheme().unwrap_or("http"),
+        target: request.path().map_or(Target::NONE, |path| Target::of("", path)),
+        host: request.authority(),
+        version: "2",
+        agent: request.headers().text("user-agent"),
+    };
+    tell(span, &asked, service, ends);
+    service.redactor.headers(span, request.headers().iter(), service.limits.attribute_bytes());
+}
+
+fn tell(span: &mut Span, asked: &Asked<'_>, service: &Service, ends: &Ends) {
     let limit = service.limits.attribute_bytes();
-    let known = METHODS.contains(&request.method());
-    let method = if known { request.method() } else { "_OTHER" };
-    span.name = if known { method.to_owned() } else { "HTTP".to_owned() };
-    attribute(span, semconv::HTTP_REQUEST_METHOD, method);
-    if !known {
-        attribute(span, semconv::HTTP_REQUEST_METHOD_ORIGINAL, cut(request.method(), limit));
+    let known = asked.method.filter(|method| METHODS.contains(method));
+    span.name = known.unwrap_or("HTTP").to_owned();
+    if let Some(sent) = asked.method {
+        attribute(span, semconv::HTTP_REQUEST_METHOD, known.unwrap_or("_OTHER"));
+        if known.is_none() {
+            attribute(span, semconv::HTTP_REQUEST_METHOD_ORIGINAL, cut(sent, limit));
+        }
     }
-    let target = Target::of(request);
-    attribute(span, semconv::URL_SCHEME, "http");
+    attribute(span, semconv::URL_SCHEME, cut(asked.scheme, limit));
+    let target = &asked.target;
     if let Some(path) = target.path {
         attribute(span, semconv::URL_PATH, cut(path, limit));
     }
     if let Some(query) = target.query {
         attribute(span, semconv::URL_QUERY, cut(&service.redactor.query(query), limit));
     }
-    let host = target.authority.or_else(|| request.headers().text("host"));
+    host(span, target.authority.or(asked.host), limit, ends);
+    attribute(span, semconv::NETWORK_PROTOCOL_NAME, "http");
+    attribute(span, semconv::NETWORK_PROTOCOL_VERSION, asked.version);
+    if let Some(agent) = asked.agent {
+        attribute(span, semconv::USER_AGENT_ORIGINAL, cut(agent, limit));
+    }
+}
+
+/// Tells the server by the name that it was asked for, or else by its address.
+pub(super) fn host(span: &mut Span, host: Option<&str>, limit: usize, ends: &Ends) {
+    // User and password are not for spans.
+    let host = host.map(|host| host.rsplit_once('@').map_or(host, |(_, host)| host));
     match host.and_then(split_host) {
         Some((host, port)) => {
             attribute(span, semconv::SERVER_ADDRESS, cut(host, limit));
@@ -52,26 +87,19 @@ pub(super) fn request(span: &mut Span, request: &Request<'_>, service: &Service,
         }
         None => server(span, ends),
     }
-    attribute(span, semconv::NETWORK_PROTOCOL_NAME, "http");
-    attribute(
-        span,
-        semconv::NETWORK_PROTOCOL_VERSION,
-        if request.minor_version() == 0 { "1.0" } else { "1.1" },
-    );
-    if let Some(agent) = request.headers().text("user-agent") {
-        attribute(span, semconv::USER_AGENT_ORIGINAL, cut(agent, limit));
-    }
-    service.redactor.headers(span, request.headers().iter(), limit);
 }
 
-pub(super) fn response(span: &mut Span, response: Response, body_bytes: Option<u64>) {
-    let status = response.status();
-    attribute(span, semconv::HTTP_RESPONSE_STATUS_CODE, status);
+/// Tells the response; the status where it was seen.
+pub(super) fn response(span: &mut Span, status: Option<u16>, body_bytes: Option<u64>) {
+    if let Some(status) = status {
+        attribute(span, semconv::HTTP_RESPONSE_STATUS_CODE, status);
+    }
     if let Some(bytes) = body_bytes {
         attribute(span, semconv::HTTP_RESPONSE_BODY_SIZE, int(bytes));
     }
     // A server is not to blame for what a client did wrong: 4xx stays unset there.
-    if status >= if span.kind == SpanKind::Client { 400 } else { 500 } {
+    let fault = if span.kind == SpanKind::Client { 400 } else { 500 };
+    if let Some(status) = status.filter(|status| *status >= fault) {
         fail(span, &status.to_string());
     }
 }
@@ -84,9 +112,10 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(request: &Request<'a>) -> Self {
-        let target = request.target();
-        if request.method() == "CONNECT" {
+    const NONE: Self = Self { authority: None, path: None, query: None };
+
+    fn of(method: &str, target: &'a str) -> Self {
+        if method == "CONNECT" {
             return Self { authority: Some(target), path: None, query: None };
         }
         let target = target.split_once('#').map_or(target, |(target, _)| target);

@@ -8,8 +8,9 @@ use otlp_core::semconv;
 
 use super::{Ends, attribute, fail, int, server};
 use crate::parse::sql::{Command, Failure, Operation, Outcome};
+use crate::service::Service;
 
-pub(super) fn request(span: &mut Span, command: &Command<'_>, ends: &Ends) {
+pub(super) fn request(span: &mut Span, command: &Command<'_>, service: &Service, ends: &Ends) {
     attribute(span, semconv::DB_SYSTEM_NAME, command.system.name());
     if let Some(namespace) = command.namespace {
         attribute(span, semconv::DB_NAMESPACE, namespace);
@@ -27,8 +28,9 @@ pub(super) fn request(span: &mut Span, command: &Command<'_>, ends: &Ends) {
     if prepares || command.statement.is_none() {
         attribute(span, semconv::DB_OPERATION_NAME, command.operation.name());
     }
-    if let Some(statement) = command.statement.filter(|statement| !statement.text().is_empty()) {
-        attribute(span, semconv::DB_QUERY_TEXT, statement.text());
+    let text = command.statement.map(crate::sql::Statement::text).filter(|text| !text.is_empty());
+    if let Some(text) = text.and_then(|text| service.redactor.statement(text)) {
+        attribute(span, semconv::DB_QUERY_TEXT, text.into_owned());
     }
     server(span, ends);
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use otlp_core::UnixNanos;
-use otlp_ebpf::parse::{Chunk, Direction, Event, Parser, RequestHead, ResponseHead};
+use otlp_ebpf::parse::{Chunk, Direction, Event, Exchange, Parser, RequestHead, ResponseHead};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -35,14 +35,39 @@ impl Told {
                     headers.join(" ")
                 )
             }
+            Event::Request { exchange, head: RequestHead::Http2(request), .. } => {
+                let headers = request.headers();
+                let headers: Vec<_> =
+                    headers.iter().map(|(name, value)| format!("{name}={}", value.escape_ascii())).collect();
+                let [method, scheme, authority, path] =
+                    [request.method(), request.scheme(), request.authority(), request.path()]
+                        .map(|text| text.unwrap_or("-"));
+                let marks = [(request.has_gap(), " gap"), (request.is_truncated(), " truncated")];
+                let marks: String = marks.iter().filter(|(met, _)| *met).map(|(_, mark)| *mark).collect();
+                format!(
+                    "request {} {method} {scheme} {authority} {path} [{}]{marks}",
+                    number(exchange),
+                    headers.join(" ")
+                )
+            }
             Event::Request { head: RequestHead::Redis(command), .. } => {
                 format!("command {:?} {} {:?}", command.name(), command.arguments(), command.expect())
+            }
+            Event::RequestEnd { exchange: exchange @ Exchange::Numbered(_), body_bytes, end, .. } => {
+                format!("request end {} {body_bytes} {end:?}", number(exchange))
             }
             Event::RequestEnd { body_bytes, end, .. } => format!("request end {body_bytes} {end:?}"),
             Event::Response { head: ResponseHead::Http1(response), body_bytes, end, .. } => {
                 let (status, version) = (response.status(), response.minor_version());
                 format!("response {status} 1.{version} {body_bytes} {end:?}")
             }
+            Event::Response { exchange, head: ResponseHead::Http2(response), body_bytes, end, .. } => {
+                let status = response.status().map_or("-".to_owned(), |status| status.to_string());
+                let grpc = response.grpc_status().map_or(String::new(), |code| format!(" grpc {code}"));
+                format!("response {} {status}{grpc} {body_bytes} {end:?}", number(exchange))
+            }
+            Event::Aborted { exchange, error, .. } => format!("aborted {} {error}", number(exchange)),
+            Event::Lost { exchange } => format!("lost {}", number(exchange)),
             Event::Response { head: ResponseHead::Redis(reply), body_bytes, end, .. } => {
                 format!("reply {reply:?} {body_bytes} {end:?}")
             }
@@ -64,6 +89,13 @@ impl Told {
         for direction in [ToServer, ToClient] {
             parser.close(direction, UnixNanos(1), &mut |event| self.on(event));
         }
+    }
+}
+
+fn number(exchange: Exchange) -> String {
+    match exchange {
+        Exchange::InOrder => "in order".to_owned(),
+        Exchange::Numbered(number) => number.to_string(),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum Framing {
     Length(u64),
     Chunked,
     UntilClose,
+    /// None: what follows on this 101 answer is HTTP/2 in clear text.
+    Http2,
 }
 
 impl Framing {
@@ -24,7 +26,7 @@ impl Framing {
     /// The body to skip, `None` where it is empty.
     pub(super) const fn into_body(self) -> Option<Body> {
         match self {
-            Self::Length(0) => None,
+            Self::Length(0) | Self::Http2 => None,
             Self::Length(left) => Some(Body::Length(left)),
             Self::Chunked => Some(Body::Chunked(Chunked::new())),
             Self::UntilClose => Some(Body::UntilClose),
@@ -101,11 +103,17 @@ fn response_read(
         return Err(ParseErrorKind::StartLine);
     };
     let framing = match framing(parsed.headers)? {
+        _ if status == 101 && upgrades_to_http2(parsed.headers) => Framing::Http2,
         Lengths { coded: Some(true), .. } => Framing::Chunked,
         Lengths { coded: None, length: Some(length) } => Framing::Length(length),
         Lengths { .. } => Framing::UntilClose,
     };
     Ok((Response { status, minor_version }, framing))
+}
+
+fn upgrades_to_http2(headers: &[httparse::Header<'_>]) -> bool {
+    let upgrade = headers.iter().find(|header| header.name.eq_ignore_ascii_case("upgrade"));
+    upgrade.is_some_and(|header| header.value.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 fn too_many(limits: &Limits) -> ParseErrorKind {

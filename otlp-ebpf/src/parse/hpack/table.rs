@@ -1,0 +1,158 @@
+//! The dynamic table: entries in the order of their insertion, their bytes in one sliding buffer.
+
+use std::collections::VecDeque;
+
+/// What an entry costs beside its bytes (RFC 7541 §4.1).
+const OVERHEAD: usize = 32;
+
+/// The newest entries, as many as their sizes allow.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// The entries' names and values, oldest first; those evicted linger in front of them for a while.
+    bytes: Vec<u8>,
+    /// Oldest first.
+    entries: VecDeque<Entry>,
+    /// Position of the first of `bytes`; positions wrap.
+    base: u32,
+    size: usize,
+    max: usize,
+    cap: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Position of the name; the value follows.
+    at: u32,
+    /// Length of the name; `None` where it is not known.
+    name: Option<u32>,
+    value: u32,
+}
+
+/// The name of a field to be inserted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Name<'a> {
+    Text(&'a [u8]),
+    /// That of the entry at this place.
+    SameAs(usize),
+    Unknown,
+}
+
+impl Entry {
+    fn name_len(&self) -> usize {
+        wide(self.name.unwrap_or(0))
+    }
+
+    /// Of a name that is not known its size is not known either: the entry then counts as smaller than it is and
+    /// stays longer, which is harmless, because nothing refers to what was evicted.
+    fn size(&self) -> usize {
+        self.name_len() + wide(self.value) + OVERHEAD
+    }
+}
+
+impl Table {
+    /// A table of `max` bytes, of which no more than `cap` are ever kept.
+    pub(super) fn new(cap: u32, max: u32) -> Self {
+        Self { bytes: Vec::new(), entries: VecDeque::new(), base: 0, size: 0, max: wide(max.min(cap)), cap }
+    }
+
+    pub(super) const fn cap(&self) -> u32 {
+        self.cap
+    }
+
+    /// Its size, as RFC 7541 §4.1 counts it.
+    #[cfg(test)]
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The name, where it is known, and the value at a place; 0 is the newest.
+    pub(super) fn get(&self, place: usize) -> Option<(Option<&[u8]>, &[u8])> {
+        let entry = self.entries.get(self.entries.len().checked_sub(place)?.checked_sub(1)?)?;
+        let from = wide(entry.at.wrapping_sub(self.base));
+        let bytes = self.bytes.get(from..from + entry.name_len() + wide(entry.value))?;
+        let (name, value) = bytes.split_at_checked(entry.name_len())?;
+        Some((entry.name.map(|_| name), value))
+    }
+
+    /// The name's text, where it is known.
+    pub(super) fn resolve<'a>(&'a self, name: Name<'a>) -> Option<&'a [u8]> {
+        match name {
+            Name::Text(text) => Some(text),
+            Name::SameAs(place) => self.get(place)?.0,
+            Name::Unknown => None,
+        }
+    }
+
+    /// Inserts an entry and evicts what must go; one larger than the table empties it.
+    pub(super) fn insert(&mut self, name: Name<'_>, value: &[u8]) {
+        let name_len = self.resolve(name).map(<[u8]>::len);
+        if name_len.unwrap_or(0) + value.len() + OVERHEAD > self.max {
+            self.clear();
+            return;
+        }
+        self.slide();
+        let at = self.base.wrapping_add(narrow(self.bytes.len()));
+        match name {
+            Name::Text(text) => self.bytes.extend_from_slice(text),
+            Name::SameAs(place) => self.repeat_name(place),
+            Name::Unknown => {}
+        }
+        self.bytes.extend_from_slice(value);
+        let entry = Entry { at, name: name_len.map(narrow), value: narrow(value.len()) };
+        self.size += entry.size();
+        self.entries.push_back(entry);
+        self.evict();
+    }
+
+    /// Changes how large the table may be.
+    pub(super) fn resize(&mut self, max: u32) {
+        self.max = wide(max.min(self.cap));
+        self.evict();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+        self.size = 0;
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn repeat_name(&mut self, place: usize) {
+        let oldest_first = self.entries.len().saturating_sub(place + 1);
+        if let Some(entry) = self.entries.get(oldest_first) {
+            let from = wide(entry.at.wrapping_sub(self.base));
+            self.bytes.extend_from_within(from..from + entry.name_len());
+        }
+    }
+
+    fn evict(&mut self) {
+        while self.size > self.max {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.size -= oldest.size();
+        }
+    }
+
+    /// Takes out the bytes of entries evicted, once they are as many as those that stay.
+    fn slide(&mut self) {
+        let dead = match self.entries.front() {
+            Some(oldest) => wide(oldest.at.wrapping_sub(self.base)),
+            None => self.bytes.len(),
+        };
+        if dead >= 256 && dead * 2 >= self.bytes.len() {
+            self.bytes.drain(..dead);
+            self.base = self.base.wrapping_add(narrow(dead));
+        }
+    }
+}
+
+const fn wide(length: u32) -> usize {
+    length as usize
+}
+
+/// A length of the table, whose size is counted in 32 bits.
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,276 @@
+//! The streams of a connection whose exchanges are under way.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use otlp_core::UnixNanos;
+
+use super::{Direction, Emit, End, Event, Exchange, Response, ResponseHead};
+
+/// One exchange.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) is_connect: bool,
+    pub(super) is_grpc: bool,
+    /// Its request was told late, when the answer may have passed.
+    pub(super) is_late: bool,
+    pub(super) request: Half,
+    pub(super) response: Half,
+    pub(super) request_ended: bool,
+    /// The head of the response has come.
+    pub(super) answered: bool,
+    pub(super) status: Option<u16>,
+    pub(super) grpc_status: Option<u32>,
+    pub(super) first_byte: UnixNanos,
+    /// When something of the response was seen last.
+    pub(super) last: UnixNanos,
+}
+
+impl Stream {
+    pub(super) const fn half(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::ToServer => &mut self.request,
+            Direction::ToClient => &mut self.response,
+        }
+    }
+}
+
+/// One direction of an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    pub(super) bytes: u64,
+    /// Some of it was lost.
+    pub(super) has_gap: bool,
+    /// Times that the direction had lost its place when the stream was seen last: where it has since, more of the
+    /// stream may have been lost with it.
+    losses: u32,
+}
+
+impl Half {
+    fn see(&mut self, losses: u32) {
+        self.has_gap |= self.losses != losses;
+        self.losses = losses;
+    }
+
+    const fn end(&self) -> End {
+        if self.has_gap { End::Gap } else { End::Complete }
+    }
+}
+
+/// Numbers of streams are few and count up; what an attacker could gain is bounded by how many are kept.
+#[derive(Debug, Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(29);
+    }
+}
+
+/// All exchanges under way.
+#[derive(Debug)]
+pub(super) struct Streams {
+    map: HashMap<u32, Stream, BuildHasherDefault<Spread>>,
+    limit: usize,
+    /// Times that each direction has lost its place: to the server, to the client.
+    losses: [u32; 2],
+    /// The last loss after which no doubtful stream is left.
+    sifted: u32,
+    /// The connection was HTTP/1 before: its first stream answers the request that asked for the upgrade.
+    pub(super) upgraded: bool,
+}
+
+/// Space for this many is kept while there are none.
+const KEEP: usize = 32;
+
+impl Streams {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { map: HashMap::default(), limit, losses: [0; 2], sifted: 0, upgraded: false }
+    }
+
+    pub(super) const fn exchange(&self, id: u32) -> Exchange {
+        if self.upgraded && id == 1 { Exchange::InOrder } else { Exchange::Numbered(id as u64) }
+    }
+
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.map.contains_key(&id)
+    }
+
+    /// Notes that a direction has lost its place, or found it again.
+    pub(super) fn lose(&mut self, direction: Direction) {
+        let losses = self.losses_of(direction);
+        *losses = losses.wrapping_add(1);
+    }
+
+    const fn losses_of(&mut self, direction: Direction) -> &mut u32 {
+        let [to_server, to_client] = &mut self.losses;
+        match direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        }
+    }
+
+    /// The stream, of whose request or response something has been seen.
+    pub(super) fn see(&mut self, id: u32, (direction, time): (Direction, UnixNanos)) -> Option<&mut Stream> {
+        let losses = *self.losses_of(direction);
+        let stream = self.map.get_mut(&id)?;
+        match direction {
+            Direction::ToServer => stream.request.see(losses),
+            Direction::ToClient => {
+                stream.response.see(losses);
+                stream.last = time;
+            }
+        }
+        Some(stream)
+    }
+
+    /// Makes room for a stream: those whose answer may have been lost are given up, the older half of them.
+    pub(super) fn make_room(&mut self, on: Emit<'_>) {
+        let [_, losses] = self.losses;
+        if self.map.len() < self.limit || self.sifted == losses {
+            return;
+        }
+        let doubtful = self.map.iter().filter(|(_, stream)| stream.response.losses != losses);
+        let mut doubtful: Vec<_> = doubtful.map(|(id, _)| *id).collect();
+        if doubtful.len() < 2 {
+            self.sifted = losses;
+        }
+        doubtful.sort_unstable();
+        doubtful.truncate(doubtful.len().div_ceil(2));
+        doubtful.into_iter().for_each(|id| self.give_up(id, on));
+    }
+
+    /// Follows a stream, where there is room.
+    pub(super) fn open(&mut self, id: u32, mut stream: Stream) {
+        [stream.request.losses, stream.response.losses] = self.losses;
+        if stream.is_late {
+            // As if a loss had been since.
+            stream.response.losses = stream.response.losses.wrapping_sub(1);
+            self.sifted = stream.response.losses;
+        }
+        if self.map.len() < self.limit {
+            self.map.insert(id, stream);
+        }
+    }
+
+    /// Ends the request.
+    pub(super) fn end_request(&mut self, id: u32, time: UnixNanos, on: Emit<'_>) {
+        let exchange = self.exchange(id);
+        if let Some(stream) = self.see(id, (Direction::ToServer, time)).filter(|stream| !stream.request_ended)
+        {
+            stream.request_ended = true;
+            let (body_bytes, end) = (stream.request.bytes, stream.request.end());
+            on(Event::RequestEnd { exchange, time, body_bytes, end });
+        }
+    }
+
+    /// Ends the exchange with its response.
+    pub(super) fn end_response(&mut self, id: u32, time: UnixNanos, on: Emit<'_>) {
+        let _ = self.see(id, (Direction::ToClient, time));
+        if let Some(stream) = self.remove(id) {
+            let end = stream.response.end();
+            self.respond((id, &stream), (time, end), on);
+        }
+    }
+
+    /// Ends the exchange without one.
+    pub(super) fn abort(&mut self, id: u32, time: UnixNanos, error: &'static str, on: Emit<'_>) {
+        if self.remove(id).is_some() {
+            on(Event::Aborted { exchange: self.exchange(id), time, error });
+        }
+    }
+
+    /// Ends those that the server says it will not answer.
+    pub(super) fn go_away(&mut self, last: u32, (time, error): (UnixNanos, &'static str), on: Emit<'_>) {
+        for id in self.numbers(|id, _| id > last) {
+            self.abort(id, time, error, on);
+        }
+    }
+
+    /// The client has closed.
+    pub(super) fn close_requests(&mut self, time: UnixNanos, on: Emit<'_>) {
+        for id in self.numbers(|_, stream| !stream.request_ended) {
+            let exchange = self.exchange(id);
+            if let Some(stream) = self.see(id, (Direction::ToServer, time)) {
+                stream.request_ended = true;
+                let end = if stream.request.has_gap { End::Gap } else { End::Truncated };
+                on(Event::RequestEnd { exchange, time, body_bytes: stream.request.bytes, end });
+            }
+        }
+    }
+
+    /// The server has closed: what has no answer although nothing was lost stays without one.
+    pub(super) fn close_responses(&mut self, time: UnixNanos, on: Emit<'_>) {
+        let [_, losses] = self.losses;
+        for id in self.numbers(|_, _| true) {
+            match self.map.get(&id) {
+                Some(stream) if stream.response.losses != losses => self.give_up(id, on),
+                Some(stream) if stream.answered => {
+                    let end = if stream.response.has_gap { End::Gap } else { End::Truncated };
+                    if let Some(stream) = self.remove(id) {
+                        self.respond((id, &stream), (time, end), on);
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+        self.map = HashMap::default();
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.map.capacity() * (size_of::<(u32, Stream)>() + 1) * 8 / 7
+    }
+
+    /// Gives up a stream whose answer, or the end of it, may have been lost.
+    fn give_up(&mut self, id: u32, on: Emit<'_>) {
+        let exchange = self.exchange(id);
+        match self.remove(id) {
+            Some(stream) if stream.answered => self.respond((id, &stream), (stream.last, End::Gap), on),
+            Some(_) => on(Event::Lost { exchange }),
+            None => {}
+        }
+    }
+
+    /// Tells a response on a stream that is not followed.
+    pub(super) fn respond_unasked(&self, id: u32, stream: &Stream, time: UnixNanos, on: Emit<'_>) {
+        self.respond((id, stream), (time, End::Complete), on);
+    }
+
+    fn respond(&self, (id, stream): (u32, &Stream), (time, end): (UnixNanos, End), on: Emit<'_>) {
+        on(Event::Response {
+            exchange: self.exchange(id),
+            first_byte: if stream.answered { stream.first_byte } else { time },
+            time,
+            head: ResponseHead::Http2(Response {
+                status: stream.status,
+                is_grpc: stream.is_grpc,
+                grpc_status: stream.grpc_status,
+            }),
+            body_bytes: stream.response.bytes,
+            end,
+        });
+    }
+
+    fn numbers(&self, wanted: impl Fn(u32, &Stream) -> bool) -> Vec<u32> {
+        let mut numbers: Vec<_> =
+            self.map.iter().filter(|(id, stream)| wanted(**id, stream)).map(|(id, _)| *id).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn remove(&mut self, id: u32) -> Option<Stream> {
+        let stream = self.map.remove(&id);
+        if self.map.is_empty() && self.map.capacity() > KEEP {
+            self.map = HashMap::default();
+        }
+        stream
+    }
+}
