@@ -161,7 +161,8 @@ pub struct Odd {
 ///
 /// A value may be unheard of by itself, or its change, the mean, median or spread of the near past, or its distance
 /// from what is usual at this time of the day or week. For each [`Aspect`] the range met so far is kept; how far a
-/// point lies from the middle of the range, in half widths, is how unusual it is, and the worst aspect decides.
+/// point lies from the middle of the range, in half widths, is how unusual it is, and the worst aspect decides. What
+/// was met long ago fades: a range that is not reached again narrows by half in 50,000 points.
 /// Nothing about the shape of the series is assumed but that its past says what is usual. On the 34 files of the
 /// Numenta Anomaly Benchmark that come with `examples/evaluate` this beats the published detectors; the
 /// benchmark's own detector owes much to a rule of this kind (values outside of the range so far; Ahmad et al., "Unsupervised
@@ -216,6 +217,8 @@ const GAP_SECS: u64 = 86_400;
 /// The score at the edge of the range. A normal series is at the edge of two thousand points with about three spreads,
 /// which is the scale that the prior of [`Tail`] is in.
 const EDGE: f64 = 3.0;
+/// The least half width of an aspect's range, as a share of that of the values.
+const LEAST_SHARE: f64 = 0.02;
 
 impl Extremes {
     /// Takes the next point.
@@ -269,9 +272,11 @@ impl Extremes {
             self.week.distance(time, value),
         ];
         let mut worst = (Aspect::Value, Place { value, range: (value, value), place: 0.0 });
+        // What hardly moved is not left by a move that is nothing beside those of the values.
+        let least = self.ranges.first().map_or(0.0, |values| values.half() * LEAST_SHARE);
         for ((range, met), aspect) in self.ranges.iter_mut().zip(aspects).zip(Aspect::ALL) {
             let Some(met) = met else { continue };
-            let place = range.place(met, self.config.warmup);
+            let place = range.place(met, self.config.warmup, least);
             if place.place > worst.1.place {
                 worst = (aspect, place);
             }
@@ -287,12 +292,13 @@ impl Extremes {
             self.peak = 0.0;
             self.alarmed = false;
         }
-        let is_worse = place > EDGE && place > self.peak;
+        let threshold = self.tail.threshold();
+        let is_worse = place > self.peak && place >= threshold.min(EDGE);
         if is_worse {
             self.peak = place;
             self.since_peak = 0;
         }
-        let is_alarm = is_worse && !self.alarmed && place >= self.tail.threshold();
+        let is_alarm = is_worse && !self.alarmed && place >= threshold;
         self.alarmed |= is_alarm;
         (if is_worse { place } else { place.min(EDGE) }, is_alarm)
     }

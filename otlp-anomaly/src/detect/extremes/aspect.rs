@@ -21,24 +21,31 @@ pub(super) struct Place {
 
 /// Places beyond this are all the same: where nothing ever changed any change is as far out as can be.
 const FARTHEST: f64 = 19.0;
+/// The share by which each side of a range draws in a point: by half in 50,000.
+const FADING: f64 = std::f64::consts::LN_2 / 50_000.0;
 /// Widths below this share of the larger edge are rounding.
 const ROUNDING: f64 = 1e-12;
 
 impl Range {
     pub(super) const NONE: Self = Self { low: 0.0, high: 0.0, met: 0 };
 
-    pub(super) fn place(&self, value: f64, warmup: u32) -> Place {
+    pub(super) fn half(&self) -> f64 {
+        (self.high - self.low) / 2.0
+    }
+
+    /// Where a value lies, taking the range for `least` wide to either side at least.
+    pub(super) fn place(&self, value: f64, warmup: u32, least: f64) -> Place {
         let range = (self.low, self.high);
         if self.met < warmup {
             return Place { value, range, place: 0.0 };
         }
-        let half = (self.high - self.low) / 2.0;
-        let off = (value - (self.low + half)).abs();
-        let least = ROUNDING * self.low.abs().max(self.high.abs());
-        let place = if off <= half.max(least) && half <= least {
-            0.0
-        } else {
-            (off / half.max(least).max(f64::MIN_POSITIVE)).min(FARTHEST)
+        let rounding = ROUNDING * self.low.abs().max(self.high.abs());
+        let half = self.half().max(least);
+        let off = (value - (self.low + self.half())).abs();
+        let place = match half <= rounding {
+            true if off <= rounding => 0.0,
+            true => FARTHEST,
+            false => (off / half).min(FARTHEST),
         };
         Place { value, range, place }
     }
@@ -48,6 +55,9 @@ impl Range {
             (self.low, self.high) = (value, value);
         }
         self.met = self.met.saturating_add(1);
+        let faded = self.half() * FADING;
+        self.low += faded;
+        self.high -= faded;
         self.low = self.low.min(value);
         self.high = self.high.max(value);
     }
@@ -64,14 +74,15 @@ mod tests {
     }
 
     fn place(range: Range, value: f64) -> f64 {
-        range.place(value, 2).place
+        range.place(value, 2, 0.0).place
     }
 
     #[test]
     fn the_edge_is_one_and_twice_as_far_is_two() {
         let range = range(&[10.0, 20.0, 14.0]);
-        let places = [15.0, 20.0, 10.0, 25.0, 0.0].map(|value| place(range, value));
-        assert_eq!(places, [0.0, 1.0, 1.0, 2.0, 3.0]);
+        for (value, expected) in [(15.0, 0.0), (20.0, 1.0), (10.0, 1.0), (25.0, 2.0), (0.0, 3.0)] {
+            assert!((place(range, value) - expected).abs() < 1e-3, "{value}");
+        }
     }
 
     #[test]
