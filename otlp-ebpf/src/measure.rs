@@ -3,6 +3,8 @@
 use otlp_core::stats::{Instrument, Measure, Measurements};
 
 use crate::account::Account;
+use crate::sample::SampleStats;
+use crate::tracer::TracerStats;
 
 impl Measure for Account {
     fn measure(&self, into: &mut Measurements) {
@@ -48,6 +50,52 @@ impl Measure for Account {
     }
 }
 
+impl Measure for TracerStats {
+    fn measure(&self, into: &mut Measurements) {
+        self.account.measure(into);
+        into.counter(&STREAMS, &[], self.connections);
+        into.gauge(&STREAMS_OPEN, &[], self.open);
+        for (how, connections) in [
+            ("closed", self.closed),
+            ("reset", self.reset),
+            ("replaced", self.replaced),
+            ("idle", self.idle),
+            ("evicted", self.evicted),
+            ("cut_off", self.cut_off),
+        ] {
+            into.counter(&STREAMS_ENDED, &[("how", how)], connections);
+        }
+        let stream = &self.stream;
+        into.counter(&SEGMENTS, &[], stream.segments);
+        for (what, bytes) in [
+            ("passed", stream.passed_bytes),
+            ("repeated", stream.repeated_bytes),
+            ("missing", stream.missing_bytes),
+            ("unknown", self.unknown_bytes),
+        ] {
+            into.counter(&STREAM_BYTES, &[("what", what)], bytes);
+        }
+        for (why, holes) in [
+            ("acknowledged", stream.holes_acknowledged),
+            ("expired", stream.holes_expired),
+            ("full", stream.holes_full),
+        ] {
+            into.counter(&HOLES, &[("why", why)], holes);
+        }
+    }
+}
+
+impl Measure for SampleStats {
+    fn measure(&self, into: &mut Measurements) {
+        for (fate, spans) in
+            [("kept", self.kept), ("sampled_out", self.sampled_out), ("dropped", self.dropped)]
+        {
+            into.counter(&SAMPLED, &[("fate", fate)], spans);
+        }
+        into.gauge(&SAMPLE_HELD, &[], self.held);
+    }
+}
+
 #[cfg(feature = "tap")]
 impl Measure for crate::tap::TapStats {
     fn measure(&self, into: &mut Measurements) {
@@ -76,6 +124,22 @@ impl Measure for crate::tap::TapStats {
     }
 }
 
+const STREAM: &str = "{connection}";
+const STREAMS: Instrument = Instrument::new("otlp.capture.connections", STREAM, "Connections met.");
+const STREAMS_OPEN: Instrument =
+    Instrument::new("otlp.capture.connections.open", STREAM, "Connections followed now.");
+const STREAMS_ENDED: Instrument =
+    Instrument::new("otlp.capture.connections.ended", STREAM, "Connections that ended, by how they did.");
+const SEGMENTS: Instrument =
+    Instrument::new("otlp.capture.segments", "{segment}", "TCP segments that carried something.");
+const STREAM_BYTES: Instrument =
+    Instrument::new("otlp.capture.stream", "By", "Bytes of TCP connections, by what became of them.");
+const HOLES: Instrument =
+    Instrument::new("otlp.capture.holes", "{hole}", "Holes in TCP connections given up, by why.");
+const SAMPLED: Instrument =
+    Instrument::new("otlp.capture.spans.sampled", "{span}", "Spans decided upon, by what became of them.");
+const SAMPLE_HELD: Instrument =
+    Instrument::new("otlp.capture.spans.queued", "{span}", "Spans held until their trace is decided upon.");
 const REQUEST: &str = "{request}";
 const REQUESTS: Instrument = Instrument::new("otlp.capture.requests", REQUEST, "Requests seen.");
 const SPANS: Instrument = Instrument::new("otlp.capture.spans", "{span}", "Spans given out.");
@@ -143,6 +207,24 @@ mod tests {
         account.write_openmetrics(&mut text);
         assert!(text.contains("otlp_capture_requests_lost_total{reason=\"desync\"} 4\n"), "{text}");
         assert!(text.contains("otlp_capture_requests_total 9\n"), "{text}");
+    }
+
+    #[test]
+    fn a_tracer_and_a_sampler_tell_what_became_of_what_they_met() {
+        let mut tracer = TracerStats { evicted: 2, ..TracerStats::default() };
+        tracer.stream.missing_bytes = 3;
+        tracer.stream.holes_full = 4;
+        let (mut text, sampled) = (String::new(), SampleStats { sampled_out: 5, ..SampleStats::default() });
+        tracer.write_openmetrics(&mut text);
+        sampled.write_openmetrics(&mut text);
+        for line in [
+            "otlp_capture_connections_ended_total{how=\"evicted\"} 2",
+            "otlp_capture_stream_bytes_total{what=\"missing\"} 3",
+            "otlp_capture_holes_total{why=\"full\"} 4",
+            "otlp_capture_spans_sampled_total{fate=\"sampled_out\"} 5",
+        ] {
+            assert!(text.lines().any(|met| met == line), "{line} not in\n{text}");
+        }
     }
 
     #[cfg(feature = "tap")]

@@ -117,6 +117,10 @@ impl<T> Pairing<T> {
             self.lost_place |= confirmed;
             return Opened::Lost(request, Unfollowed::InFlight);
         }
+        if self.waiting.capacity() == 0 {
+            // Most clients have one request in flight; the first push would make room for four.
+            self.waiting.reserve_exact(1);
+        }
         self.waiting.push_back(Waiting { request, answers, confirmed });
         Opened::Waits { realign }
     }

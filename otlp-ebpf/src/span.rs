@@ -85,8 +85,9 @@ pub(crate) struct Draft {
 const CAPTURE_GAP: &str = "otlp.capture.gap";
 /// Attribute of a span whose request had more headers than the limits allow.
 const CAPTURE_TRUNCATED: &str = "otlp.capture.truncated";
-/// Attributes that fit without a second allocation: those of an HTTP exchange, with one to spare.
-const USUAL_ATTRIBUTES: usize = 20;
+/// Attributes that fit without a second allocation: those of an HTTP exchange that does not fail. They are 1 KiB, the
+/// most that glibc keeps at hand for each thread; more is taken from and given back to the heap of all each time.
+const USUAL_ATTRIBUTES: usize = 16;
 
 impl Draft {
     /// Begins the span of a request.

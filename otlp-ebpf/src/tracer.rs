@@ -142,6 +142,7 @@ impl Tracer {
     /// A tracer that follows connections as the configuration says.
     #[must_use]
     pub fn new(config: TracerConfig) -> Self {
+        let config = config.begin();
         let pool = Pool::new(config.max_held_bytes);
         let table = Table::default();
         Self { config, table, pool, stats: TracerStats::default(), open: 0, now: UnixNanos::ZERO }

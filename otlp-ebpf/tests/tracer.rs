@@ -6,10 +6,11 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use otlp_core::UnixNanos;
 use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind};
 use otlp_ebpf::parse::Direction::{ToClient, ToServer};
 use otlp_ebpf::parse::infer::Builtin;
-use otlp_ebpf::tracer::{Tracer, TracerConfig};
+use otlp_ebpf::tracer::{Packet, Tracer, TracerConfig};
 use otlp_ebpf::{IdSource, Limits, Role, Service};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -322,6 +323,56 @@ proptest! {
             prop_assert!(status == "None" || status == answered, "{} answered {}", path, status);
         }
     }
+}
+
+#[test]
+fn a_packet_seen_at_both_ends_counts_once() {
+    let wire = exchange(exchange(Wire::new(40_000).open(), 9), 1000).close();
+    let (once, _) = trace(config(), &wire.packets);
+    let twice: Vec<_> = wire.packets.iter().flat_map(|packet| [packet.clone(), packet.clone()]).collect();
+    let (spans, stats) = trace(config(), &twice);
+    assert_eq!(spans, once);
+    let bytes: u64 = wire.packets.iter().map(|packet| u64::from(packet.length)).sum();
+    assert_eq!((stats.stream.passed_bytes, stats.stream.repeated_bytes), (bytes, bytes));
+}
+
+#[test]
+fn the_same_addresses_in_two_namespaces_are_two_connections() {
+    let wire = exchange(Wire::new(40_000).open(), 1000).close();
+    let mut tracer = Tracer::new(config());
+    let mut spans = Vec::new();
+    for packet in &wire.packets {
+        for namespace in [1, 2] {
+            let packet = Packet { namespace, ..packet.packet() };
+            tracer.take(&packet, &mut |_, span| spans.push(span));
+        }
+    }
+    assert_eq!((spans.len(), tracer.stats().closed), (2, 2));
+    assert_ne!(spans[0].trace_id, spans[1].trace_id);
+}
+
+#[test]
+fn a_live_capture_gives_up_a_hole_when_its_time_has_passed() {
+    let mut wire = exchange(Wire::new(40_000).open(), 1000);
+    wire = wire.send(ToServer, "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\n", 1000);
+    wire = wire.send(ToServer, "x".repeat(30), 10).send(ToClient, ANSWER, 1000);
+    // The answer acknowledges nothing, so that it is time alone that tells.
+    wire.packets.last_mut().unwrap().acknowledged = None;
+    let lost = wire.packets.iter().position(|packet| packet.bytes == b"xxxxxxxxxx").unwrap();
+    wire.packets.remove(lost);
+    let mut tracer = Tracer::new(config());
+    let mut spans = Vec::new();
+    wire.packets.iter().for_each(|packet| tracer.take(&packet.packet(), &mut |_, span| spans.push(span)));
+    let now = UnixNanos(wire.time);
+    assert!(tracer.held_bytes() > 0 && tracer.stats().stream.missing_bytes == 0);
+    tracer.advance(now + Duration::from_secs(1), &mut |_, span| spans.push(span));
+    assert_eq!(tracer.stats().stream.missing_bytes, 0);
+    tracer.advance(now + Duration::from_secs(3), &mut |_, span| spans.push(span));
+    let stats = tracer.stats();
+    assert_eq!((stats.stream.missing_bytes, stats.stream.holes_expired, stats.open), (10, 1, 1));
+    tracer.advance(now + Duration::from_secs(400), &mut |_, span| spans.push(span));
+    assert_eq!((tracer.stats().idle, tracer.stats().open), (1, 0));
+    assert_eq!(spans.len(), 2);
 }
 
 #[test]

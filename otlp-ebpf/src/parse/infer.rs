@@ -19,6 +19,12 @@ pub trait Protocol: Send + Sync + fmt::Debug {
     /// Its name, as `network.protocol.name` has it.
     fn name(&self) -> &str;
 
+    /// What tells it from all other protocols, as event logs have it. As [`name`](Self::name), unless another one has
+    /// the same.
+    fn id(&self) -> &str {
+        self.name()
+    }
+
     /// Tells whether the first bytes of a connection are of this protocol. O(1).
     ///
     /// What is answered with [`Verdict::Yes`] or [`Verdict::No`] must not change with more bytes.
@@ -112,6 +118,10 @@ impl Protocol for Builtin {
             Self::Postgres => "postgresql",
             Self::Redis => "redis",
         }
+    }
+
+    fn id(&self) -> &str {
+        if *self == Self::Http2 { "http2" } else { self.name() }
     }
 
     fn infer(&self, first: First<'_>) -> Verdict {
@@ -262,10 +272,10 @@ impl Protocols {
         Self { list: std::iter::once(first).chain(self.list.iter().cloned()).collect() }
     }
 
-    /// The one of this name.
+    /// The one of this [`id`](Protocol::id).
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<&Arc<dyn Protocol>> {
-        self.list.iter().find(|protocol| protocol.name() == name)
+    pub fn by_id(&self, id: &str) -> Option<&Arc<dyn Protocol>> {
+        self.list.iter().find(|protocol| protocol.id() == id)
     }
 
     /// The first protocol that the bytes begin; [`Verdict::No`] where it is none, [`Verdict::More`] where more
@@ -458,6 +468,15 @@ fn pass(direction: Direction, bytes: usize, on: &mut dyn FnMut(Event<'_>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_protocol_is_found_by_its_id() {
+        let protocols = Protocols::default();
+        for known in Builtin::ALL {
+            assert_eq!(protocols.by_id(known.id()).map(|found| found.id()), Some(known.id()));
+            assert_eq!(Builtin::ALL.iter().filter(|other| other.id() == known.id()).count(), 1);
+        }
+    }
 
     #[test]
     fn a_verdict_once_given_does_not_change_with_more_bytes() {

@@ -54,7 +54,8 @@ pub enum Record<'a> {
         seed: u64,
         /// Its ends.
         ends: Ends,
-        /// The protocol that it speaks; empty where its first bytes tell.
+        /// The [`id`](crate::parse::infer::Protocol::id) of the protocol that it speaks; empty where its first bytes
+        /// tell.
         protocol: &'a str,
         /// It was open already.
         late: bool,

@@ -145,7 +145,7 @@ impl Recorder {
     }
 
     /// Begins to record a connection to `service`, seen from its first byte, whose identifiers follow from `seed`.
-    /// `protocol` is empty where its first bytes tell.
+    /// `protocol` is its [`id`](crate::parse::infer::Protocol::id), empty where its first bytes tell.
     #[must_use]
     pub fn open(self: &Arc<Self>, service: &Service, ends: &Ends, protocol: &str, seed: u64) -> Recording {
         let mut inner = self.shared.lock();

@@ -48,7 +48,8 @@ type Emit<'e> = &'e mut dyn FnMut(&Arc<Service>, Span);
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LogReplay {
-    protocols: Protocols,
+    /// New ones for each run where none are given: some learn from what they read.
+    protocols: Option<Protocols>,
     services: Vec<Arc<Service>>,
     max_connections: usize,
 }
@@ -87,7 +88,7 @@ impl LogReplay {
 
     /// Sets among which protocols those of connections are looked for; default those known here.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.protocols = Some(protocols);
         self
     }
 
@@ -116,13 +117,14 @@ impl LogReplay {
 
 impl Default for LogReplay {
     fn default() -> Self {
-        Self { protocols: Protocols::default(), services: Vec::new(), max_connections: 65_536 }
+        Self { protocols: None, services: Vec::new(), max_connections: 65_536 }
     }
 }
 
 /// A log on its way.
 struct Session<'c> {
     config: &'c LogReplay,
+    protocols: Protocols,
     services: HashMap<u32, Arc<Service>>,
     open: HashMap<u64, Open>,
     now: UnixNanos,
@@ -142,7 +144,15 @@ const MAX_SERVICES: usize = 65_536;
 impl<'c> Session<'c> {
     fn new(config: &'c LogReplay) -> Self {
         let summary = LogSummary::default();
-        Self { config, services: HashMap::new(), open: HashMap::new(), now: UnixNanos::ZERO, summary }
+        let protocols = config.protocols.clone().unwrap_or_default();
+        Self {
+            config,
+            protocols,
+            services: HashMap::new(),
+            open: HashMap::new(),
+            now: UnixNanos::ZERO,
+            summary,
+        }
     }
 
     fn take(&mut self, record: Record<'_>, out: Emit<'_>) -> Result<()> {
@@ -225,9 +235,9 @@ impl<'c> Session<'c> {
     fn parser(&self, protocol: &str, service: &Service, late: bool) -> Option<Box<dyn Parser>> {
         let limits = &service.limits;
         if protocol.is_empty() {
-            return Some(Box::new(Inferring::among(self.config.protocols.clone(), limits.clone())));
+            return Some(Box::new(Inferring::among(self.protocols.clone(), limits.clone())));
         }
-        let protocol = self.config.protocols.named(protocol)?;
+        let protocol = self.protocols.by_id(protocol)?;
         Some(if late { protocol.parser_mid_stream(limits) } else { protocol.parser(limits) })
     }
 

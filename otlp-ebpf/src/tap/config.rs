@@ -34,12 +34,12 @@ impl TapProtocol {
         Self::Is(Arc::new(protocol))
     }
 
-    /// The name of the protocol where it is fixed, else nothing.
+    /// The protocol's id where it is fixed, else nothing.
     #[cfg(feature = "replay")]
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self {
             Self::Among(_) => "",
-            Self::Is(protocol) => protocol.name(),
+            Self::Is(protocol) => protocol.id(),
         }
     }
 

@@ -82,7 +82,7 @@ impl Relay {
         let recording = config
             .recorder
             .as_ref()
-            .map(|recorder| recorder.open(&config.service, &ends, config.protocol.name(), seed));
+            .map(|recorder| recorder.open(&config.service, &ends, config.protocol.id(), seed));
         let connection = Connection::new(config.service.clone(), parser, ends).ids(IdSource::seeded(seed));
         Self {
             client,

@@ -28,6 +28,8 @@ use crate::span::Role;
 pub struct TracerConfig {
     services: BTreeMap<u16, Followed>,
     otherwise: Followed,
+    /// New ones for each tracer where none are given: some learn from what they read.
+    given: Option<Protocols>,
     pub(super) protocols: Protocols,
     pub(super) role: Role,
     pub(super) seed: u64,
@@ -53,6 +55,7 @@ impl TracerConfig {
         Self {
             services: BTreeMap::new(),
             otherwise: Followed { service, protocol: None },
+            given: None,
             protocols: Protocols::default(),
             role: Role::Server,
             seed,
@@ -89,7 +92,7 @@ impl TracerConfig {
     /// Sets among which protocols a connection's own is looked for; default those known here.
     #[must_use]
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.given = Some(protocols);
         self
     }
 
@@ -118,6 +121,12 @@ impl TracerConfig {
     #[must_use]
     pub const fn idle(mut self, time: Duration) -> Self {
         self.idle = time;
+        self
+    }
+
+    /// The same, for one tracer.
+    pub(super) fn begin(mut self) -> Self {
+        self.protocols = self.given.clone().unwrap_or_default();
         self
     }
 
