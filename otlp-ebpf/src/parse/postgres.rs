@@ -119,7 +119,9 @@ impl Postgres {
     }
 
     fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
-        if self.client.skip(chunk.missing) {
+        // A message that the server answered before its end was seen ended in the hole, and with it perhaps others.
+        let answered = chunk.missing > 0 && !self.turns.client && !self.client.is_between();
+        if self.client.skip(chunk.missing) || answered {
             self.lose_client(ParseErrorKind::Gap, on);
         }
         if chunk.bytes.is_empty() {
@@ -195,7 +197,10 @@ impl Postgres {
     /// The server's one byte on encryption.
     fn encryption(&mut self, answer: u8) -> Then {
         match answer {
-            b'S' | b'G' => Then::Leave,
+            b'S' | b'G' => {
+                self.server.body(0, 0, false);
+                Then::Leave
+            }
             b'N' => {
                 self.session.phase = Phase::Startup;
                 self.server.body(0, 0, false);
