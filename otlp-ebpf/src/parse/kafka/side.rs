@@ -539,6 +539,17 @@ impl<W: Way> Side<W> {
         self.place = Place::Closed;
     }
 
+    /// Gives up what may be a message of this direction, but need not: the other one went on, which it mostly does
+    /// between messages.
+    pub(super) fn begin_anew(&mut self, on: Emit<'_>) {
+        match self.place {
+            Place::Body if self.trust != Trust::Sure => unparsed::<W>(self.seen_bytes(), on),
+            Place::Search if self.have > 0 => unparsed::<W>(wide(std::mem::take(&mut self.have)), on),
+            _ => return,
+        }
+        self.search();
+    }
+
     /// A message begins with the next byte.
     pub(super) fn realign(&mut self, on: Emit<'_>) {
         if self.place == Place::Search {
