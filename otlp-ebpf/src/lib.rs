@@ -5,6 +5,7 @@ mod connection;
 mod encode;
 pub mod error;
 pub mod finding;
+pub mod host;
 mod id;
 pub mod join;
 mod limits;

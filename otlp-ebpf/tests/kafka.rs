@@ -10,6 +10,7 @@
 mod kafka_wire;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::slice::from_ref;
 use std::sync::Arc;
 
@@ -439,4 +440,44 @@ fn a_closed_connection_tells_what_was_cut_off() {
         );
         assert_eq!(told.unparsed, [0, 0]);
     }
+}
+
+/// A session of librdkafka with the broker tansu, recorded; see `tests/data/kafka/README.md`.
+#[test]
+fn a_recorded_session_is_read_to_the_last_byte() {
+    let mut connections: BTreeMap<u32, Turns> = BTreeMap::new();
+    for line in include_str!("data/kafka/session.txt").lines() {
+        let [number, direction, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        let direction = if direction == ">" { ToServer } else { ToClient };
+        connections.entry(number.parse().unwrap()).or_default().push((direction, bytes.collect()));
+    }
+    let protocols = Protocols::default();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut messages = BTreeMap::new();
+    for turns in connections.values() {
+        let told = tell(turns);
+        assert_eq!(told.unparsed, [0, 0]);
+        assert!(told.events.iter().all(|event| !event.contains("whole: false")), "{:?}", told.events);
+        let first = First { to_server: &turns[0].1, to_client: b"" };
+        for span in spans(protocols.infer(first).unwrap().parser(&Limits::default()), turns) {
+            assert!(!span.is_error(), "{span:?}");
+            assert!(text(&span, "messaging.client.id").is_some_and(|client| client.starts_with("shop-")));
+            *counts.entry(span.name.clone()).or_default() += 1;
+            *messages.entry(span.name.clone()).or_insert(0) +=
+                number(&span, "messaging.batch.message_count").unwrap_or(0);
+        }
+    }
+    // What the client itself counted, and what it asked of the address that it was given.
+    let right = [
+        ("ApiVersions", 5),
+        ("Fetch", 2),
+        ("FindCoordinator", 3),
+        ("Metadata", 6),
+        ("OffsetCommit", 1),
+        ("Produce orders", 2),
+        ("Produce payments", 2),
+    ];
+    assert_eq!(counts, right.map(|(name, count)| (name.to_owned(), count)).into());
+    assert_eq!((messages["Produce orders"], messages["Produce payments"], messages["Fetch"]), (4, 4, 8));
 }

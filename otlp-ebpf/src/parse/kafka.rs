@@ -17,7 +17,8 @@
 //!   before (or has one), and whose body is laid out as it must be;
 //! - to the client, a frame with the number of a request that waits, whose body is laid out as its answer must be to
 //!   the last byte; an answer of which too little is known for that is passed over, and tells only that the frame
-//!   behind it is one if that looks like an answer too.
+//!   behind it is one if that looks like an answer too. What may be an answer, but need not, is given up where the
+//!   client asks again meanwhile.
 //!
 //! Brokers answer the requests of a connection in their order. So a request whose answer may have been among lost
 //! bytes is given up ([`Event::Lost`]) when one behind it is answered.
@@ -308,7 +309,13 @@ impl Kafka {
 impl Parser for Kafka {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
         match chunk.direction {
-            Direction::ToServer => self.requests.feed(&chunk, &mut self.talk, on),
+            Direction::ToServer => {
+                let before = self.talk.asked();
+                self.requests.feed(&chunk, &mut self.talk, on);
+                if self.talk.asked() > before {
+                    self.responses.begin_anew(on);
+                }
+            }
             Direction::ToClient => self.responses.feed(&chunk, &mut self.talk, on),
         }
     }

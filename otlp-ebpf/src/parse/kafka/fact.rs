@@ -10,7 +10,7 @@ use super::walk::Misfit;
 /// Bytes of a text that are kept at most; longer ones say nothing.
 pub(super) const MAX_TEXT: u64 = 256;
 /// Milliseconds that a broker may ask a client to wait, where it is not sure that it is an answer.
-const PLAUSIBLE_THROTTLE: i64 = 24 * 3600 * 1000;
+const PLAUSIBLE_THROTTLE: i64 = 10 * 60 * 1000;
 
 /// A coordinator is looked for by a group, or else by a transaction or a share.
 const GROUP_KEY: i64 = 0;

@@ -179,7 +179,7 @@ impl Way for Requests {
 
     fn complete(&mut self, talk: &mut Talk, message: Message<'_>, on: Emit<'_>) {
         let Self { api, version, number, .. } = *self;
-        let Message { facts, start, time, bytes, end } = message;
+        let Message { facts, start, time, bytes, missed, end } = message;
         talk.raw = api == Api::SASL_HANDSHAKE && version == 0;
         let key = number.cast_unsigned();
         if api == Api::FETCH {
@@ -192,7 +192,8 @@ impl Way for Requests {
         let expect = if api == Api::PRODUCE && facts.acks == Some(0) { Expect::Nothing } else { Expect::One };
         if expect == Expect::One {
             talk.ask(key, api, version);
-            if api == Api::PRODUCE && facts.acks.is_none() {
+            // It may get no answer, or have had it before its end was told.
+            if missed > 0 {
                 talk.doubt();
             }
         }

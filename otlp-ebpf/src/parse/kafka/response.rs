@@ -7,7 +7,7 @@ use super::side::{Begin, Emit, Message, Way};
 use super::talk::{Talk, Waiting};
 use super::walk::Route;
 use crate::parse::infer::Verdict;
-use crate::parse::{Direction, Event, Exchange, ResponseHead};
+use crate::parse::{Direction, End, Event, Exchange, ResponseHead};
 
 #[derive(Debug, Default)]
 pub(super) struct Responses {
@@ -70,12 +70,17 @@ impl Way for Responses {
     }
 
     fn complete(&mut self, talk: &mut Talk, message: Message<'_>, on: Emit<'_>) {
-        let Message { facts, start, time, bytes, end } = message;
+        let Message { facts, start, time, bytes, mut end, .. } = message;
         let api = self.answers.map(|answered| answered.api);
         if api == Some(Api::FETCH) {
             talk.session.answer(self.number, facts);
         }
         facts.resolve();
+        if self.answers.is_none() && talk.waits(self.number).is_some() {
+            // The end of its request was lost, and told too late to read this by it.
+            facts.lose_rest();
+            end = End::Gap;
+        }
         talk.answered(self.number, on);
         let head = Response { api, number: self.number.cast_signed(), facts };
         on(Event::Response {

@@ -19,6 +19,8 @@ pub(super) type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
 pub(super) const WINDOW: usize = 30;
 /// Bytes of the length before each message.
 const LENGTH: usize = 4;
+/// Bytes of what may be a message that are kept: if it is none, one may begin among them.
+const KEPT: usize = 64;
 
 /// What the two directions do differently.
 pub(super) trait Way {
@@ -57,6 +59,8 @@ pub(super) struct Message<'a> {
     pub(super) start: UnixNanos,
     pub(super) time: UnixNanos,
     pub(super) bytes: u64,
+    /// Bytes of it that were lost, whether they would have said something or not.
+    pub(super) missed: u64,
     pub(super) end: End,
 }
 
@@ -70,9 +74,14 @@ pub(super) struct Side<W> {
     /// The head of a message, or what may become one.
     window: [u8; WINDOW],
     have: usize,
+    /// The first bytes of what may be a message; none where there were more than are kept.
+    kept: Option<Kept>,
+    /// Bytes to be looked through again.
+    again: Kept,
     /// Bytes of the message in all, and still to come.
     length: u64,
     left: u64,
+    missed: u64,
     /// Bytes behind those that its shape describes.
     surplus: u64,
     full: bool,
@@ -82,6 +91,28 @@ pub(super) struct Side<W> {
     start_time: UnixNanos,
     /// When bytes were seen last.
     seen: UnixNanos,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    bytes: [u8; KEPT],
+    count: usize,
+}
+
+impl Kept {
+    const NONE: Self = Self { bytes: [0; KEPT], count: 0 };
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.count).unwrap_or_default()
+    }
+
+    /// Adds bytes; nothing where there is no room for all.
+    fn with(mut self, more: &[u8]) -> Option<Self> {
+        let room = self.bytes.get_mut(self.count..)?.get_mut(..more.len())?;
+        room.copy_from_slice(more);
+        self.count += more.len();
+        Some(self)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +146,11 @@ impl<W: Way> Side<W> {
             trust: Trust::Sure,
             window: [0; WINDOW],
             have: 0,
+            kept: None,
+            again: Kept::NONE,
             length: 0,
             left: 0,
+            missed: 0,
             surplus: 0,
             full: false,
             offset: 0,
@@ -148,19 +182,34 @@ impl<W: Way> Side<W> {
             self.seen = chunk.time;
         }
         let mut rest = chunk.bytes;
-        while !rest.is_empty() {
-            let used = match self.place {
-                Place::Head => self.head(rest, chunk.time, talk, on),
-                Place::Body => self.body(rest, chunk.time, talk, on),
-                Place::Pass => self.pass(rest, on),
-                Place::Search => self.look(rest, chunk.time, talk, on),
-                Place::Closed => {
-                    unparsed::<W>(wide(rest.len()), on);
-                    self.offset += wide(rest.len());
-                    rest.len()
-                }
-            };
-            rest = rest.get(used..).unwrap_or_default();
+        loop {
+            if self.again.count > 0 {
+                let again = std::mem::replace(&mut self.again, Kept::NONE);
+                let used = self.take(again.as_slice(), chunk.time, talk, on);
+                // What was in vain among these comes before those behind them.
+                let behind = again.as_slice().get(used..).unwrap_or_default();
+                self.again = self.again.with(behind).unwrap_or(Kept::NONE);
+            } else if rest.is_empty() {
+                return;
+            } else {
+                let used = self.take(rest, chunk.time, talk, on);
+                rest = rest.get(used..).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Takes bytes; gives how many.
+    fn take(&mut self, bytes: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> usize {
+        match self.place {
+            Place::Head => self.head(bytes, time, talk, on),
+            Place::Body => self.body(bytes, time, talk, on),
+            Place::Pass => self.pass(bytes, on),
+            Place::Search => self.look(bytes, time, talk, on),
+            Place::Closed => {
+                unparsed::<W>(wide(bytes.len()), on);
+                self.offset += wide(bytes.len());
+                bytes.len()
+            }
         }
     }
 
@@ -181,7 +230,7 @@ impl<W: Way> Side<W> {
             let least = wide(W::HEAD - LENGTH);
             let limit = talk.limits.value_bytes();
             if length > limit {
-                self.refuse(ParseErrorKind::Limit { what: "value_bytes", limit }, time, talk, on);
+                self.refuse(ParseErrorKind::Limit { what: "value_bytes", limit }, talk, on);
                 return used;
             }
             if length < least && talk.raw {
@@ -189,7 +238,7 @@ impl<W: Way> Side<W> {
                 return used;
             }
             if length < least {
-                self.refuse(ParseErrorKind::KafkaHeader, time, talk, on);
+                self.refuse(ParseErrorKind::KafkaHeader, talk, on);
                 return used;
             }
         }
@@ -216,7 +265,7 @@ impl<W: Way> Side<W> {
         let route = match self.way.begin(talk, self.window.get(..W::HEAD).unwrap_or_default()) {
             Begin::Message(route) => route,
             Begin::Pass => return self.pass_over(on),
-            Begin::Refuse(kind) => return self.refuse(kind, time, talk, on),
+            Begin::Refuse(kind) => return self.refuse(kind, talk, on),
         };
         self.facts.clear(self.trust != Trust::Sure);
         self.walk.start(route);
@@ -224,65 +273,70 @@ impl<W: Way> Side<W> {
         self.surplus = 0;
         self.left = (self.length + wide(LENGTH)).saturating_sub(wide(W::FIXED));
         self.place = Place::Body;
+        self.missed = 0;
         let window = std::mem::replace(&mut self.window, [0; WINDOW]);
-        let fields = window.get(W::FIXED..std::mem::take(&mut self.have)).unwrap_or_default();
-        // A message may end with its fixed part.
-        self.offset = self.offset.saturating_sub(wide(fields.len()));
-        let used = self.body(fields, time, talk, on);
-        self.offset += wide(fields.len() - used);
-        let behind = fields.get(used..).unwrap_or_default();
-        if !behind.is_empty() {
-            // It was none, and something else may begin behind where that was seen.
-            self.have = 0;
-            self.collect(behind.len(), behind);
-            self.look(&[], time, talk, on);
+        let window = window.get(..std::mem::take(&mut self.have)).unwrap_or_default();
+        self.kept = if self.trust == Trust::Sure { None } else { Kept::NONE.with(window) };
+        // They were counted as they came.
+        let fields = window.get(W::FIXED..).unwrap_or_default();
+        self.offset -= wide(fields.len());
+        let (_, fits) = self.fields(fields, time, talk, on);
+        if !fits {
+            self.reject(on);
         }
     }
 
     /// Takes bytes of the body; gives how many.
     fn body(&mut self, rest: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> usize {
-        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
-        let data = rest.get(..count).unwrap_or_default();
+        let (used, fits) = self.fields(rest, time, talk, on);
+        self.kept = self.kept.take().and_then(|kept| kept.with(rest.get(..used).unwrap_or_default()));
+        if !fits {
+            self.reject(on);
+        }
+        used
+    }
+
+    /// Takes bytes of the body; gives how many, and whether it still can be one.
+    fn fields(&mut self, rest: &[u8], time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> (usize, bool) {
+        let mut count = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
         let mut walked = 0;
+        let mut fits = true;
         if !self.walk.is_done() {
-            let (used, outcome) = self.walk.run(data, self.left, &mut self.facts);
+            let (used, outcome) =
+                self.walk.run(rest.get(..count).unwrap_or_default(), self.left, &mut self.facts);
             walked = used;
-            if outcome.is_err() {
-                if self.trust != Trust::Sure {
-                    self.left -= wide(walked);
-                    self.offset += wide(walked);
-                    self.reject(on);
-                    return walked;
-                }
+            if outcome.is_err() && self.trust == Trust::Sure {
                 self.facts.misfit();
                 self.walk.stop();
+            } else if outcome.is_err() {
+                count = walked;
+                fits = false;
             }
         }
         self.surplus += wide(count - walked);
         self.left -= wide(count);
         self.offset += wide(count);
-        if self.left == 0 {
-            self.finish(time, talk, on);
+        if fits && self.left == 0 {
+            fits = self.finish(time, talk, on);
         }
-        count
+        (count, fits)
     }
 
-    /// Ends a message at the end of its frame.
-    fn finish(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
-        let ended = self.walk.is_done();
-        let exact = ended && (!self.full || self.surplus == 0);
+    /// Ends a message at the end of its frame; false where it was none.
+    fn finish(&mut self, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) -> bool {
+        let exact = self.walk.is_done() && (!self.full || self.surplus == 0);
         match self.trust {
             Trust::Sure => {}
             Trust::Maybe if exact && (self.full || !W::DOUBTS) => {}
             Trust::Likely if exact => {}
             Trust::Maybe if exact => {
                 // A message looks like this, but so might other bytes; the one behind it will tell.
-                unparsed::<W>(self.length + wide(LENGTH), on);
+                unparsed::<W>(self.seen_bytes(), on);
                 self.place = Place::Search;
                 self.trust = Trust::Likely;
-                return;
+                return true;
             }
-            Trust::Maybe | Trust::Likely => return self.reject(on),
+            Trust::Maybe | Trust::Likely => return false,
         }
         if !exact {
             self.facts.misfit();
@@ -290,19 +344,35 @@ impl<W: Way> Side<W> {
         let end = if self.facts.holed { End::Gap } else { End::Complete };
         self.tell(time, end, talk, on);
         self.place = Place::Head;
+        true
+    }
+
+    /// Bytes of the message that were seen so far.
+    const fn seen_bytes(&self) -> u64 {
+        (self.length + LENGTH as u64).saturating_sub(self.left + self.missed)
     }
 
     fn tell(&mut self, time: UnixNanos, end: End, talk: &mut Talk, on: Emit<'_>) {
         self.trust = Trust::Sure;
         let bytes = self.length - self.left;
-        let message = Message { facts: &mut self.facts, start: self.start_time, time, bytes, end };
+        let (facts, start, missed) = (&mut self.facts, self.start_time, self.missed);
+        let message = Message { facts, start, time, bytes, missed, end };
         self.way.complete(talk, message, on);
     }
 
-    /// What was taken for a message is none.
+    /// What was taken for a message is none: looks through its bytes again from the second on, where they are few.
     fn reject(&mut self, on: Emit<'_>) {
-        unparsed::<W>(self.length + wide(LENGTH) - self.left, on);
+        match self.kept.take() {
+            Some(kept) => self.again_behind_first(kept.as_slice(), on),
+            None => unparsed::<W>(self.seen_bytes(), on),
+        }
         self.search();
+    }
+
+    fn again_behind_first(&mut self, bytes: &[u8], on: Emit<'_>) {
+        unparsed::<W>(1, on);
+        self.again = Kept::NONE.with(bytes.get(1..).unwrap_or_default()).unwrap_or(Kept::NONE);
+        self.offset = self.start + 1;
     }
 
     /// Passes over the frame whose head is in the window.
@@ -327,11 +397,13 @@ impl<W: Way> Side<W> {
     }
 
     /// Refuses what is in the window, and looks for a message from its second byte on.
-    fn refuse(&mut self, kind: ParseErrorKind, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+    fn refuse(&mut self, kind: ParseErrorKind, talk: &mut Talk, on: Emit<'_>) {
         self.say_refused(kind, on);
         self.way.lose(talk);
+        let window = std::mem::replace(&mut self.window, [0; WINDOW]);
+        let had = window.get(..std::mem::take(&mut self.have)).unwrap_or_default();
+        self.again_behind_first(had, on);
         self.search();
-        self.look(&[], time, talk, on);
     }
 
     fn say_refused(&self, kind: ParseErrorKind, on: Emit<'_>) {
@@ -408,6 +480,7 @@ impl<W: Way> Side<W> {
     }
 
     fn gap_in_body(&mut self, lost: u64, time: UnixNanos, talk: &mut Talk, on: Emit<'_>) {
+        self.kept = None;
         if !self.walk.gap(lost, &mut self.facts) {
             if self.trust != Trust::Sure {
                 self.reject(on);
@@ -417,8 +490,9 @@ impl<W: Way> Side<W> {
             self.walk.stop();
         }
         self.left -= lost;
-        if self.left == 0 {
-            self.finish(time, talk, on);
+        self.missed += lost;
+        if self.left == 0 && !self.finish(time, talk, on) {
+            self.reject(on);
         }
     }
 
@@ -428,10 +502,14 @@ impl<W: Way> Side<W> {
             Place::Body if self.trust == Trust::Sure => {
                 self.facts.lose_rest();
                 self.walk.stop();
+                self.missed += self.left;
                 self.left = 0;
                 self.tell(time, End::Gap, talk, on);
             }
-            Place::Body => self.reject(on),
+            Place::Body => {
+                self.kept = None;
+                self.reject(on);
+            }
             _ => {
                 unparsed::<W>(wide(std::mem::take(&mut self.have)), on);
                 self.start = self.offset;
@@ -448,17 +526,28 @@ impl<W: Way> Side<W> {
                 self.say_refused(ParseErrorKind::Truncated, on);
                 unparsed::<W>(wide(self.have), on);
             }
-            Place::Body if self.trust != Trust::Sure => self.reject(on),
+            Place::Body if self.trust != Trust::Sure => unparsed::<W>(self.seen_bytes(), on),
             Place::Body if W::DIRECTION == Direction::ToClient => self.tell(time, End::Truncated, talk, on),
             Place::Body => {
                 self.say_refused(ParseErrorKind::Truncated, on);
-                unparsed::<W>(self.length + wide(LENGTH) - self.left, on);
+                unparsed::<W>(self.seen_bytes(), on);
             }
             Place::Search => unparsed::<W>(wide(self.have), on),
             Place::Head | Place::Pass | Place::Closed => {}
         }
         self.have = 0;
         self.place = Place::Closed;
+    }
+
+    /// Gives up what may be a message of this direction, but need not: the other one went on, which it mostly does
+    /// between messages.
+    pub(super) fn begin_anew(&mut self, on: Emit<'_>) {
+        match self.place {
+            Place::Body if self.trust != Trust::Sure => unparsed::<W>(self.seen_bytes(), on),
+            Place::Search if self.have > 0 => unparsed::<W>(wide(std::mem::take(&mut self.have)), on),
+            _ => return,
+        }
+        self.search();
     }
 
     /// A message begins with the next byte.

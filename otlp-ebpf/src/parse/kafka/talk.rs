@@ -53,6 +53,11 @@ impl Talk {
         }
     }
 
+    /// Requests so far that get an answer.
+    pub(super) const fn asked(&self) -> u64 {
+        self.sent
+    }
+
     pub(super) fn waits(&self, number: u32) -> Option<Waiting> {
         self.waiting.get(&number).copied()
     }

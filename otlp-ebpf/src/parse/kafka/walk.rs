@@ -11,6 +11,9 @@ use super::wide;
 /// Structures within structures: groups, topics, partitions, what is in them, their tagged fields.
 const DEPTH: usize = 6;
 
+/// No text is longer in a message of which it is not sure that it is one.
+const LONG_TEXT: u64 = 1024;
+
 #[derive(Debug)]
 pub(super) struct Walk {
     levels: [Level; DEPTH],
@@ -296,6 +299,7 @@ impl Walk {
         }
         self.step = Step::Skip(bytes);
         match of {
+            Of::Text(_) if facts.strict && count > LONG_TEXT => return Err(Misfit),
             Of::Text(What::Nothing) => {}
             Of::Text(what) if count > MAX_TEXT => facts.text(what, None)?,
             Of::Text(what) if count > 0 => {
