@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bounds for one connection. Every one has a default that real traffic stays far below.
 ///
-/// What a connection may hold is about `head_bytes` for each direction, and `in_flight` requests of at
+/// What a connection may hold is about `head_bytes` for each direction, for HTTP/2 twice that and `table_bytes`, and `in_flight` requests of at
 /// most about `attribute_bytes` for each text they keep.
 ///
 /// ```

@@ -184,6 +184,22 @@ fn every_span_is_right_with_up_to_a_thousand_streams_at_once() {
 }
 
 #[test]
+fn streams_beyond_the_limit_are_counted_and_harm_no_other() {
+    let turns = talk(Plan { streams: 1500, at_once: 1500, rich: false, seed: 5 });
+    let pieces = pieces(&turns, 1 << 20, (0, 0), &mut Dice::new(1));
+    let (spans, account) = follow(connection(Http2::new(Limits::default().max_in_flight(100))), &pieces);
+    assert_eq!(account.requests, 1500, "{account:?}");
+    assert!(spans.iter().all(|span| fault(span).is_none()));
+    let limits = Limits::default().max_in_flight(100);
+    let service = Service::new("shop", Arc::new(IdSource::seeded(7))).limits(limits.clone());
+    let few = Connection::new(Arc::new(service), Box::new(Http2::new(limits)), Ends::default());
+    let (spans, account) = follow(few, &pieces);
+    assert!(account.lost.in_flight_limit > 1000, "{account:?}");
+    assert_eq!(account.spans + account.lost.total(), 1500, "{account:?}");
+    assert!(spans.iter().all(|span| is_whole(span, false)));
+}
+
+#[test]
 #[ignore = "long: 10,000 conversations, of up to 1,000 streams at once"]
 fn every_span_is_right_in_ten_thousand_conversations() {
     for seed in 0..10_000 {
@@ -223,7 +239,7 @@ fn check_holed(seed: u64, found: &mut Found) {
 #[test]
 fn no_span_is_wrong_whatever_is_lost() {
     let mut found = Found::default();
-    (0..120).for_each(|seed| check_holed(seed, &mut found));
+    (0..60).for_each(|seed| check_holed(seed, &mut found));
     assert!(found.spans * 5 > found.asked && found.whole > 0, "{found:?}");
 }
 
@@ -237,7 +253,7 @@ fn is_answered(span: &Span) -> bool {
 #[test]
 fn most_exchanges_are_told_where_few_frames_are_lost() {
     let (mut answered, mut asked) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..15 {
         let mut dice = Dice::new(seed);
         let plan = Plan { streams: 100, at_once: 1 + dice.below(30), rich: false, seed };
         let pieces = pieces(&talk(plan), 1 << 20, (1, 0), &mut dice);
@@ -286,8 +302,9 @@ fn the_checks_notice_what_belongs_to_another_request() {
     assert!(noticed > 10);
 }
 
-/// Loses `lost` bytes at `at` of what the client says, and tells on which of the requests behind it is back.
-fn back_after(requests: &[Vec<u8>], at: usize, lost: usize) -> Option<usize> {
+/// Loses `lost` bytes at `at` of what the client says: gives the requests answered, and those that begin behind the
+/// loss or end before it.
+fn answered_after(requests: &[Vec<u8>], at: usize, lost: usize) -> (usize, usize) {
     let stream = requests.concat();
     let mut parser = connection(Http2::new(Limits::default()));
     let mut spans = Vec::new();
@@ -303,19 +320,13 @@ fn back_after(requests: &[Vec<u8>], at: usize, lost: usize) -> Option<usize> {
             frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &encoder.usual(&[(":status", "200")]));
         parser.feed(Chunk::new(ToClient, UnixNanos(3), &answer), &mut |span| spans.push(span));
     }
-    let ends: Vec<_> = requests
-        .iter()
-        .scan(0, |end, request| {
-            *end += request.len();
-            Some(*end)
-        })
-        .collect();
-    // The first request that begins behind the loss.
-    let next = ends.iter().position(|end| *end >= at + lost)? + 1;
-    let begins_behind = ends.iter().position(|end| *end == at + lost).map_or(next, |at| at + 1);
-    let answered = spans.len();
-    let lost_heads = ends.iter().take(begins_behind).filter(|end| **end > at).count();
-    Some(answered + lost_heads - requests.len())
+    let mut end = 0;
+    let unhurt = requests.iter().filter(|request| {
+        let begin = end;
+        end += request.len();
+        begin >= at + lost || end <= at
+    });
+    (spans.len(), unhurt.count())
 }
 
 #[test]
@@ -331,7 +342,8 @@ fn after_any_loss_the_next_head_is_read() {
     let total: usize = requests.iter().map(Vec::len).sum();
     for at in 0..total - 40 {
         for lost in [1, 2, 9, 13, 30] {
-            assert!(back_after(&requests, at, lost).is_some(), "{lost} bytes lost at {at}");
+            let (answered, unhurt) = answered_after(&requests, at, lost);
+            assert!(answered >= unhurt, "{answered} of {unhurt}: {lost} bytes lost at {at}");
         }
     }
 }
@@ -356,7 +368,7 @@ fn damage(turns: &mut Turns, count: usize, dice: &mut Dice) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_cut_tells_the_same(plan in plan(), cuts in cuts(), damaged in 0..4_usize, late: bool) {

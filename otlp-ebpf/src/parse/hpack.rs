@@ -96,7 +96,7 @@ const INITIAL_TABLE: u32 = 4096;
 const MAX_PLACES: u32 = 1 << 16;
 
 /// A larger buffer of decoded strings is not kept.
-const KEEP_BYTES: usize = 1 << 10;
+const KEEP_BYTES: usize = 512;
 
 impl Decoder {
     /// A decoder for a direction seen from its first block, which keeps at most `table_bytes` of its table

@@ -135,13 +135,13 @@ impl Table {
         }
     }
 
-    /// Takes out the bytes of entries evicted, once they are as many as those that stay.
+    /// Takes out the bytes of entries evicted, once they are a quarter of all.
     fn slide(&mut self) {
         let dead = match self.entries.front() {
             Some(oldest) => wide(oldest.at.wrapping_sub(self.base)),
             None => self.bytes.len(),
         };
-        if dead >= 256 && dead * 2 >= self.bytes.len() {
+        if dead >= 256 && dead * 4 >= self.bytes.len() {
             self.bytes.drain(..dead);
             self.base = self.base.wrapping_add(narrow(dead));
         }

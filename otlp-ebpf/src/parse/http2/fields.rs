@@ -25,8 +25,8 @@ struct Place {
 }
 
 /// A larger buffer is not kept for the next block.
-const KEEP_BYTES: usize = 2 << 10;
-const KEEP_FIELDS: usize = 64;
+const KEEP_BYTES: usize = 1 << 10;
+const KEEP_FIELDS: usize = 32;
 
 impl Fields {
     /// Takes one more field.

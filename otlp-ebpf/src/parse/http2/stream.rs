@@ -89,7 +89,7 @@ pub(super) struct Streams {
 }
 
 /// Space for this many is kept while there are none.
-const KEEP: usize = 32;
+const KEEP: usize = 8;
 
 impl Streams {
     pub(super) fn new(limit: usize) -> Self {
@@ -239,9 +239,9 @@ impl Streams {
         }
     }
 
-    /// Tells a response on a stream that is not followed.
+    /// Tells a response on a stream that is not followed: what comes of it behind its head is not counted.
     pub(super) fn respond_unasked(&self, id: u32, stream: &Stream, time: UnixNanos, on: Emit<'_>) {
-        self.respond((id, stream), (time, End::Complete), on);
+        self.respond((id, stream), (time, End::Gap), on);
     }
 
     fn respond(&self, (id, stream): (u32, &Stream), (time, end): (UnixNanos, End), on: Emit<'_>) {
