@@ -62,7 +62,7 @@ impl<'a> Request<'a> {
         self.fields.has_gap || self.fields.has_unknown
     }
 
-    /// True where [`Limits`] cut off some of it.
+    /// True where [`Limits`](crate::Limits) cut off some of it.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
         self.fields.is_truncated
