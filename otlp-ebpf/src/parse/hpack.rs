@@ -190,6 +190,7 @@ impl Decoder {
         Ok(())
     }
 
+    #[inline]
     fn indexed(&self, index: u32) -> Result<Field<'_>, HpackError> {
         if let Some((name, value)) = fixed::entry(index) {
             return Ok(Field { name: Some(name.as_bytes()), value: Some(value.as_bytes()) });
@@ -236,6 +237,7 @@ impl Decoder {
 }
 
 /// The place in the dynamic table, 0 for the newest.
+#[inline]
 fn behind_fixed(index: u32) -> Result<usize, HpackError> {
     let place = index.checked_sub(fixed::FIRST_BEHIND).filter(|place| *place < MAX_PLACES);
     usize::try_from(place.ok_or(HpackError::Index)?).map_err(|_| HpackError::Index)
@@ -249,6 +251,7 @@ enum Text<'b> {
 }
 
 impl<'b> Text<'b> {
+    #[inline]
     fn of<'t>(self, text: &'t [u8]) -> &'t [u8]
     where
         'b: 't,
@@ -275,6 +278,7 @@ fn string<'b>(rest: &mut &'b [u8], text: &mut Vec<u8>) -> Result<Text<'b>, Hpack
 }
 
 /// Reads a number whose first bits are those of `first` under `mask` (RFC 7541 §5.1).
+#[inline]
 fn integer(first: u8, mask: u8, rest: &mut &[u8]) -> Result<u32, HpackError> {
     let low = first & mask;
     if low < mask {

@@ -4,6 +4,7 @@
 pub(super) const FIRST_BEHIND: u32 = 62;
 
 /// The entry of this index; `None` for 0 and for those behind the table.
+#[inline]
 pub(super) fn entry(index: u32) -> Option<(&'static str, &'static str)> {
     ENTRIES.get(usize::try_from(index.checked_sub(1)?).ok()?).copied()
 }

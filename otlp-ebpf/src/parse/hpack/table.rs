@@ -38,6 +38,7 @@ pub(super) enum Name<'a> {
 }
 
 impl Entry {
+    #[inline]
     fn name_len(&self) -> usize {
         wide(self.name.unwrap_or(0))
     }
@@ -66,6 +67,7 @@ impl Table {
     }
 
     /// The name, where it is known, and the value at a place; 0 is the newest.
+    #[inline]
     pub(super) fn get(&self, place: usize) -> Option<(Option<&[u8]>, &[u8])> {
         let entry = self.entries.get(self.entries.len().checked_sub(place)?.checked_sub(1)?)?;
         let from = wide(entry.at.wrapping_sub(self.base));
@@ -75,6 +77,7 @@ impl Table {
     }
 
     /// The name's text, where it is known.
+    #[inline]
     pub(super) fn resolve<'a>(&'a self, name: Name<'a>) -> Option<&'a [u8]> {
         match name {
             Name::Text(text) => Some(text),
@@ -148,6 +151,7 @@ impl Table {
     }
 }
 
+#[inline]
 const fn wide(length: u32) -> usize {
     length as usize
 }
