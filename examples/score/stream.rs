@@ -56,20 +56,24 @@ fn take(detector: &mut Extremes, (place, point): (usize, &Point), scored: &mut S
         let (start, end) = (point.text.clone(), point.text.clone());
         let (score, threshold) = (reading.score, reading.threshold);
         scored.alerts.push(Alert { first: place, last: place, score, threshold, start, end });
-    } else if let Some(alert) = scored.alerts.last_mut().filter(|_| reading.is_in_episode) {
-        if reading.score >= EDGE {
-            alert.last = place;
-            alert.end.clone_from(&point.text);
-            alert.score = alert.score.max(reading.score);
-        }
+    } else if reading.is_in_episode
+        && reading.score >= EDGE
+        && let Some(alert) = scored.alerts.last_mut()
+    {
+        alert.last = place;
+        alert.end.clone_from(&point.text);
+        alert.score = alert.score.max(reading.score);
     }
 }
 
 /// The budget a point that is so many alarms a week, by the median distance of the first points.
 fn budget(points: &[Point], alerts_per_week: f64) -> Result<Budget, Error> {
     let times: Vec<UnixNanos> = points.iter().take(FIRST).map(|point| point.time).collect();
-    let mut steps: Vec<Duration> =
-        times.windows(2).map(|pair| pair[1].duration_since(pair[0])).filter(|step| !step.is_zero()).collect();
+    let between = |pair: &[UnixNanos]| match pair {
+        [before, after] => Some(after.duration_since(*before)).filter(|step| !step.is_zero()),
+        _ => None,
+    };
+    let mut steps: Vec<Duration> = times.windows(2).filter_map(between).collect();
     steps.sort_unstable();
     let step = steps.get(steps.len() / 2).copied().unwrap_or(Duration::from_secs(60));
     let week = Duration::from_secs(7 * 86_400);
