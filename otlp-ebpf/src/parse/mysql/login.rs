@@ -11,7 +11,7 @@ use crate::parse::sql::System;
 pub(super) struct Login {
     server: u32,
     /// Packets will be compressed once the server is satisfied.
-    compresses: bool,
+    pub(super) compresses: bool,
     /// Queries begin with their parameters (MySQL 8.0.23).
     pub(super) attributes: bool,
 }

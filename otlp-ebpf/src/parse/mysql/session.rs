@@ -217,6 +217,12 @@ impl Session {
         !self.asked.is_empty() && !self.client_continues
     }
 
+    /// Whether what follows is known to be commands. Where some of the login was missed it may be encrypted.
+    pub(super) fn is_plain(&self) -> bool {
+        let authenticated = self.phase == Phase::Authentication && !self.login.compresses;
+        authenticated || self.phase == Phase::Command
+    }
+
     /// Begins the exchange of a command; 0 where its answer could not be told.
     pub(super) fn open(
         &mut self,
@@ -301,6 +307,7 @@ impl Session {
     pub(super) fn begin_again(&mut self, on: Emit<'_>) {
         self.lose_server(on);
         self.lost = false;
+        self.phase = Phase::Command;
     }
 
     /// Forgets everything: what follows is another protocol.

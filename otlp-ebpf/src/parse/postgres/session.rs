@@ -211,6 +211,7 @@ impl Session {
     pub(super) fn begin_again(&mut self, on: Emit<'_>) {
         self.lose_server(on);
         self.lost = false;
+        self.phase = Phase::Running;
         self.batch = Batch::default();
     }
 
