@@ -41,8 +41,8 @@ const MAX_HELD: usize = 256 << 10;
 /// Follows a connection whole and byte by byte: never a panic, memory bounded, the account exact, and the cuts make
 /// no difference. Input: pieces of up to 127 bytes, each behind a byte of direction (bit 7) and length.
 pub fn stream(protocol: Builtin, data: &[u8]) {
-    let whole = follow(protocol, data, usize::MAX);
-    let cut = follow(protocol, data, 1);
+    let whole = follow((protocol, false), data, usize::MAX);
+    let cut = follow((protocol, false), data, 1);
     assert_eq!(whole, cut, "cuts make a difference");
 }
 
@@ -76,9 +76,17 @@ pub fn holed(protocol: Builtin, data: &[u8]) {
     }
 }
 
-fn follow(protocol: Builtin, mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
+/// The same, of a connection that is seen from somewhere on.
+pub fn stream_late(protocol: Builtin, data: &[u8]) {
+    let whole = follow((protocol, true), data, usize::MAX);
+    let cut = follow((protocol, true), data, 1);
+    assert_eq!(whole, cut, "cuts make a difference");
+}
+
+fn follow((protocol, late): (Builtin, bool), mut data: &[u8], piece: usize) -> (Account, Vec<String>) {
     let service = Arc::new(Service::new("fuzzed", Arc::new(IdSource::seeded(1))));
-    let parser = protocol.parser(&Limits::default());
+    let limits = Limits::default();
+    let parser = if late { protocol.parser_mid_stream(&limits) } else { protocol.parser(&limits) };
     let mut connection = Connection::new(service, parser, Ends::default());
     let mut names = Vec::new();
     let time = UnixNanos::from_secs(1);

@@ -63,7 +63,8 @@ fn wrong(span: &Span) -> Option<String> {
         (Some(_), Some("postgresql")) => fails(id) && code == Some(id),
         (Some(_), _) => fails(id) && code == Some(1000 + id),
         (None, _) if span.name.starts_with("PREPARE") || span.name.starts_with("COPY") => returned.is_none(),
-        (None, _) => !fails(id) && returned == Some(rows(id) as i64),
+        // That it returns rows may only be said in what was in a hole.
+        (None, _) => !fails(id) && returned.unwrap_or(0) == rows(id) as i64,
     };
     (!right).then(|| format!("{span:?}"))
 }
@@ -150,8 +151,19 @@ fn ten_thousand_sessions_with_holes_and_late_starts_mispair_nothing() {
 
 #[test]
 fn a_pipelining_client_with_holes_gets_no_wrong_answer() {
+    assert!(pipelining(0..300) > 300);
+}
+
+#[test]
+#[ignore = "long: 10,000 sessions"]
+fn ten_thousand_sessions_of_pipelining_clients_mispair_nothing() {
+    assert!(pipelining(0..10_000) > 10_000);
+}
+
+/// Follows sessions with holes whose clients pipeline; gives how many spans that made.
+fn pipelining(seeds: std::ops::Range<u64>) -> usize {
     let mut followed = 0;
-    for seed in 0..300 {
+    for seed in seeds {
         let mut dice = Dice::new(seed);
         let session = postgres(25, true, &mut dice);
         let lost = dice.below(31);
@@ -162,7 +174,7 @@ fn a_pipelining_client_with_holes_gets_no_wrong_answer() {
         }
         followed += spans.len();
     }
-    assert!(followed > 300, "{followed}");
+    followed
 }
 
 #[test]
@@ -293,36 +305,4 @@ fn a_wrong_pair_would_be_noticed() {
         noticed += usize::from(spans.iter().any(|span| wrong(span).is_some()));
     }
     assert!(noticed >= 15, "{noticed}");
-}
-
-#[test]
-#[ignore = "debug"]
-fn debug_one() {
-    let seed = 50;
-    let (session, mut dice) = session(Builtin::Postgres, seed, 25);
-    let lost = dice.below(31);
-    let mut pieces = pieces(&session.said, lost, &mut dice);
-    let late = dice.one_in(2);
-    let mut parser = if late {
-        Builtin::Postgres.parser_mid_stream(&Limits::default())
-    } else {
-        Builtin::Postgres.parser(&Limits::default())
-    };
-    if late {
-        pieces.drain(..dice.below(pieces.len()));
-    }
-    for piece in &pieces {
-        println!(
-            "{} -{} {}",
-            if piece.direction == Direction::ToServer { ">>" } else { "<<" },
-            piece.missing,
-            piece.bytes.escape_ascii().to_string().chars().take(300).collect::<String>()
-        );
-        let chunk = Chunk::new(piece.direction, UnixNanos(1), &piece.bytes).after_gap(piece.missing);
-        parser.feed(chunk, &mut |event| {
-            if !matches!(event, Event::Unparsed { .. } | Event::RequestEnd { .. }) {
-                println!("      {event:?}")
-            }
-        });
-    }
 }

@@ -1,0 +1,11 @@
+//! Any bytes as MySQL, both ways, cut anywhere; see `otlp_fuzz::stream`. The first byte tells whether from the beginning.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use otlp_ebpf::parse::infer::Builtin;
+
+fuzz_target!(|data: &[u8]| match data.split_first() {
+    Some((0x80.., data)) => otlp_fuzz::stream_late(Builtin::MySql, data),
+    Some((_, data)) => otlp_fuzz::stream(Builtin::MySql, data),
+    None => {}
+});
