@@ -210,7 +210,8 @@ fn mysql_answers_are_those_of_another_reader() {
 
 /// Puts a message into packets, numbered from `first` on.
 fn packets(first: usize, message: &[u8]) -> BytesMut {
-    let mut codec = PacketCodec { max_allowed_packet: 64 << 20, ..PacketCodec::default() };
+    let mut codec = PacketCodec::default();
+    codec.max_allowed_packet = 64 << 20;
     let mut to = BytesMut::new();
     (0..first).for_each(|_| codec.encode(&mut [0_u8].as_slice(), &mut to).unwrap());
     to.clear();
@@ -277,7 +278,8 @@ fn a_change_of_user_of_another_writer_changes_the_database() {
     told.feed(&mut parser, ToServer, packets(2, b"s3cret"));
     told.feed(&mut parser, ToClient, packets(3, &[0, 0, 0, 2, 0, 0, 0]));
     told.feed(&mut parser, ToServer, packets(0, b"\x02other"));
-    let error = ErrPacket::Error(ServerError::new(1044, Some(SqlState::new(*b"42000")), b"s3cret".as_slice()));
+    let error =
+        ErrPacket::Error(ServerError::new(1044, Some(SqlState::new(*b"42000")), b"s3cret".as_slice()));
     told.feed(&mut parser, ToClient, packets(1, &serialized(&error)));
     told.feed(&mut parser, ToServer, packets(0, b"\x03SELECT 1"));
     assert_eq!(told.commands, ["mysql - CHANGE_USER ", "mysql shop INIT_DB ", "mysql shop QUERY SELECT ?"]);

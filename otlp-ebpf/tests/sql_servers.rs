@@ -396,3 +396,97 @@ fn spans_in_front_of_mariadb_are_what_its_clients_did() {
     connector(&server);
     slap(&server);
 }
+
+/// What the recorded sessions do; the clients are in the folder of the test data.
+#[cfg(feature = "replay")]
+mod record {
+    use std::sync::Arc;
+
+    use otlp_ebpf::replay::{Recorder, RecorderConfig};
+
+    use super::*;
+
+    const PSQL: &str = "SELECT 17, 'hunter2';
+SELECT * FROM missing;
+CREATE TEMPORARY TABLE t1 (a int, b text);
+COPY t1 FROM STDIN;
+3\thunter2
+\\.
+SELECT a FROM t1 \\; UPDATE t1 SET b = $$hunter2$$;
+";
+
+    const PSYCOPG: &str = r#"
+import sys, psycopg
+with psycopg.connect(f"host=127.0.0.1 port={sys.argv[1]} dbname=postgres user=eve password=hunter2", autocommit=True) as c:
+    for n in range(3):
+        c.execute("SELECT %s::int AS p1", (n,), prepare=True)
+    try:
+        with c.pipeline() as p:
+            c.execute("SELECT 1 AS before")
+            c.execute("SELECT 1 / %s", (0,))
+            c.execute("SELECT 2 AS skipped")
+    except psycopg.errors.DivisionByZero:
+        pass
+    with c.transaction(), c.cursor("named") as cursor:
+        cursor.execute("SELECT generate_series(1, %s)", (12,))
+        cursor.fetchmany(5)
+"#;
+
+    const MARIADB: &str = "CREATE DATABASE shop; USE shop; CREATE TABLE t1 (a int, b text); SELECT 17, 'hunter2'; \
+        INSERT INTO t1 VALUES (1, \"hunter2\"), (2, 'x'); SELECT a FROM t1; SELECT * FROM missing";
+
+    const CONNECTOR: &str = r#"
+import sys, mysql.connector
+with mysql.connector.connect(host="127.0.0.1", port=int(sys.argv[1]), use_pure=True, ssl_disabled=True, user="eve", password="hunter2", database="shop") as c:
+    p = c.cursor(prepared=True)
+    for n in range(3):
+        p.execute("SELECT a FROM t1 WHERE a < ?", (n,))
+        p.fetchall()
+    k = c.cursor()
+    k.execute("SELECT 1; SELECT a FROM t1; DO 0")
+    k.fetchall()
+    while k.nextset():
+        if k.with_rows:
+            k.fetchall()
+    c.ping()
+"#;
+
+    /// Records what clients do, into a file of the test data.
+    fn record(server: &Database, name: &str, clients: impl FnOnce(&Tapped)) {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let to = std::fs::File::create(file).unwrap();
+        let recorder = Arc::new(Recorder::start(to, RecorderConfig::default()).unwrap());
+        let tapped = Tapped::start(config(server.address).record(Arc::clone(&recorder)));
+        clients(&tapped);
+        spans(&tapped);
+        tapped.tap.shutdown(loopback::LONG);
+        recorder.finish().unwrap();
+    }
+
+    #[test]
+    #[ignore = "long: writes the test data anew"]
+    fn records_sessions_for_the_tests_without_servers() {
+        let (Some(postgres), Some(mariadb)) = (postgres(), mariadb()) else { return };
+        let Some(python) = python("psycopg, mysql.connector", "'psycopg[binary]' mysql-connector-python")
+        else {
+            return;
+        };
+        let port = |tapped: &Tapped| tapped.tap.local_addr().port().to_string();
+        let untapped = Tapped::start(config(postgres.address));
+        psql(&untapped, "CREATE ROLE eve LOGIN PASSWORD 'hunter2';");
+        record(&postgres, "postgres.events", |tapped| {
+            psql(tapped, PSQL);
+            run(Command::new(&python).args(["-c", PSYCOPG, &port(tapped)]));
+        });
+        let client = |tapped: &Tapped, sql: &str| {
+            let mut command = Command::new(required("mariadb", "mariadb-client").unwrap());
+            command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "-P", &port(tapped), "-e", sql]);
+            command.output().unwrap();
+        };
+        record(&mariadb, "mariadb.events", |tapped| {
+            client(tapped, MARIADB);
+            client(tapped, "CREATE USER eve IDENTIFIED BY 'hunter2'; GRANT ALL ON shop.* TO eve");
+            run(Command::new(&python).args(["-c", CONNECTOR, &port(tapped)]));
+        });
+    }
+}

@@ -9,13 +9,14 @@ use otlp_core::semconv;
 use super::{Ends, attribute, fail, int, server};
 use crate::parse::sql::{Command, Failure, Operation, Outcome};
 use crate::service::Service;
+use crate::sql::Statement;
 
 pub(super) fn request(span: &mut Span, command: &Command<'_>, service: &Service, ends: &Ends) {
     attribute(span, semconv::DB_SYSTEM_NAME, command.system.name());
     if let Some(namespace) = command.namespace {
         attribute(span, semconv::DB_NAMESPACE, namespace);
     }
-    let summary = command.statement.map(crate::sql::Statement::summary).filter(|summary| !summary.is_empty());
+    let summary = command.statement.map(Statement::summary).filter(|summary| !summary.is_empty());
     let prepares = command.operation == Operation::Prepare;
     span.name = match summary {
         Some(summary) if prepares => format!("PREPARE {summary}"),
@@ -28,7 +29,7 @@ pub(super) fn request(span: &mut Span, command: &Command<'_>, service: &Service,
     if prepares || command.statement.is_none() {
         attribute(span, semconv::DB_OPERATION_NAME, command.operation.name());
     }
-    let text = command.statement.map(crate::sql::Statement::text).filter(|text| !text.is_empty());
+    let text = command.statement.map(Statement::text).filter(|text| !text.is_empty());
     if let Some(text) = text.and_then(|text| service.redactor.statement(text)) {
         attribute(span, semconv::DB_QUERY_TEXT, text.into_owned());
     }
