@@ -52,7 +52,7 @@ impl Watched {
 
 fn line(span: &Span) -> String {
     let text = |key: &str| match KeyValue::find(&span.attributes, key) {
-        Some(AnyValue::String(text)) => text.to_string(),
+        Some(AnyValue::String(text)) => text.clone(),
         Some(AnyValue::Int(number)) => number.to_string(),
         _ => "-".to_owned(),
     };
@@ -114,7 +114,7 @@ fn encryption_is_left_alone_on_both_sides() {
         .hears("N")
         .says([0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f])
         .hears("N");
-    watched.says(b"\0\0\0\x11\0\x03\0\0user\0eve\0\0".as_slice());
+    watched.says(b"\0\0\0\x12\0\x03\0\0user\0eve\0\0".as_slice());
     watched.hears(all(&[('R', "\0\0\0\0"), READY])).says(pg('Q', "SELECT 1\0"));
     watched.hears(all(&[('T', "\0\0"), ('C', "SELECT 0\0"), READY]));
     assert_eq!(watched.lines, ["SELECT eve | SELECT ? | 0 | -"]);
@@ -219,9 +219,10 @@ fn a_portal_is_followed_through_its_parts() {
 #[test]
 fn a_function_call_and_what_comes_at_any_time_are_read() {
     let mut watched = postgres();
+    watched.says(pg('Q', "\0")).hears(all(&[('I', ""), READY]));
     watched.hears(pg('A', "\0\0\0\x01l\0s3cret\0")).says(pg('F', "\0\0\0\x01\0\0\0\0\0\0"));
     watched.hears(all(&[('N', "C00000\0\0"), ('V', "\0\0\0\0"), ('S', "TimeZone\0UTC\0"), READY]));
-    assert_eq!(watched.lines, ["FUNCTION_CALL - | - | - | -"]);
+    assert_eq!(watched.lines, ["postgresql - | - | - | -", "FUNCTION_CALL - | - | - | -"]);
 }
 
 #[test]
@@ -346,7 +347,7 @@ fn a_database_is_in_use_once_the_server_agrees() {
 fn the_first_bytes_tell_the_databases_at_any_cut() {
     let greeting = my(0, b"\x0a5.5.5-10.11.6-MariaDB\0");
     let refusal = my(0, b"\xff\x6a\x04Host is not allowed");
-    let startup = b"\0\0\0\x11\0\x03\0\0user\0eve\0\0".to_vec();
+    let startup = b"\0\0\0\x12\0\x03\0\0user\0eve\0\0".to_vec();
     let kafka = b"\0\0\0\x11\0\x03\0\0\0\0\0\x01\0\x03abc".to_vec();
     let cases = [
         (Builtin::MySql, ToClient, &greeting, Verdict::Yes),

@@ -274,7 +274,7 @@ fn a_change_of_user_of_another_writer_changes_the_database() {
         .with_auth_plugin_data(Some(b"s3cret".as_slice()))
         .with_more_data(Some(more));
     told.feed(&mut parser, ToServer, packets(0, &serialized(&change)));
-    told.feed(&mut parser, ToClient, packets(1, b"\xfemysql_native_password\012345678901234567890\0"));
+    told.feed(&mut parser, ToClient, packets(1, b"\xfemysql_native_password\x0012345678901234567890\0"));
     told.feed(&mut parser, ToServer, packets(2, b"s3cret"));
     told.feed(&mut parser, ToClient, packets(3, &[0, 0, 0, 2, 0, 0, 0]));
     told.feed(&mut parser, ToServer, packets(0, b"\x02other"));

@@ -46,3 +46,12 @@ fn recorded_sessions_give_the_spans_they_gave_when_they_were_recorded() {
         assert!(has(log, "hunter2") && !spans.contains("hunter2"));
     }
 }
+
+#[test]
+#[ignore = "long: writes the test data anew"]
+fn writes_the_spans_that_the_recorded_sessions_give() {
+    for name in ["postgres", "mariadb"] {
+        let file = |end| format!("{}/tests/data/{name}.{end}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(file("spans"), replayed(&std::fs::read(file("events")).unwrap())).unwrap();
+    }
+}

