@@ -64,7 +64,7 @@ fn wrong(span: &Span) -> Option<String> {
         (Some(_), _) => fails(id) && code == Some(1000 + id),
         (None, _) if span.name.starts_with("PREPARE") || span.name.starts_with("COPY") => returned.is_none(),
         // That it returns rows may only be said in what was in a hole.
-        (None, _) => !fails(id) && returned.unwrap_or(0) == rows(id) as i64,
+        (None, _) => !fails(id) && returned.unwrap_or(0) == i64::try_from(rows(id)).unwrap(),
     };
     (!right).then(|| format!("{span:?}"))
 }
