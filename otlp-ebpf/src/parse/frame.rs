@@ -201,6 +201,28 @@ impl Framer {
         }
     }
 
+    /// Passes over whole messages at the front of `rest` that need not be looked into, such as rows: `take` is given a
+    /// header and the count of bytes that there are, and gives how many of them are the message, or nothing where it is
+    /// to be read. Gives how many bytes they were.
+    pub(super) fn pass(
+        &mut self,
+        rest: &mut &[u8],
+        mut take: impl FnMut([u8; HEADER], usize) -> Option<usize>,
+    ) -> u64 {
+        if !self.is_between() {
+            return 0;
+        }
+        let before = rest.len();
+        while let Some(header) = rest.first_chunk::<HEADER>()
+            && let Some(behind) = take(*header, rest.len()).and_then(|length| rest.get(length..))
+        {
+            *rest = behind;
+        }
+        let passed = wide(before - rest.len());
+        self.offset += passed;
+        passed
+    }
+
     /// Whether the next byte begins a message.
     pub(super) fn is_between(&self) -> bool {
         self.place == Place::Header && self.have == 0 && !self.part

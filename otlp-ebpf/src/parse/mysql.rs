@@ -151,6 +151,10 @@ impl MySql {
         self.client_spoke = false;
         let mut rest = chunk.bytes;
         loop {
+            if self.session.reads_rows() {
+                let passed = self.server.pass(&mut rest, |header, there| self.session.row(header, there));
+                self.session.passed(chunk.time, passed);
+            }
             let size = if self.server.is_part() { HEADER - 1 } else { HEADER };
             let then = match self.server.step(&mut rest, size, chunk.time) {
                 Step::More => return,

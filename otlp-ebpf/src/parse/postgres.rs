@@ -170,6 +170,10 @@ impl Postgres {
         }
         let mut rest = chunk.bytes;
         loop {
+            if self.session.reads_rows() {
+                let passed = self.server.pass(&mut rest, |header, there| self.session.row(header, there));
+                self.session.passed(chunk.time, passed);
+            }
             let size = if self.session.phase == Phase::Encryption { 1 } else { 5 };
             let then = match self.server.step(&mut rest, size, chunk.time) {
                 Step::More => return,

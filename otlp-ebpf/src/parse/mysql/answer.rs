@@ -3,9 +3,9 @@
 use otlp_core::UnixNanos;
 
 use super::session::{Kind, MORE_RESULTS, Phase, Session, Then};
-use super::{Bytes, Emit, FULL};
+use super::{Bytes, Emit, FULL, packet};
 use crate::parse::ParseErrorKind;
-use crate::parse::frame::Message;
+use crate::parse::frame::{HEADER, Message};
 use crate::parse::sql::Failure;
 
 /// Where an answer is.
@@ -48,6 +48,31 @@ impl Session {
                 if matches!(kind, END | ERROR) { BYTES } else { 0 }
             }
             _ => BYTES,
+        }
+    }
+
+    /// Whether the next packets may be rows, which need not be looked into.
+    pub(super) fn reads_rows(&self) -> bool {
+        self.state == State::Rows && self.phase == Phase::Command && !self.asked.is_empty()
+    }
+
+    /// Counts a row, where it is all there; gives its length.
+    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
+        let [.., sequence, kind] = header;
+        let length = packet(header);
+        let whole =
+            usize::try_from(length).ok().filter(|length| (1..=there.saturating_sub(4)).contains(length));
+        let row = sequence == self.sequence && !matches!(kind, END | ERROR) && length < FULL;
+        let length = whole.filter(|_| row)?;
+        self.sequence = sequence.wrapping_add(1);
+        self.answer.rows(1);
+        Some(length + 4)
+    }
+
+    /// Takes note of so many bytes of rows.
+    pub(super) fn passed(&mut self, time: UnixNanos, bytes: u64) {
+        if bytes > 0 {
+            self.answer.message(time, bytes);
         }
     }
 

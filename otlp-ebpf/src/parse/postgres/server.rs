@@ -30,6 +30,31 @@ impl Session {
         body(length).map(|length| (length, want))
     }
 
+    /// Whether the next messages may be rows, which need not be looked into.
+    pub(super) fn reads_rows(&self) -> bool {
+        let rows = self.asked.front().is_some_and(|front| matches!(front.kind, Kind::Query | Kind::Execute));
+        rows && self.phase == Phase::Running
+    }
+
+    /// Counts a row, where it is all there; gives its length.
+    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
+        let [kind, length @ ..] = header;
+        let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
+        if kind != b'D' || !(HEADER..=there).contains(&length) {
+            return None;
+        }
+        self.answer.rows(1);
+        Some(length)
+    }
+
+    /// Takes note of so many bytes of rows.
+    pub(super) fn passed(&mut self, time: UnixNanos, bytes: u64) {
+        if bytes > 0 {
+            self.ready = false;
+            self.answer.message(time, bytes);
+        }
+    }
+
     pub(super) fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
         let [kind, ..] = message.header;
         match kind {
