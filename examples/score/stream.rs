@@ -78,7 +78,7 @@ fn budget(points: &[Point], alerts_per_week: f64) -> Result<Budget, Error> {
     let step = steps.get(steps.len() / 2).copied().unwrap_or(Duration::from_secs(60));
     let week = Duration::from_secs(7 * 86_400);
     let a_point = alerts_per_week * step.as_secs_f64() / week.as_secs_f64();
-    Budget::per_windows(a_point.min(DENSEST), 1)
+    Budget::per_windows(if a_point > DENSEST { DENSEST } else { a_point }, 1)
 }
 
 impl Scored {

@@ -125,11 +125,14 @@ fn a_reading_says_what_was_met_and_what_was_usual() {
     assert!((reading.score - 3.0 * halves).abs() < 1e-9, "{reading:?}");
 }
 
+/// A value from chance and the one before.
+type Noise = fn(&mut Chance, &mut f64) -> f64;
+
 #[test]
 fn the_budget_is_kept_on_noise() {
     const POINTS: u64 = 60_000;
     const A_FALSE_ALARM: u64 = 1_000;
-    let kinds: [(&str, fn(&mut Chance, &mut f64) -> f64); 5] = [
+    let kinds: [(&str, Noise); 5] = [
         ("gaussian", |chance, _| 50.0 + 4.0 * chance.normal()),
         ("lognormal", |chance, _| (0.5 * chance.normal()).exp()),
         ("student, 4 degrees", |chance, _| chance.student(4)),
