@@ -15,7 +15,8 @@ fuzz_target!(|data: &[u8]| {
             // A literal behind it tells nothing: what comes before ends it, or it is one.
             let sql = [data, b" '", SECRET.as_bytes(), b"'"].concat();
             let told = Statement::read(&sql, syntax, usize::MAX);
-            if !data.contains(&b'\'')
+            let knows = data.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes());
+            if !knows && !data.contains(&b'\'')
                 && !data.iter().any(|byte| b"\"`$/*-#\\".contains(byte) || *byte >= 0x80)
             {
                 assert!(!told.text().contains(SECRET), "{}", told.text());
