@@ -47,7 +47,7 @@ fn a_fault_is_an_alert_and_nothing_is_none() {
     // The twin without a fault.
     let clean = series::read(&csv(None)).unwrap();
     let scored = stream::score(&clean, 1.0).unwrap();
-    assert!(scored.alerts.len() <= 2, "one a week is allowed: {:?}", scored.alerts);
+    assert!(scored.alerts.len() <= 4, "two are allowed on average: {:?}", scored.alerts);
     assert!(scored.alerts.iter().all(|alert| !(3_460..3_472).contains(&alert.first)), "{:?}", scored.alerts);
 }
 
