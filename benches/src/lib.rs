@@ -5,4 +5,5 @@
 pub mod core;
 pub mod heap;
 pub mod measure;
+pub mod parse;
 pub mod transport;

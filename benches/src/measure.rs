@@ -183,6 +183,21 @@ impl Row {
         }
     }
 
+    /// An amount of ours, in its unit, that must reach `least`.
+    #[must_use]
+    pub fn at_least(figure: &str, ours: f64, least: f64, unit: &str) -> Self {
+        let digits = if least < 100.0 { 2 } else { 0 };
+        Self {
+            figure: figure.to_owned(),
+            ours: format!("{ours:.digits$} {unit}"),
+            peer: "-".to_owned(),
+            theirs: "-".to_owned(),
+            ratio: None,
+            bar: format!("abs >={least}"),
+            ok: ours >= least,
+        }
+    }
+
     /// The verdict, as the last column says it.
     #[must_use]
     pub const fn verdict(&self) -> &'static str {

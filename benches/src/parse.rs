@@ -1,0 +1,172 @@
+//! Bytes of connections to OTLP: what `otlp-ebpf` does on one core, and beside readers of single protocols.
+
+mod header;
+mod talk;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use otlp_core::UnixNanos;
+use otlp_core::record::Resource;
+use otlp_core::wire::Writer;
+use otlp_ebpf::parse::infer::{Builtin, Protocol};
+use otlp_ebpf::parse::{Chunk, Direction};
+use otlp_ebpf::{Connection, Ends, IdSource, Limits, Service, TracesEncoder};
+
+use crate::measure::{Disagreement, Effort, Row, report, timed};
+use talk::Talk;
+
+/// Exchanges of one measured connection.
+const EXCHANGES: usize = 2_000;
+/// Connections held at once for the figure of memory.
+const CONNECTIONS: u32 = 10_000;
+
+/// Measures the area and prints its rows.
+#[must_use]
+pub fn run(effort: &Effort) -> ExitCode {
+    let wanted = |name: &str| name.contains(&effort.only);
+    let speeds = SPEEDS.iter().filter(|speed| wanted(speed.name)).map(|speed| Ok(speed.row(effort)));
+    let volume = (wanted(VOLUME)).then(|| Ok(volume(effort)));
+    let memory = (wanted(MEMORY)).then(|| Ok(memory()));
+    let peers = header::rows(effort);
+    let rows: Vec<Result<Row, Disagreement>> = speeds.chain(volume).chain(memory).chain(peers).collect();
+    report(rows.into_iter())
+}
+
+/// Spans of one protocol a second.
+struct Speed {
+    name: &'static str,
+    protocol: Builtin,
+    talk: fn(usize) -> Talk,
+    least: f64,
+}
+
+const SPEEDS: [Speed; 7] = [
+    Speed {
+        name: "HTTP/1, 512 B a message, bytes to OTLP bytes",
+        protocol: Builtin::Http1,
+        talk: |exchanges| talk::http1(exchanges, 512),
+        least: 300_000.0,
+    },
+    Speed {
+        name: "HTTP/2 with gRPC, bytes to OTLP bytes, one stream at once",
+        protocol: Builtin::Http2,
+        talk: |exchanges| talk::grpc(exchanges, 1),
+        least: 200_000.0,
+    },
+    Speed {
+        name: "HTTP/2 with gRPC, bytes to OTLP bytes, 100 streams at once",
+        protocol: Builtin::Http2,
+        talk: |exchanges| talk::grpc(exchanges, 100),
+        least: 200_000.0,
+    },
+    Speed {
+        name: "MySQL, bytes to OTLP bytes",
+        protocol: Builtin::MySql,
+        talk: talk::mysql,
+        least: 200_000.0,
+    },
+    Speed {
+        name: "PostgreSQL, bytes to OTLP bytes",
+        protocol: Builtin::Postgres,
+        talk: talk::postgres,
+        least: 200_000.0,
+    },
+    Speed {
+        name: "Redis, bytes to OTLP bytes",
+        protocol: Builtin::Redis,
+        talk: talk::redis,
+        least: 200_000.0,
+    },
+    Speed {
+        name: "Kafka, bytes to OTLP bytes",
+        protocol: Builtin::Kafka,
+        talk: talk::kafka,
+        least: 200_000.0,
+    },
+];
+
+impl Speed {
+    fn row(&self, effort: &Effort) -> Row {
+        let talk = (self.talk)(EXCHANGES);
+        let secs = median_secs(effort, || encoded(self.protocol, &talk));
+        let spans = f64::from(u32::try_from(EXCHANGES).unwrap_or(u32::MAX)) / secs;
+        Row::at_least(self.name, spans, self.least, "spans/s")
+    }
+}
+
+const VOLUME: &str = "HTTP/1, 16 KiB bodies, bytes to OTLP bytes";
+
+fn volume(effort: &Effort) -> Row {
+    let talk = talk::http1(EXCHANGES, 16 << 10);
+    let secs = median_secs(effort, || encoded(Builtin::Http1, &talk));
+    let bytes: usize = talk.iter().map(|(_, bytes)| bytes.len()).sum();
+    let bytes = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+    Row::at_least(VOLUME, bytes / secs / 1e9, 1.0, "GB/s")
+}
+
+/// Median thread time of a call over the rounds.
+fn median_secs(effort: &Effort, work: impl Fn() -> u64) -> f64 {
+    let mut times: Vec<Duration> = (0..effort.runs.max(1)).map(|_| timed(&work).time).collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default().as_secs_f64().max(1e-9)
+}
+
+fn service() -> Arc<Service> {
+    Arc::new(Service::new("shop", Arc::new(IdSource::seeded(7))))
+}
+
+fn ends() -> Ends {
+    Ends::new(([127, 0, 0, 1], 40_000).into(), ([127, 0, 0, 1], 8_080).into())
+}
+
+/// One connection from bytes to an OTLP request; gives the length of that.
+///
+/// # Panics
+/// Where a request is not a span: the figure would be of other work.
+fn encoded(protocol: Builtin, talk: &Talk) -> u64 {
+    let parser = protocol.parser(&Limits::default());
+    let mut connection = Connection::new(service(), parser, ends());
+    let resource = Arc::new(Resource::service("shop"));
+    let (mut encoder, mut out) = (TracesEncoder::default(), Writer::new());
+    for ((direction, bytes), time) in talk.iter().zip(1_u64..) {
+        let chunk = Chunk::new(*direction, UnixNanos::from_millis(time), bytes);
+        connection.feed(chunk, &mut |span| encoder.add(&resource, &span));
+    }
+    assert_eq!(connection.account().spans, EXCHANGES as u64, "{:?}", connection.account());
+    encoder.finish(&mut out);
+    black_box(out.as_slice()).len() as u64
+}
+
+const MEMORY: &str = "resident memory of 10,000 HTTP/1 connections, a request in flight on each";
+
+/// What the process grows by.
+fn memory() -> Row {
+    let before = resident_bytes();
+    let service = service();
+    let request = talk::http1(1, 512);
+    let connections: Vec<Connection> = (0..CONNECTIONS)
+        .map(|_| {
+            let parser = Builtin::Http1.parser(&Limits::default());
+            let mut connection = Connection::new(Arc::clone(&service), parser, ends());
+            for (direction, bytes) in
+                request.iter().filter(|(direction, _)| *direction == Direction::ToServer)
+            {
+                connection.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |_| {});
+            }
+            connection
+        })
+        .collect();
+    let grown = resident_bytes().saturating_sub(before) as f64 / 1e6;
+    assert_eq!(connections.len(), CONNECTIONS as usize);
+    Row::count(&format!("{MEMORY}, MB"), grown, 50.0, None)
+}
+
+/// Resident bytes of this process, as the kernel counts them.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
