@@ -163,13 +163,12 @@ pub struct Odd {
 /// from what is usual at this time of the day or week. For each [`Aspect`] the range met so far is kept; how far a
 /// point lies from the middle of the range, in half widths, is how unusual it is, and the worst aspect decides. What
 /// was met long ago fades: a range that is not reached again narrows by half in 50,000 points.
-/// Nothing about the shape of the series is assumed but that its past says what is usual. On the 34 files of the
-/// Numenta Anomaly Benchmark that come with `examples/evaluate` this beats the published detectors; the
-/// benchmark's own detector owes much to a rule of this kind (values outside of the range so far; Ahmad et al., "Unsupervised
-/// real-time anomaly detection for streaming data", Neurocomputing 2017).
+/// Nothing about the shape of the series is assumed but that its past says what is usual. The detector of the Numenta
+/// Anomaly Benchmark owes much to a rule of this kind, values outside of the range so far (Ahmad et al., "Unsupervised
+/// real-time anomaly detection for streaming data", Neurocomputing 2017); here it holds for every aspect, and by degrees.
 ///
-/// An alarm is what passes the threshold that a [`Tail`] learns for the budget; while an episode lasts there is no
-/// second one.
+/// An alarm is what lies beyond everything met before and passes the threshold that a [`Tail`] learns for the budget; while
+/// an episode lasts there is no second one.
 ///
 /// O(1) a point, no allocation, less than 2 KiB.
 ///
@@ -293,7 +292,7 @@ impl Extremes {
             self.alarmed = false;
         }
         let threshold = self.tail.threshold();
-        let is_worse = place > self.peak && place >= threshold.min(EDGE);
+        let is_worse = place > self.peak && place > EDGE;
         if is_worse {
             self.peak = place;
             self.since_peak = 0;
