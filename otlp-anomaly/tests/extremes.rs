@@ -183,7 +183,7 @@ fn odd_points_are_counted_and_told_from_the_rest() {
 #[test]
 fn a_detector_owns_no_heap_and_fits_its_bound() {
     assert!(!std::mem::needs_drop::<Extremes>());
-    assert!(size_of::<Extremes>() <= 2_560, "{}", size_of::<Extremes>());
+    assert!(size_of::<Extremes>() <= 2_300, "{}", size_of::<Extremes>());
 }
 
 #[test]
