@@ -91,7 +91,8 @@ const SPEEDS: [Speed; 7] = [
 impl Speed {
     fn row(&self, effort: &Effort) -> Row {
         let talk = (self.talk)(EXCHANGES);
-        let secs = median_secs(effort, || encoded(self.protocol, &talk));
+        let mut buffers = Buffers::default();
+        let secs = median_secs(effort, || buffers.encoded(self.protocol, &talk));
         let spans = f64::from(u32::try_from(EXCHANGES).unwrap_or(u32::MAX)) / secs;
         Row::at_least(self.name, spans, self.least, "spans/s")
     }
@@ -101,15 +102,16 @@ const VOLUME: &str = "HTTP/1, 16 KiB bodies, bytes to OTLP bytes";
 
 fn volume(effort: &Effort) -> Row {
     let talk = talk::http1(EXCHANGES, 16 << 10);
-    let secs = median_secs(effort, || encoded(Builtin::Http1, &talk));
+    let mut buffers = Buffers::default();
+    let secs = median_secs(effort, || buffers.encoded(Builtin::Http1, &talk));
     let bytes: usize = talk.iter().map(|(_, bytes)| bytes.len()).sum();
     let bytes = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
     Row::at_least(VOLUME, bytes / secs / 1e9, 1.0, "GB/s")
 }
 
 /// Median thread time of a call over the rounds.
-fn median_secs(effort: &Effort, work: impl Fn() -> u64) -> f64 {
-    let mut times: Vec<Duration> = (0..effort.runs.max(1)).map(|_| timed(&work).time).collect();
+fn median_secs(effort: &Effort, mut work: impl FnMut() -> u64) -> f64 {
+    let mut times: Vec<Duration> = (0..effort.runs.max(1)).map(|_| timed(&mut work).time).collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default().as_secs_f64().max(1e-9)
 }
@@ -122,22 +124,31 @@ fn ends() -> Ends {
     Ends::new(([127, 0, 0, 1], 40_000).into(), ([127, 0, 0, 1], 8_080).into())
 }
 
-/// One connection from bytes to an OTLP request; gives the length of that.
-///
-/// # Panics
-/// Where a request is not a span: the figure would be of other work.
-fn encoded(protocol: Builtin, talk: &Talk) -> u64 {
-    let parser = protocol.parser(&Limits::default());
-    let mut connection = Connection::new(service(), parser, ends());
-    let resource = Arc::new(Resource::service("shop"));
-    let (mut encoder, mut out) = (TracesEncoder::default(), Writer::new());
-    for ((direction, bytes), time) in talk.iter().zip(1_u64..) {
-        let chunk = Chunk::new(*direction, UnixNanos::from_millis(time), bytes);
-        connection.feed(chunk, &mut |span| encoder.add(&resource, &span));
+/// What is kept from one request to the next, as an agent keeps it.
+#[derive(Default)]
+struct Buffers {
+    encoder: TracesEncoder,
+    out: Writer,
+}
+
+impl Buffers {
+    /// One connection from bytes to an OTLP request; gives the length of that.
+    ///
+    /// # Panics
+    /// Where a request is not a span: the figure would be of other work.
+    fn encoded(&mut self, protocol: Builtin, talk: &Talk) -> u64 {
+        let parser = protocol.parser(&Limits::default());
+        let mut connection = Connection::new(service(), parser, ends());
+        let resource = Arc::new(Resource::service("shop"));
+        for ((direction, bytes), time) in talk.iter().zip(1_u64..) {
+            let chunk = Chunk::new(*direction, UnixNanos::from_millis(time), bytes);
+            connection.feed(chunk, &mut |span| self.encoder.add(&resource, &span));
+        }
+        assert_eq!(connection.account().spans, EXCHANGES as u64, "{:?}", connection.account());
+        self.out.clear();
+        self.encoder.finish(&mut self.out);
+        black_box(self.out.as_slice()).len() as u64
     }
-    assert_eq!(connection.account().spans, EXCHANGES as u64, "{:?}", connection.account());
-    encoder.finish(&mut out);
-    black_box(out.as_slice()).len() as u64
 }
 
 const MEMORY: &str = "resident memory of 10,000 HTTP/1 connections, a request in flight on each";
