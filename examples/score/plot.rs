@@ -7,7 +7,7 @@ use crate::stream::Scored;
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 240.0;
-const MARGIN: f64 = 28.0;
+const MARGIN: f64 = 36.0;
 /// Two a unit of the width.
 const COLUMNS: usize = 1_920;
 
