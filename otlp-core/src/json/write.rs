@@ -218,7 +218,9 @@ impl<'a> Encoder<'_, 'a, '_> {
             ((KEY, key), (VALUE, value)) | ((VALUE, value), (KEY, key)) => (key.bytes(), value),
             _ => return false,
         };
-        if !reader.is_empty() || key.len() > self.limits.string_bytes() || self.depth >= self.most_depth {
+        // An empty key is left out, as every default is.
+        let is_usual = !key.is_empty() && key.len() <= self.limits.string_bytes();
+        if !reader.is_empty() || !is_usual || self.depth >= self.most_depth {
             return false;
         }
         let start = self.out.position();

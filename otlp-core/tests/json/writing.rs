@@ -34,6 +34,16 @@ fn an_empty_message_is_an_empty_object() {
 }
 
 #[test]
+fn an_empty_key_is_left_out_whether_or_not_it_stands_on_the_wire() {
+    let text = field(2, &field(1, b"x"));
+    let expected = r#"{"attributes":[{"value":{"stringValue":"x"}}]}"#;
+    for key in [&b""[..], &field(1, b"")] {
+        assert_eq!(written(&[&field(9, &[key, &text].concat())]).unwrap(), expected);
+        assert_eq!(written(&[&field(9, &[&text, key].concat())]).unwrap(), expected);
+    }
+}
+
+#[test]
 fn defaults_are_left_out_and_presence_is_kept() {
     assert_eq!(written(&[b"\x30\x00\x2a\x00\x0a\x00\x39\0\0\0\0\0\0\0\0"]).unwrap(), "{}");
     assert_eq!(written(&[&field(15, b"")]).unwrap(), r#"{"status":{}}"#);
