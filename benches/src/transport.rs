@@ -1,6 +1,7 @@
 //! Moving telemetry: what `otlp-core` costs beside the machine itself and beside other exporters.
 
 mod exporter;
+pub mod sender;
 mod siege;
 mod store;
 pub mod worker;

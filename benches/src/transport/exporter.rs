@@ -50,15 +50,24 @@ pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Failure>> {
     cpu.flatten().chain(memory).collect()
 }
 
+/// The programs that export, which cargo did not build along with this one.
+fn build_senders() -> Result<(), Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let args = ["build", "--quiet", "--release", "--package", "otlp-benches", "--bins"];
+    let status = Command::new(cargo).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    if status.success() { Ok(()) } else { Err("the programs that export cannot be built".into()) }
+}
+
 fn title(protocol: &str) -> &'static str {
     if protocol == "grpc" { "gRPC" } else { "HTTP" }
 }
 
 /// Both exporters in turn, each in a process of its own, to one receiver in a third.
 fn cpu_row(name: &str, protocol: &str, compression: &str, bar: f64, effort: &Effort) -> Result<Row, Failure> {
+    build_senders()?;
     let (mut receiver, root) = receiver()?;
-    let start = |side| Worker::start(&["send", side, protocol, compression, &root]);
-    let mut sides = [start("ours")?, start("theirs")?];
+    let start = |side| Worker::sender(side, protocol, compression, &root);
+    let mut sides = [start("send_ours")?, start("send_theirs")?];
     for side in &mut sides {
         side.expect("ready")?;
     }
@@ -101,8 +110,9 @@ fn cpu_row(name: &str, protocol: &str, compression: &str, bar: f64, effort: &Eff
 
 /// Each exporter with the same input at the same rate, and a process that makes the input and drops it.
 fn memory_rows(name: &str, protocol: &str) -> Result<[Row; 2], Failure> {
+    build_senders()?;
     let paced = |side| paced(side, protocol);
-    let (idle, ours, theirs) = (paced("nobody")?, paced("ours")?, paced("theirs")?);
+    let (idle, ours, theirs) = (paced("send_nobody")?, paced("send_ours")?, paced("send_theirs")?);
     let row = |what: &str, of: fn(&Paced) -> f64| {
         let above = |side: &Paced| (of(side) - of(&idle)).max(1.0);
         let ratio = above(&theirs) / above(&ours);
@@ -116,7 +126,10 @@ fn memory_rows(name: &str, protocol: &str) -> Result<[Row; 2], Failure> {
             ok: ratio >= 2.0,
         }
     };
-    Ok([row("anonymous", |side| side.anonymous), row("all, mapped program included", |side| side.resident)])
+    Ok([
+        row("anonymous", |side| side.anonymous),
+        row("all, the program's own pages included", |side| side.resident),
+    ])
 }
 
 /// How a process did at the rate: spans a second, and the most memory it had at a time, in KiB.
@@ -128,7 +141,7 @@ struct Paced {
 
 fn paced(side: &str, protocol: &str) -> Result<Paced, Failure> {
     let (_receiver, root) = receiver()?;
-    let mut worker = Worker::start(&["send", side, protocol, "none", &root])?;
+    let mut worker = Worker::sender(side, protocol, "none", &root)?;
     worker.expect("ready")?;
     let (pid, over) = (worker.child.id(), Arc::new(AtomicBool::new(false)));
     let told = Arc::clone(&over);
@@ -154,7 +167,7 @@ fn status(pid: u32, name: &str) -> Result<f64, Failure> {
 }
 
 fn receiver() -> Result<(Worker, String), Failure> {
-    let mut receiver = Worker::start(&["receive"])?;
+    let mut receiver = Worker::start(Command::new(std::env::current_exe()?).args([worker::AREA, "receive"]))?;
     let root = format!("http://{}", receiver.line()?);
     Ok((receiver, root))
 }
@@ -173,13 +186,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(args: &[&str]) -> Result<Self, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(worker::AREA)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+    /// A program beside this one.
+    fn sender(program: &str, protocol: &str, compression: &str, root: &str) -> Result<Self, Failure> {
+        let path = std::env::current_exe()?.with_file_name(program);
+        Self::start(Command::new(path).args([protocol, compression, root]))
+    }
+
+    fn start(command: &mut Command) -> Result<Self, Failure> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = BufReader::new(child.stdout.take().ok_or("no output")?);
         Ok(Self { input: child.stdin.take(), child, output })
     }
