@@ -108,6 +108,20 @@ const LEVELS: usize = 96;
 const LOWEST: f64 = 0.5;
 const STEP: f64 = 1.07;
 
+/// What each rung takes, and the one that would come next.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "at build time, where a place that is not there is an error of the compiler"
+)]
+const LADDER: [f64; LEVELS + 1] = {
+    let (mut ladder, mut rung) = ([LOWEST; LEVELS + 1], 1);
+    while rung <= LEVELS {
+        ladder[rung] = ladder[rung - 1] * STEP;
+        rung += 1;
+    }
+    ladder
+};
+
 /// Below this count of windows the prior stands alone.
 const LEARN_FROM: u64 = 64;
 /// From this count of clusters on the empirical rate is good enough by itself (its standard error is a seventh).
@@ -161,16 +175,14 @@ impl Tail {
         self.windows += 1;
         self.keep_account(score);
         let taught = if score > 2.0 * self.threshold { self.threshold } else { score };
-        let mut level = LOWEST;
-        for (clusters, last) in self.clusters.iter_mut().zip(&mut self.last_reached) {
-            if taught < level || taught.is_nan() {
-                break;
-            }
-            if *clusters == 0 || self.tick.wrapping_sub(*last) > self.merge_windows {
-                *clusters += 1;
-            }
-            *last = self.tick;
-            level *= STEP;
+        // The rungs that it reaches, all at once: a loop that may end early would be done one by one.
+        let reached = rungs(taught);
+        let (tick, apart) = (self.tick, self.merge_windows);
+        let clusters = self.clusters.iter_mut().take(reached);
+        for (clusters, last) in clusters.zip(&mut self.last_reached) {
+            let is_new = (*clusters == 0) | (tick.wrapping_sub(*last) > apart);
+            *clusters += u32::from(is_new);
+            *last = tick;
         }
         if self.windows >= self.refit_at {
             self.refit();
@@ -226,8 +238,8 @@ impl Tail {
 
     /// Reads the level off the counts, log-linear between rungs.
     fn empirical(&self, allowed: f64) -> f64 {
-        let rungs = || self.clusters.iter().enumerate();
-        let Some((rung, _)) = rungs().rev().find(|&(_, &clusters)| f64::from(clusters) >= allowed) else {
+        let counted = self.clusters.iter().enumerate();
+        let Some((rung, _)) = counted.rev().find(|&(_, &clusters)| f64::from(clusters) >= allowed) else {
             return LOWEST;
         };
         let at = |rung: usize| f64::from(self.clusters.get(rung).copied().unwrap_or_default()).max(0.5);
@@ -263,7 +275,12 @@ impl Tail {
 }
 
 fn level(rung: usize) -> f64 {
-    LOWEST * STEP.powi(i32::try_from(rung).unwrap_or(i32::MAX))
+    LADDER.get(rung).copied().unwrap_or(f64::INFINITY)
+}
+
+/// How many rungs a score reaches; not-a-number reaches none.
+fn rungs(score: f64) -> usize {
+    LADDER.partition_point(|&level| level <= score)
 }
 
 /// The mean of an exponential that falls from `high` to `low` over an interval.

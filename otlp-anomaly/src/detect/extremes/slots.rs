@@ -2,10 +2,9 @@
 
 use otlp_core::UnixNanos;
 
-/// The usual value of each of `N` slots of a cycle, learned by clipped steps.
+/// The usual value of each of `N` slots of `SLOT_SECS` seconds of a cycle, learned by clipped steps.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Slots<const N: usize> {
-    slot_secs: u64,
+pub(super) struct Slots<const N: usize, const SLOT_SECS: u64> {
     /// The usual, less the first value ever met, so that single precision suffices; not-a-number where nothing is known.
     usual: [f32; N],
     base: f64,
@@ -24,9 +23,9 @@ const WIDEN: f64 = 4.0;
 /// Over how many points the mean distance is taken.
 const MEMORY: f64 = 50.0;
 
-impl<const N: usize> Slots<N> {
-    pub(super) const fn new(slot_secs: u64) -> Self {
-        Self { slot_secs, usual: [f32::NAN; N], base: 0.0, is_based: false, scale: 0.0, known: 0 }
+impl<const N: usize, const SLOT_SECS: u64> Slots<N, SLOT_SECS> {
+    pub(super) const fn new() -> Self {
+        Self { usual: [f32::NAN; N], base: 0.0, is_based: false, scale: 0.0, known: 0 }
     }
 
     /// How far the value is from the usual of its slot, nothing where the slot is new; learns the value.
@@ -35,7 +34,7 @@ impl<const N: usize> Slots<N> {
             (self.base, self.is_based) = (value, true);
         }
         let slots = u64::try_from(N).unwrap_or(u64::MAX);
-        let slot = usize::try_from(time.0 / NANOS_PER_SEC / self.slot_secs % slots).unwrap_or(0);
+        let slot = usize::try_from(time.0 / NANOS_PER_SEC / SLOT_SECS % slots).unwrap_or(0);
         let usual = self.usual.get_mut(slot)?;
         let relative = value - self.base;
         if usual.is_nan() {
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn each_slot_has_its_own_usual_and_an_outlier_moves_it_little() {
-        let mut slots = Slots::<24>::new(3_600);
+        let mut slots = Slots::<24, 3_600>::new();
         for day in 0..20 {
             for hour in 0..24 {
                 let noise = if (day + hour) % 2 == 0 { 1.0 } else { -1.0 };
@@ -93,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_never_varied_can_begin_to() {
-        let mut slots = Slots::<24>::new(3_600);
+        let mut slots = Slots::<24, 3_600>::new();
         (0..10)
             .for_each(|day| assert!(slots.distance(at(day, 3), 5.0).is_none_or(|distance| distance == 0.0)));
         (10..400).for_each(|day| {
