@@ -178,8 +178,9 @@ impl Tail {
         // The rungs that it reaches, all at once: a loop that may end early would be done one by one.
         let reached = rungs(taught);
         let (tick, apart) = (self.tick, self.merge_windows);
-        let clusters = self.clusters.iter_mut().take(reached);
-        for (clusters, last) in clusters.zip(&mut self.last_reached) {
+        let clusters = self.clusters.get_mut(..reached).unwrap_or_default();
+        let last_reached = self.last_reached.get_mut(..reached).unwrap_or_default();
+        for (clusters, last) in clusters.iter_mut().zip(last_reached) {
             let is_new = (*clusters == 0) | (tick.wrapping_sub(*last) > apart);
             *clusters += u32::from(is_new);
             *last = tick;
@@ -279,9 +280,44 @@ fn level(rung: usize) -> f64 {
 }
 
 /// How many rungs a score reaches; not-a-number reaches none.
+///
+/// The leading bits of a positive double tell an eighth of an octave, within which there are two rungs at most.
 fn rungs(score: f64) -> usize {
-    LADDER.partition_point(|&level| level <= score)
+    if score < LOWEST || score.is_nan() {
+        return 0;
+    }
+    let eighth = (score.to_bits() >> EIGHTH_BITS) - LOWEST_EIGHTH;
+    let below = usize::try_from(eighth)
+        .ok()
+        .and_then(|eighth| BELOW.get(eighth))
+        .copied()
+        .map_or(LEVELS, usize::from);
+    let within = LADDER.get(below..LEVELS).unwrap_or_default().iter().take(2);
+    below + within.map(|&level| usize::from(level <= score)).sum::<usize>()
 }
+
+/// Mantissa bits but the first three.
+const EIGHTH_BITS: u32 = 49;
+const LOWEST_EIGHTH: u64 = LOWEST.to_bits() >> EIGHTH_BITS;
+/// How many rungs lie at or below the lower end of each eighth of an octave.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "at build time; fewer than 256"
+)]
+const BELOW: [u8; 75] = {
+    let (mut below, mut eighth) = ([0; 75], 0);
+    while eighth < 75 {
+        let lower = f64::from_bits((LOWEST_EIGHTH + eighth as u64) << EIGHTH_BITS);
+        let mut rung = 0;
+        while rung < LEVELS && LADDER[rung] <= lower {
+            rung += 1;
+        }
+        below[eighth] = rung as u8;
+        eighth += 1;
+    }
+    below
+};
 
 /// The mean of an exponential that falls from `high` to `low` over an interval.
 fn log_mean(high: f64, low: f64) -> f64 {
@@ -290,4 +326,19 @@ fn log_mean(high: f64, low: f64) -> f64 {
     }
     let ln = (high / low).ln();
     if ln.abs() < 1e-6 { high } else { (high - low) / ln }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rungs_that_a_score_reaches_are_those_at_or_below_it() {
+        let near = LADDER.into_iter().flat_map(|level| [level.next_down(), level, level.next_up()]);
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, -0.0, 1e-300, 331.0, 1e300];
+        for score in near.chain(odd).chain((0..40_000).map(|step| f64::from(step) * 0.01)) {
+            let expected = LADDER[..LEVELS].iter().filter(|&&level| level <= score).count();
+            assert_eq!(rungs(score), expected, "{score}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use otlp_core::{Error, ErrorKind, Result, UnixNanos};
 
 use crate::feature::setters;
 use crate::score::{Budget, Tail};
-use aspect::{Place, Range};
+use aspect::{Place, Ranges};
 use ring::Ring;
 use slots::Slots;
 
@@ -107,7 +107,7 @@ impl ExtremesConfig {
             config: self,
             tail: Tail::new(self.budget, self.episode),
             ring: Ring::new(),
-            ranges: [Range::NONE; Aspect::ALL.len()],
+            ranges: Ranges::NONE,
             day: Slots::new(),
             week: Slots::new(),
             peak: 0.0,
@@ -195,7 +195,7 @@ pub struct Extremes {
     config: ExtremesConfig,
     tail: Tail,
     ring: Ring,
-    ranges: [Range; Aspect::ALL.len()],
+    ranges: Ranges,
     day: Slots<48, DAY_SLOT_SECS>,
     week: Slots<168, WEEK_SLOT_SECS>,
     /// The worst place of the episode, and how many points ago it was.
@@ -216,8 +216,6 @@ const GAP_SECS: u64 = 86_400;
 /// The score at the edge of the range. A normal series is at the edge of two thousand points with about three spreads,
 /// which is the scale that the prior of [`Tail`] is in.
 const EDGE: f64 = 3.0;
-/// The least half width of an aspect's range, as a share of that of the values.
-const LEAST_SHARE: f64 = 0.02;
 
 impl Extremes {
     /// Takes the next point.
@@ -270,17 +268,9 @@ impl Extremes {
             self.day.distance(time, value),
             self.week.distance(time, value),
         ];
-        let mut worst = (Aspect::Value, Place { value, range: (value, value), place: 0.0 });
-        // What hardly moved is not left by a move that is nothing beside those of the values.
-        let least = self.ranges.first().map_or(0.0, |values| values.half() * LEAST_SHARE);
-        for ((range, met), aspect) in self.ranges.iter_mut().zip(aspects).zip(Aspect::ALL) {
-            let Some(met) = met else { continue };
-            let place = range.place(met, self.config.warmup, least);
-            if place.place > worst.1.place {
-                worst = (aspect, place);
-            }
-            range.learn(met);
-        }
+        let aspects = aspects.map(|met| met.unwrap_or(f64::NAN));
+        let worst = self.ranges.worst(&aspects, self.config.warmup);
+        self.ranges.learn(&aspects);
         worst
     }
 

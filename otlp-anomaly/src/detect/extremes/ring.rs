@@ -9,11 +9,14 @@ pub(super) struct Ring {
     next: usize,
     filled: usize,
     values: [f64; WINDOW],
+    /// The newest of them, and where the next goes.
+    newest: [f64; MEDIAN],
+    next_newest: usize,
 }
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        Self { next: 0, filled: 0, values: [0.0; WINDOW] }
+        Self { next: 0, filled: 0, values: [0.0; WINDOW], newest: [0.0; MEDIAN], next_newest: 0 }
     }
 
     pub(super) const fn clear(&mut self) {
@@ -25,7 +28,11 @@ impl Ring {
         if let Some(slot) = self.values.get_mut(self.next) {
             *slot = value;
         }
-        self.next = (self.next + 1) % WINDOW;
+        if let Some(slot) = self.newest.get_mut(self.next_newest) {
+            *slot = value;
+        }
+        self.next = if self.next + 1 == WINDOW { 0 } else { self.next + 1 };
+        self.next_newest = if self.next_newest + 1 == MEDIAN { 0 } else { self.next_newest + 1 };
         self.filled = (self.filled + 1).min(WINDOW);
     }
 
@@ -49,10 +56,7 @@ impl Ring {
         if self.filled < MEDIAN {
             return None;
         }
-        let first = self.next + WINDOW - MEDIAN;
-        Some(median(std::array::from_fn(|nth| {
-            self.values.get((first + nth) % WINDOW).copied().unwrap_or_default()
-        })))
+        Some(median(self.newest))
     }
 }
 
@@ -67,17 +71,23 @@ fn sum(quads: &[[f64; 4]]) -> f64 {
 /// Graphics Gems, 1990): sorts three threes, then takes the largest least, the middle one in the middle, the least largest.
 fn median(points: [f64; MEDIAN]) -> f64 {
     let [a, b, c, d, e, f, g, h, i] = points;
-    let (first, second, third) = (sorted([a, b, c]), sorted([d, e, f]), sorted([g, h, i]));
-    let least = first[0].max(second[0]).max(third[0]);
-    let middle = sorted([first[1], second[1], third[1]])[1];
-    let largest = first[2].min(second[2]).min(third[2]);
-    sorted([least, middle, largest])[1]
+    let [[a, b, c], [d, e, f], [g, h, i]] = [sorted([a, b, c]), sorted([d, e, f]), sorted([g, h, i])];
+    let [_, _, least] = sorted([a, d, g]);
+    let [_, middle, _] = sorted([b, e, h]);
+    let [largest, _, _] = sorted([c, f, i]);
+    let [_, median, _] = sorted([least, middle, largest]);
+    median
 }
 
+/// By comparisons that are one instruction each, which those of `f64::min` are not for the sake of not-a-number.
 const fn sorted([a, b, c]: [f64; 3]) -> [f64; 3] {
-    let (a, b) = (a.min(b), a.max(b));
-    let (b, c) = (b.min(c), b.max(c));
-    [a.min(b), a.max(b), c]
+    const fn pair(a: f64, b: f64) -> (f64, f64) {
+        (if a < b { a } else { b }, if a < b { b } else { a })
+    }
+    let (a, b) = pair(a, b);
+    let (b, c) = pair(b, c);
+    let (a, b) = pair(a, b);
+    [a, b, c]
 }
 
 #[cfg(test)]
