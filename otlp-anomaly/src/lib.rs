@@ -6,6 +6,7 @@ pub mod detect;
 pub mod feature;
 mod measure;
 mod number;
+mod random;
 pub mod score;
 
 pub use otlp_core::{Error, ErrorKind, Result};
