@@ -1,6 +1,5 @@
 //! Random cut forests.
 
-mod points;
 mod reservoir;
 mod tree;
 
@@ -9,9 +8,8 @@ use otlp_core::{Error, ErrorKind, Result};
 use crate::feature::setters;
 use crate::number::{of_len, to_f64};
 use crate::random::Random;
-use points::Points;
 use reservoir::{Lot, Reservoir};
-use tree::Tree;
+use tree::{LeafId, Tree};
 
 /// What a [`RandomCutForest`] is made of.
 ///
@@ -73,7 +71,6 @@ impl ForestConfig {
         };
         Ok(RandomCutForest {
             config: self,
-            points: Points::new(width),
             trees: (0..self.trees).map(tree).collect(),
             newest: vec![0.0; width],
             rows: 0,
@@ -119,7 +116,6 @@ impl Default for ForestConfig {
 #[derive(Debug, Clone)]
 pub struct RandomCutForest {
     config: ForestConfig,
-    points: Points,
     trees: Vec<Sampled>,
     /// The newest point, the oldest row first.
     newest: Vec<f32>,
@@ -132,8 +128,37 @@ pub struct RandomCutForest {
 #[derive(Debug, Clone)]
 struct Sampled {
     tree: Tree,
-    reservoir: Reservoir,
+    reservoir: Reservoir<LeafId>,
     random: Random,
+}
+
+/// Trees that are descended side by side: the processor waits for the memory of several at once.
+const ABREAST: usize = 8;
+
+fn score_abreast(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
+    let Some((first, _)) = trees.split_first() else { return 0.0 };
+    let mut descents = [first.tree.descent(); ABREAST];
+    for (descent, sampled) in descents.iter_mut().zip(trees) {
+        *descent = sampled.tree.descent();
+    }
+    let (mut sum, mut under_way) = (0.0, trees.len());
+    while let Some(descents) = descents.get_mut(..under_way).filter(|descents| !descents.is_empty()) {
+        let mut place = 0;
+        while let Some(descent) = descents.get_mut(place).filter(|_| place < under_way) {
+            if descent.is_down() {
+                sum += f64::from(descent.finish(point, mass));
+                under_way -= 1;
+                descents.swap(place, under_way);
+            } else {
+                place += 1;
+            }
+        }
+        // First all are on their way to their next node, and only then is looked at what was passed.
+        let descents = descents.get_mut(..under_way).unwrap_or_default();
+        descents.iter_mut().for_each(|descent| descent.step(point));
+        descents.iter_mut().for_each(|descent| descent.weigh(point));
+    }
+    sum
 }
 
 /// What of a score is due to one coordinate of the point.
@@ -192,11 +217,10 @@ impl RandomCutForest {
         if !self.is_whole() || self.learned < u64::from(self.config.warmup) {
             return None;
         }
-        let score = |sampled: &Sampled| {
-            let mass = u32::try_from(sampled.reservoir.len()).unwrap_or(u32::MAX);
-            f64::from(sampled.tree.score(&self.newest, &self.points, mass)) * (1.0 + f64::from(mass)).log2()
-        };
-        Some(self.trees.iter().map(score).sum::<f64>() / of_len(self.trees.len()))
+        let mass = self.trees.first().map_or(0, |sampled| sampled.reservoir.len());
+        let mass = u32::try_from(mass).unwrap_or(u32::MAX);
+        let sum: f64 = self.trees.chunks(ABREAST).map(|trees| score_abreast(trees, &self.newest, mass)).sum();
+        Some(sum / of_len(self.trees.len()) * (1.0 + f64::from(mass)).log2())
     }
 
     /// What each coordinate of the newest point adds to its score, the oldest row first; together they are the score but
@@ -209,7 +233,7 @@ impl RandomCutForest {
             return vec![Share::default(); self.newest.len()];
         }
         for sampled in &self.trees {
-            sampled.tree.attribute(&self.newest, &self.points, &mut shares);
+            sampled.tree.attribute(&self.newest, &mut shares);
         }
         let mass = self.trees.first().map_or(0, |sampled| sampled.reservoir.len());
         let scale = (1.0 + of_len(mass)).log2() / of_len(self.trees.len());
@@ -222,16 +246,12 @@ impl RandomCutForest {
             return;
         }
         self.learned += 1;
-        let mut place = None;
         for Sampled { tree, reservoir, random } in &mut self.trees {
             let Lot::Taken { key } = reservoir.draw(random) else { continue };
-            let place = *place.get_or_insert_with(|| self.points.add(&self.newest));
-            if let Some(evicted) = reservoir.keep(key, place, random) {
-                tree.remove(evicted, &mut self.points);
-                self.points.release(evicted);
+            let leaf = tree.insert(&self.newest, random);
+            if let Some(evicted) = reservoir.keep(key, leaf, random) {
+                tree.remove(evicted);
             }
-            self.points.hold(place);
-            tree.insert(place, &mut self.points, random);
         }
     }
 

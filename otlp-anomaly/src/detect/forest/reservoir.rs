@@ -11,10 +11,10 @@ use crate::random::Random;
 /// Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 2006). Whether the next point would be let in is
 /// not drawn point by point: an exponential is drawn once, and the chance that has gathered since is compared to it.
 #[derive(Debug, Clone)]
-pub(super) struct Reservoir {
+pub(super) struct Reservoir<T> {
     size: usize,
     decay: f64,
-    kept: BinaryHeap<Kept>,
+    kept: BinaryHeap<Kept<T>>,
     time: f64,
     /// What the exponential of the next point must stay below to be let in, and its growth a point.
     bar: f64,
@@ -25,26 +25,26 @@ pub(super) struct Reservoir {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct Kept<T> {
     key: f64,
-    point: u32,
+    point: T,
 }
 
-impl PartialEq for Kept {
+impl<T: Ord> PartialEq for Kept<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Kept {}
+impl<T: Ord> Eq for Kept<T> {}
 
-impl PartialOrd for Kept {
+impl<T: Ord> PartialOrd for Kept<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Kept {
+impl<T: Ord> Ord for Kept<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key.total_cmp(&other.key).then(self.point.cmp(&other.point))
     }
@@ -59,7 +59,7 @@ pub(super) enum Lot {
     Taken { key: f64 },
 }
 
-impl Reservoir {
+impl<T: Ord + Copy> Reservoir<T> {
     pub(super) fn new(size: usize, decay: f64) -> Self {
         let kept = BinaryHeap::with_capacity(size);
         Self { size, decay, kept, time: 0.0, bar: 0.0, growth: decay.exp(), gathered: 0.0, needed: 0.0 }
@@ -82,7 +82,7 @@ impl Reservoir {
     }
 
     /// Keeps a point that was let in; gives the one that goes for it where all places were taken.
-    pub(super) fn keep(&mut self, key: f64, point: u32, random: &mut Random) -> Option<u32> {
+    pub(super) fn keep(&mut self, key: f64, point: T, random: &mut Random) -> Option<T> {
         let evicted = if self.kept.len() < self.size {
             self.kept.push(Kept { key, point });
             None

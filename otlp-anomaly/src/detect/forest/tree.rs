@@ -1,6 +1,5 @@
 //! One tree: points parted by random cuts, each inner node with the box of the points below it.
 
-use super::points::Points;
 use crate::number::of_len;
 use crate::random::Random;
 
@@ -8,72 +7,143 @@ use crate::random::Random;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Child(u16);
 
+/// Where a point is kept, for as long as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LeafId(u16);
+
 const LEAF: u16 = 1 << 15;
 const NONE: Child = Child(u16::MAX);
-
-enum Kind {
-    Node(usize),
-    Leaf(usize),
-}
 
 impl Child {
     fn node(place: usize) -> Self {
         Self(u16::try_from(place).unwrap_or(u16::MAX))
     }
 
-    fn leaf(place: usize) -> Self {
-        Self(u16::try_from(place).unwrap_or(u16::MAX) | LEAF)
+    const fn leaf(leaf: LeafId) -> Self {
+        Self(leaf.0 | LEAF)
     }
 
-    fn kind(self) -> Kind {
-        if self.0 & LEAF == 0 {
-            Kind::Node(usize::from(self.0))
-        } else {
-            Kind::Leaf(usize::from(self.0 & !LEAF))
-        }
+    const fn is_leaf(self) -> bool {
+        self.0 & LEAF != 0
     }
-}
 
-/// A cut across one dimension: what is not above `at` is to the left.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Node {
-    at: f32,
-    /// The sum of the sides of the box.
-    sides: f32,
-    dimension: u16,
-    left: Child,
-    right: Child,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Leaf {
-    point: u32,
-    /// How many equal points it stands for.
-    mass: u32,
+    fn place(self) -> usize {
+        usize::from(self.0 & !LEAF)
+    }
 }
 
 /// A random cut tree (Guha, Mishra, Roy and Schrijvers, "Robust random cut forest based anomaly detection on streams",
 /// ICML 2016): inserting and deleting leave it distributed as if it had been made of its points alone.
+///
+/// A node is a run of [`HEAD`] words, then the lower and the upper ends of its box: what a step down needs lies together.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tree {
     width: usize,
     root: Child,
-    nodes: Vec<Node>,
-    /// For each node the lower and then the upper ends of its box.
-    boxes: Vec<f32>,
-    leaves: Vec<Leaf>,
+    nodes: Vec<u32>,
+    /// The coordinates of the leaves' points, and how many equal points each leaf stands for.
+    points: Vec<f32>,
+    masses: Vec<u32>,
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
     /// The nodes above where the tree is being changed.
-    path: Vec<u16>,
+    path: Vec<Child>,
 }
 
-/// What a point meets on its way down a tree.
-enum Met<'a> {
-    /// The box of a node at a depth, out of which the point sticks: `sides` is the sum of the box's sides.
-    Box { low: &'a [f32], high: &'a [f32], sides: f32 },
-    /// A leaf that stands for points equal to it.
-    Equal { mass: u32 },
+/// Words of a node before its box: where it is cut, the sum of the box's sides, the dimension, left and right.
+const HEAD: usize = 4;
+
+/// The words of a node, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Node {
+    /// What is not above this is to the left.
+    at: f32,
+    sides: f32,
+    dimension: u32,
+    left: Child,
+    right: Child,
+}
+
+impl Node {
+    fn read(words: &[u32]) -> Option<(Self, &[u32])> {
+        let (&[at, sides, dimension, links], bounds) = words.split_first_chunk::<HEAD>()?;
+        let [a, b, c, d] = links.to_le_bytes();
+        let (left, right) = (Child(u16::from_le_bytes([a, b])), Child(u16::from_le_bytes([c, d])));
+        let (at, sides) = (f32::from_bits(at), f32::from_bits(sides));
+        Some((Self { at, sides, dimension, left, right }, bounds))
+    }
+
+    fn write(&self, words: &mut [u32]) {
+        let ([a, b], [c, d]) = (self.left.0.to_le_bytes(), self.right.0.to_le_bytes());
+        let head =
+            [self.at.to_bits(), self.sides.to_bits(), self.dimension, u32::from_le_bytes([a, b, c, d])];
+        words.iter_mut().zip(head).for_each(|(word, value)| *word = value);
+    }
+
+    #[inline]
+    fn side(&self, point: &[f32]) -> Child {
+        let is_left = point.get(self.dimension as usize).is_some_and(|value| *value <= self.at);
+        if is_left { self.left } else { self.right }
+    }
+}
+
+/// A point on its way down a tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descent<'a> {
+    tree: &'a Tree,
+    /// The sides and the box of the node that it has passed last.
+    sides: f32,
+    bounds: &'a [u32],
+    child: Child,
+    depth: usize,
+    /// The score so far, and the probability that no cut has parted the point off so far.
+    score: f32,
+    left: f32,
+}
+
+impl Descent<'_> {
+    /// Whether it has come to a leaf.
+    #[inline]
+    pub(super) const fn is_down(&self) -> bool {
+        self.child.is_leaf()
+    }
+
+    /// One node further down.
+    #[inline]
+    pub(super) fn step(&mut self, point: &[f32]) {
+        let Some((node, bounds)) = self.tree.node(self.child).and_then(Node::read) else { return };
+        self.child = node.side(point);
+        (self.sides, self.bounds) = (node.sides, bounds);
+    }
+
+    /// Takes the node just passed into the score.
+    ///
+    /// That a cut of the box with the point in it parts the point off has the probability of how far it sticks out, by
+    /// all the sides.
+    #[inline]
+    pub(super) fn weigh(&mut self, point: &[f32]) {
+        let (low, high) = self.bounds.split_at(self.bounds.len() / 2);
+        let beyond = beyond(low, high, point);
+        let cut = self.left * (beyond / (self.sides + beyond));
+        self.score += cut * unseen(self.depth);
+        self.left -= cut;
+        self.depth += 1;
+    }
+
+    /// The expected score in a tree of `mass` points: one over the depth at which the point would be parted off, over
+    /// all cuts. One that is in the tree already scores less the more there are of it.
+    pub(super) fn finish(&self, point: &[f32], mass: u32) -> f32 {
+        if self.child == NONE {
+            return 0.0;
+        }
+        let last = if self.tree.point(self.child) == point {
+            let equal = self.tree.masses.get(self.child.place()).copied().unwrap_or_default();
+            seen(self.depth, equal, mass)
+        } else {
+            unseen(self.depth)
+        };
+        self.score + self.left * last
+    }
 }
 
 impl Tree {
@@ -82,125 +152,103 @@ impl Tree {
         Self {
             width,
             root: NONE,
-            nodes: Vec::with_capacity(size),
-            boxes: Vec::with_capacity(2 * width * size),
-            leaves: Vec::with_capacity(size),
+            nodes: Vec::with_capacity((HEAD + 2 * width) * size),
+            points: Vec::with_capacity(width * size),
+            masses: Vec::with_capacity(size),
             free_nodes: Vec::new(),
             free_leaves: Vec::new(),
             path: Vec::new(),
         }
     }
 
-    /// The expected score of a point: one over the depth at which it would be cut off, over all cuts.
-    ///
-    /// That a cut of the box with the point in it cuts the point off has the probability of how far it sticks out, by
-    /// all the sides. One that is in the tree already scores less the more there are of it among `mass` points.
-    pub(super) fn score(&self, point: &[f32], points: &Points, mass: u32) -> f32 {
-        let (mut score, mut left) = (0.0, 1.0);
-        self.descend(point, points, |depth, met| match met {
-            Met::Box { low, high, sides } => {
-                let beyond = beyond(low, high, point);
-                let cut = left * (beyond / (sides + beyond));
-                score += cut * unseen(depth);
-                left -= cut;
-            }
-            Met::Equal { mass: equal } => score += left * seen(depth, equal, mass),
-        });
-        score
+    pub(super) const fn descent(&self) -> Descent<'_> {
+        Descent { tree: self, sides: 0.0, bounds: &[], child: self.root, depth: 0, score: 0.0, left: 1.0 }
     }
 
     /// What of the score is due to the point lying below and above of what is usual, in each dimension.
-    pub(super) fn attribute(&self, point: &[f32], points: &Points, shares: &mut [(f64, f64)]) {
-        let mut left = 1.0;
-        self.descend(point, points, |depth, met| {
-            let Met::Box { low, high, sides } = met else { return };
-            let beyond = beyond(low, high, point);
-            let per_length = left * unseen(depth) / (sides + beyond);
-            for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
-                share.0 += f64::from(per_length * positive(low - value));
-                share.1 += f64::from(per_length * positive(value - high));
-            }
-            left -= left * (beyond / (sides + beyond));
-        });
-    }
-
-    /// Shows each box on the way of a point that it sticks out of, and the leaf that it equals, if it does.
-    #[inline]
-    fn descend(&self, point: &[f32], points: &Points, mut meet: impl FnMut(usize, Met<'_>)) {
-        let (mut child, mut depth) = (self.root, 0);
-        if child == NONE {
+    pub(super) fn attribute(&self, point: &[f32], shares: &mut [(f64, f64)]) {
+        let mut descent = self.descent();
+        if descent.child == NONE {
             return;
         }
-        loop {
-            match child.kind() {
-                Kind::Leaf(leaf) => {
-                    let Some(leaf) = self.leaves.get(leaf) else { return };
-                    let other = points.get(leaf.point);
-                    return if other == point {
-                        meet(depth, Met::Equal { mass: leaf.mass });
-                    } else {
-                        meet(depth, Met::Box { low: other, high: other, sides: 0.0 });
-                    };
-                }
-                Kind::Node(place) => {
-                    let (Some(node), Some((low, high))) = (self.nodes.get(place), self.bounds(place)) else {
-                        return;
-                    };
-                    meet(depth, Met::Box { low, high, sides: node.sides });
-                    child = node.side(point);
-                    depth += 1;
-                }
+        let mut add = |(sides, low, high): (f32, &[u32], &[u32]), descent: &Descent<'_>| {
+            let per_length = descent.left * unseen(descent.depth) / (sides + beyond(low, high, point));
+            for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
+                share.0 += f64::from(per_length * positive(f32::from_bits(low) - value));
+                share.1 += f64::from(per_length * positive(value - f32::from_bits(high)));
             }
+        };
+        while !descent.is_down() {
+            descent.step(point);
+            let (low, high) = descent.bounds.split_at(self.width);
+            if beyond(low, high, point) > 0.0 {
+                add((descent.sides, low, high), &descent);
+            }
+            descent.weigh(point);
+        }
+        if self.point(descent.child) != point {
+            let leaf = bits(self.point(descent.child));
+            add((0.0, &leaf, &leaf), &descent);
         }
     }
 
-    fn bounds(&self, place: usize) -> Option<(&[f32], &[f32])> {
-        let begin = 2 * self.width * place;
-        Some(self.boxes.get(begin..begin + 2 * self.width)?.split_at(self.width))
+    const fn stride(&self) -> usize {
+        HEAD + 2 * self.width
     }
 
-    /// Inserts a point.
-    pub(super) fn insert(&mut self, place: u32, points: &mut Points, random: &mut Random) {
+    #[inline]
+    fn node(&self, child: Child) -> Option<&[u32]> {
+        let stride = self.stride();
+        self.nodes.get(child.place() * stride..)?.get(..stride)
+    }
+
+    fn node_mut(&mut self, child: Child) -> Option<&mut [u32]> {
+        let stride = self.stride();
+        self.nodes.get_mut(child.place() * stride..)?.get_mut(..stride)
+    }
+
+    fn point(&self, leaf: Child) -> &[f32] {
+        let begin = leaf.place() * self.width;
+        self.points.get(begin..begin + self.width).unwrap_or_default()
+    }
+
+    /// Inserts a point, and says where it is kept; equal points are kept together.
+    pub(super) fn insert(&mut self, point: &[f32], random: &mut Random) -> LeafId {
         self.path.clear();
         let mut child = self.root;
         if child == NONE {
-            self.root = self.new_leaf(place);
-            points.hold(place);
-            return;
+            let leaf = self.new_leaf(point);
+            self.root = Child::leaf(leaf);
+            return leaf;
         }
-        let point = points.get(place);
-        let (dimension, at) = loop {
-            match child.kind() {
-                Kind::Leaf(leaf) => {
-                    let Some(leaf) = self.leaves.get_mut(leaf) else { return };
-                    let other = points.get(leaf.point);
-                    if other == point {
-                        leaf.mass += 1;
-                        return;
-                    }
-                    let draw = random.uniform() * f64::from(beyond(other, other, point));
-                    break cut(other, other, point, single(draw));
+        let cut = loop {
+            if child.is_leaf() {
+                let other = self.point(child);
+                if other == point {
+                    self.masses.get_mut(child.place()).into_iter().for_each(|mass| *mass += 1);
+                    return LeafId(child.0 & !LEAF);
                 }
-                Kind::Node(node) => {
-                    if let Some(cut) = self.widen(node, point, random) {
-                        break cut;
-                    }
-                    self.path.push(child.0);
-                    let Some(node) = self.nodes.get(node) else { return };
-                    child = node.side(point);
-                }
+                let other = bits(other);
+                let draw = random.uniform() * f64::from(beyond(&other, &other, point));
+                break cut(&other, &other, point, single(draw));
             }
+            if let Some(cut) = self.widen(child, point, random) {
+                break cut;
+            }
+            self.path.push(child);
+            child = self.node(child).and_then(Node::read).map_or(NONE, |(node, _)| node.side(point));
         };
-        let leaf = self.new_leaf(place);
-        self.part(child, leaf, (dimension, at), points);
-        points.hold(place);
+        let leaf = self.new_leaf(point);
+        self.part(child, leaf, cut);
+        leaf
     }
 
     /// Cuts a point off a node's box, or widens the box to it and gives nothing.
-    fn widen(&mut self, place: usize, point: &[f32], random: &mut Random) -> Option<(usize, f32)> {
-        let begin = 2 * self.width * place;
-        let node = self.nodes.get_mut(place)?;
-        let (low, high) = self.boxes.get_mut(begin..begin + 2 * self.width)?.split_at_mut(self.width);
+    fn widen(&mut self, child: Child, point: &[f32], random: &mut Random) -> Option<(usize, f32)> {
+        let width = self.width;
+        let words = self.node_mut(child)?;
+        let (mut node, bounds) = Node::read(words)?;
+        let (low, high) = bounds.split_at(width);
         let beyond = beyond(low, high, point);
         if beyond <= 0.0 {
             return None;
@@ -209,57 +257,56 @@ impl Tree {
         if draw < beyond {
             return Some(cut(low, high, point, draw));
         }
+        let (low, high) = words.get_mut(HEAD..)?.split_at_mut(width);
+        node.sides = 0.0;
         for ((low, high), &value) in low.iter_mut().zip(high.iter_mut()).zip(point) {
-            *low = if value < *low { value } else { *low };
-            *high = if value > *high { value } else { *high };
+            let (least, most) = (f32::from_bits(*low), f32::from_bits(*high));
+            let (least, most) = (smaller(least, value), larger(most, value));
+            (*low, *high) = (least.to_bits(), most.to_bits());
+            node.sides += most - least;
         }
-        node.sides = sides(low, high);
+        node.write(words);
         None
     }
 
     /// Puts a node in the place of `child`, with `child` and the new leaf below it.
-    fn part(&mut self, child: Child, leaf: Child, (dimension, at): (usize, f32), points: &Points) {
-        let point = self.bounds_of(leaf, points).0;
-        let is_left = point.get(dimension).is_some_and(|value| *value <= at);
+    fn part(&mut self, child: Child, leaf: LeafId, (dimension, at): (usize, f32)) {
+        let leaf = Child::leaf(leaf);
+        let is_left = self.point(leaf).get(dimension).is_some_and(|value| *value <= at);
         let (left, right) = if is_left { (leaf, child) } else { (child, leaf) };
-        let dimension = u16::try_from(dimension).unwrap_or(u16::MAX);
-        let place = self.new_node(Node { at, sides: 0.0, dimension, left, right });
-        self.fit(place, points);
-        self.replace(child, Child::node(place));
+        let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
+        let place = self.new_node(&Node { at, sides: 0.0, dimension, left, right });
+        self.fit(place);
+        self.replace(child, place);
     }
 
-    /// Removes a point that was inserted; nothing where it is not there.
-    pub(super) fn remove(&mut self, place: u32, points: &mut Points) {
-        self.path.clear();
-        let mut child = self.root;
-        let place = loop {
-            match child.kind() {
-                Kind::Leaf(place) => break place,
-                Kind::Node(node) => {
-                    let Some(node) = self.nodes.get(node) else { return };
-                    self.path.push(child.0);
-                    child = node.side(points.get(place));
-                }
-            }
-        };
-        let Some(leaf) = self.leaves.get_mut(place) else { return };
-        leaf.mass = leaf.mass.saturating_sub(1);
-        if leaf.mass > 0 {
+    /// Removes one of the points that are kept in a leaf.
+    pub(super) fn remove(&mut self, leaf: LeafId) {
+        let leaf = Child::leaf(leaf);
+        let Some(mass) = self.masses.get_mut(leaf.place()) else { return };
+        *mass = mass.saturating_sub(1);
+        if *mass > 0 {
             return;
         }
-        points.release(leaf.point);
-        self.free_leaves.push(child.0 & !LEAF);
+        self.path.clear();
+        let mut child = self.root;
+        while !child.is_leaf() {
+            self.path.push(child);
+            let Some((node, _)) = self.node(child).and_then(Node::read) else { return };
+            child = node.side(self.point(leaf));
+        }
+        self.free_leaves.push(leaf.0 & !LEAF);
         let Some(parent) = self.path.pop() else {
             self.root = NONE;
             return;
         };
-        let Some(node) = self.nodes.get(usize::from(parent)) else { return };
-        let sibling = if node.left == child { node.right } else { node.left };
-        self.free_nodes.push(parent);
-        self.replace(Child(parent), sibling);
+        let Some((node, _)) = self.node(parent).and_then(Node::read) else { return };
+        let sibling = if node.left == leaf { node.right } else { node.left };
+        self.free_nodes.push(parent.0);
+        self.replace(parent, sibling);
         // The boxes above shrink, up to the first that does not.
         while let Some(above) = self.path.pop() {
-            if !self.fit(usize::from(above), points) {
+            if !self.fit(above) {
                 break;
             }
         }
@@ -267,84 +314,79 @@ impl Tree {
 
     /// Hangs `new` where `old` hangs: below the last node of the path, or at the root.
     fn replace(&mut self, old: Child, new: Child) {
-        let above = self.path.last().and_then(|above| self.nodes.get_mut(usize::from(*above)));
-        let slot = match above {
-            None => &mut self.root,
-            Some(above) if above.left == old => &mut above.left,
-            Some(above) => &mut above.right,
+        let Some(&above) = self.path.last() else {
+            self.root = new;
+            return;
         };
-        *slot = new;
+        let Some(words) = self.node_mut(above) else { return };
+        let Some((mut node, _)) = Node::read(words) else { return };
+        *(if node.left == old { &mut node.left } else { &mut node.right }) = new;
+        node.write(words);
     }
 
     /// Makes a node's box that of what is below it; tells whether it was another.
-    fn fit(&mut self, place: usize, points: &Points) -> bool {
-        let Some(&Node { left, right, .. }) = self.nodes.get(place) else { return false };
-        let mut is_changed = false;
-        let (begin, mut length) = (2 * self.width * place, 0.0);
-        for dimension in 0..self.width {
-            let at = |(low, high): (&[f32], &[f32])| {
-                (
-                    low.get(dimension).copied().unwrap_or_default(),
-                    high.get(dimension).copied().unwrap_or_default(),
-                )
-            };
-            let (left, right) = (at(self.bounds_of(left, points)), at(self.bounds_of(right, points)));
-            let (low, high) = (left.0.min(right.0), left.1.max(right.1));
-            length += high - low;
-            for (slot, value) in [(begin + dimension, low), (begin + self.width + dimension, high)] {
-                if let Some(slot) = self.boxes.get_mut(slot) {
-                    is_changed |= *slot != value;
-                    *slot = value;
+    fn fit(&mut self, place: Child) -> bool {
+        let Some((mut node, _)) = self.node(place).and_then(Node::read) else { return false };
+        let (mut is_changed, mut sides, width) = (false, 0.0, self.width);
+        for dimension in 0..width {
+            let (left, right) = (self.side_of(node.left, dimension), self.side_of(node.right, dimension));
+            let (low, high) = (smaller(left.0, right.0), larger(left.1, right.1));
+            sides += high - low;
+            let words = self.node_mut(place).and_then(|words| words.get_mut(HEAD..)).unwrap_or_default();
+            for (at, value) in [(dimension, low), (width + dimension, high)] {
+                if let Some(word) = words.get_mut(at) {
+                    is_changed |= *word != value.to_bits();
+                    *word = value.to_bits();
                 }
             }
         }
-        if let Some(node) = self.nodes.get_mut(place) {
-            is_changed |= node.sides != length;
-            node.sides = length;
+        is_changed |= node.sides.to_bits() != sides.to_bits();
+        node.sides = sides;
+        if let Some(words) = self.node_mut(place) {
+            node.write(words);
         }
         is_changed
     }
 
-    fn bounds_of<'a>(&'a self, child: Child, points: &'a Points) -> (&'a [f32], &'a [f32]) {
-        match child.kind() {
-            Kind::Node(place) => self.bounds(place).unwrap_or_default(),
-            Kind::Leaf(place) => {
-                let point = self.leaves.get(place).map(|leaf| points.get(leaf.point)).unwrap_or_default();
-                (point, point)
-            }
+    /// From where to where a child reaches in a dimension.
+    fn side_of(&self, child: Child, dimension: usize) -> (f32, f32) {
+        if child.is_leaf() {
+            let value = self.point(child).get(dimension).copied().unwrap_or_default();
+            return (value, value);
         }
+        let bounds = self.node(child).and_then(|words| words.get(HEAD..)).unwrap_or_default();
+        let at = |place: usize| f32::from_bits(bounds.get(place).copied().unwrap_or_default());
+        (at(dimension), at(self.width + dimension))
     }
 
-    fn new_leaf(&mut self, point: u32) -> Child {
-        let leaf = Leaf { point, mass: 1 };
-        if let Some(place) = self.free_leaves.pop().map(usize::from)
-            && let Some(slot) = self.leaves.get_mut(place)
-        {
-            *slot = leaf;
-            return Child::leaf(place);
+    fn new_leaf(&mut self, point: &[f32]) -> LeafId {
+        if let Some(place) = self.free_leaves.pop() {
+            let begin = usize::from(place) * self.width;
+            self.points.iter_mut().skip(begin).zip(point).for_each(|(slot, value)| *slot = *value);
+            self.masses.get_mut(usize::from(place)).into_iter().for_each(|mass| *mass = 1);
+            return LeafId(place);
         }
-        self.leaves.push(leaf);
-        Child::leaf(self.leaves.len() - 1)
+        self.points.extend_from_slice(point);
+        self.masses.push(1);
+        LeafId(Child::node(self.masses.len() - 1).0)
     }
 
-    fn new_node(&mut self, node: Node) -> usize {
-        if let Some(place) = self.free_nodes.pop().map(usize::from)
-            && let Some(slot) = self.nodes.get_mut(place)
-        {
-            *slot = node;
-            return place;
+    fn new_node(&mut self, node: &Node) -> Child {
+        let place =
+            self.free_nodes.pop().map_or_else(|| Child::node(self.nodes.len() / self.stride()), Child);
+        let end = (place.place() + 1) * self.stride();
+        if self.nodes.len() < end {
+            self.nodes.resize(end, 0);
         }
-        self.nodes.push(node);
-        self.boxes.resize(2 * self.width * self.nodes.len(), 0.0);
-        self.nodes.len() - 1
+        if let Some(words) = self.node_mut(place) {
+            node.write(words);
+        }
+        place
     }
 }
 
-impl Node {
-    fn side(&self, point: &[f32]) -> Child {
-        let is_left = point.get(usize::from(self.dimension)).is_some_and(|value| *value <= self.at);
-        if is_left { self.left } else { self.right }
-    }
+fn bits(point: &[f32]) -> Vec<u32> {
+    point.iter().map(|value| value.to_bits()).collect()
 }
 
 /// One over `depth + 1`.
@@ -377,30 +419,37 @@ const fn positive(value: f32) -> f32 {
     if value > 0.0 { value } else { 0.0 }
 }
 
-/// How far a point sticks out of a box, over all dimensions.
-fn beyond(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
+const fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+const fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// How far a point sticks out of a box, over all dimensions; four at a time, as a processor does them.
+#[inline]
+fn beyond(low: &[u32], high: &[u32], point: &[f32]) -> f32 {
+    let out = |low: u32, high: u32, value: f32| {
+        positive(f32::from_bits(low) - value) + positive(value - f32::from_bits(high))
+    };
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<4>(), high.as_chunks::<4>());
     let (point, point_rest) = point.as_chunks::<4>();
     let mut lanes = [0.0; 4];
-    for ((low, high), point) in low.iter().zip(high).zip(point) {
-        for (((lane, low), high), point) in lanes.iter_mut().zip(low).zip(high).zip(point) {
-            *lane += positive(low - point) + positive(point - high);
-        }
+    for ((&[a, b, c, d], &[e, f, g, h]), &[i, j, k, l]) in low.iter().zip(high).zip(point) {
+        let [m, n, o, p] = lanes;
+        lanes = [m + out(a, e, i), n + out(b, f, j), o + out(c, g, k), p + out(d, h, l)];
     }
-    let rest = low_rest.iter().zip(high_rest).zip(point_rest);
-    let rest: f32 = rest.map(|((low, high), point)| positive(low - point) + positive(point - high)).sum();
     let [a, b, c, d] = lanes;
-    (a + b) + (c + d) + rest
-}
-
-fn sides(low: &[f32], high: &[f32]) -> f32 {
-    low.iter().zip(high).map(|(low, high)| high - low).sum()
+    let rest = low_rest.iter().zip(high_rest).zip(point_rest);
+    rest.fold((a + b) + (c + d), |sum, ((&low, &high), &value)| sum + out(low, high, value))
 }
 
 /// The cut that lies `draw` into what sticks out of a box, the dimensions one after the other.
-fn cut(low: &[f32], high: &[f32], point: &[f32], mut draw: f32) -> (usize, f32) {
+fn cut(low: &[u32], high: &[u32], point: &[f32], mut draw: f32) -> (usize, f32) {
     let mut last = (0, 0.0);
     for (dimension, (&value, (&low, &high))) in point.iter().zip(low.iter().zip(high)).enumerate() {
+        let (low, high) = (f32::from_bits(low), f32::from_bits(high));
         let (near, far) = if value < low {
             (value, low)
         } else if value > high {

@@ -5,51 +5,50 @@ use proptest::prelude::*;
 use super::*;
 
 /// A tree of points on a small lattice, so that some are equal, after inserts and removals; and what it should hold.
-fn changed(steps: &[(bool, [u8; 3])], seed: u64) -> (Tree, Points, Vec<Vec<f32>>) {
-    let (mut tree, mut points, mut random) = (Tree::new(64, 3), Points::new(3), Random::new(seed));
-    let mut held: Vec<(u32, Vec<f32>)> = Vec::new();
+fn changed(steps: &[(bool, [u8; 3])], seed: u64) -> (Tree, Vec<Vec<f32>>) {
+    let (mut tree, mut random) = (Tree::new(64, 3), Random::new(seed));
+    let mut held: Vec<(LeafId, Vec<f32>)> = Vec::new();
     for (remove, coordinates) in steps {
         if *remove && !held.is_empty() {
-            let (place, _) = held.swap_remove(usize::from(coordinates[0]) % held.len());
-            tree.remove(place, &mut points);
-            points.release(place);
+            let (leaf, _) = held.swap_remove(usize::from(coordinates[0]) % held.len());
+            tree.remove(leaf);
         } else if held.len() < 64 {
             let point: Vec<f32> = coordinates.iter().map(|value| f32::from(value % 8) * 0.37).collect();
-            let place = points.add(&point);
-            points.hold(place);
-            tree.insert(place, &mut points, &mut random);
-            held.push((place, point));
+            let leaf = tree.insert(&point, &mut random);
+            held.push((leaf, point));
         }
     }
-    (tree, points, held.into_iter().map(|(_, point)| point).collect())
+    (tree, held.into_iter().map(|(_, point)| point).collect())
+}
+
+/// A node and its box.
+fn node(tree: &Tree, child: Child) -> (Node, Vec<f32>, Vec<f32>) {
+    let (node, bounds) = Node::read(tree.node(child).unwrap()).unwrap();
+    let (low, high) = bounds.split_at(tree.width);
+    let floats = |words: &[u32]| words.iter().map(|word| f32::from_bits(*word)).collect();
+    (node, floats(low), floats(high))
 }
 
 /// All that hangs below, having looked at every box, side and cut on the way.
-fn check(tree: &Tree, points: &Points, child: Child) -> Vec<Vec<f32>> {
-    match child.kind() {
-        Kind::Leaf(place) => {
-            let leaf = tree.leaves[place];
-            vec![points.get(leaf.point).to_vec(); leaf.mass as usize]
-        }
-        Kind::Node(place) => {
-            let node = tree.nodes[place];
-            let dimension = usize::from(node.dimension);
-            let (left, right) = (check(tree, points, node.left), check(tree, points, node.right));
-            assert!(left.iter().all(|point| point[dimension] <= node.at), "left of the cut");
-            assert!(right.iter().all(|point| point[dimension] > node.at), "right of the cut");
-            let all: Vec<Vec<f32>> = left.into_iter().chain(right).collect();
-            let (low, high) = tree.bounds(place).unwrap();
-            let mut length = 0.0;
-            for dimension in 0..tree.width {
-                let values = || all.iter().map(|point| point[dimension]);
-                let (least, most) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
-                assert_eq!((low[dimension], high[dimension]), (least, most), "the box is that of the points");
-                length += most - least;
-            }
-            assert!((node.sides - length).abs() < 1e-4, "{} and {length}", node.sides);
-            all
-        }
+fn check(tree: &Tree, child: Child) -> Vec<Vec<f32>> {
+    if child.is_leaf() {
+        return vec![tree.point(child).to_vec(); tree.masses[child.place()] as usize];
     }
+    let (node, low, high) = node(tree, child);
+    let dimension = node.dimension as usize;
+    let (left, right) = (check(tree, node.left), check(tree, node.right));
+    assert!(left.iter().all(|point| point[dimension] <= node.at), "left of the cut");
+    assert!(right.iter().all(|point| point[dimension] > node.at), "right of the cut");
+    let all: Vec<Vec<f32>> = left.into_iter().chain(right).collect();
+    let mut length = 0.0;
+    for dimension in 0..tree.width {
+        let values = || all.iter().map(|point| point[dimension]);
+        let (least, most) = (values().fold(f32::MAX, f32::min), values().fold(f32::MIN, f32::max));
+        assert_eq!((low[dimension], high[dimension]), (least, most), "the box is that of the points");
+        length += most - least;
+    }
+    assert!((node.sides - length).abs() < 1e-4, "{} and {length}", node.sides);
+    all
 }
 
 fn sorted(mut points: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
@@ -57,33 +56,31 @@ fn sorted(mut points: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
     points
 }
 
-/// The score by its definition, from the leaf upwards.
-fn by_definition(
-    tree: &Tree,
-    points: &Points,
-    (child, depth): (Child, usize),
-    point: &[f32],
-    mass: u32,
-) -> f32 {
-    match child.kind() {
-        Kind::Leaf(place) => {
-            let leaf = tree.leaves[place];
-            if points.get(leaf.point) == point {
-                seen(depth, leaf.mass, mass)
-            } else {
-                1.0 / (depth as f32 + 1.0)
-            }
-        }
-        Kind::Node(place) => {
-            let node = tree.nodes[place];
-            let below = by_definition(tree, points, (node.side(point), depth + 1), point, mass);
-            let (low, high) = tree.bounds(place).unwrap();
-            let out: f32 =
-                (0..tree.width).map(|i| (low[i] - point[i]).max(0.0) + (point[i] - high[i]).max(0.0)).sum();
-            let cut = out / (out + node.sides);
-            cut / (depth as f32 + 1.0) + (1.0 - cut) * below
-        }
+fn score(tree: &Tree, point: &[f32], mass: u32) -> f32 {
+    let mut descent = tree.descent();
+    while !descent.is_down() {
+        descent.step(point);
+        descent.weigh(point);
     }
+    descent.finish(point, mass)
+}
+
+/// The score by its definition, from the leaf upwards.
+fn by_definition(tree: &Tree, (child, depth): (Child, usize), point: &[f32], mass: u32) -> f32 {
+    if child.is_leaf() {
+        let equal = tree.masses[child.place()];
+        return if tree.point(child) == point {
+            seen(depth, equal, mass)
+        } else {
+            1.0 / (depth as f32 + 1.0)
+        };
+    }
+    let (node, low, high) = node(tree, child);
+    let below = by_definition(tree, (node.side(point), depth + 1), point, mass);
+    let out: f32 =
+        (0..tree.width).map(|i| (low[i] - point[i]).max(0.0) + (point[i] - high[i]).max(0.0)).sum();
+    let cut = out / (out + node.sides);
+    cut / (depth as f32 + 1.0) + (1.0 - cut) * below
 }
 
 proptest! {
@@ -92,14 +89,14 @@ proptest! {
         steps in prop::collection::vec((prop::bool::weighted(0.4), any::<[u8; 3]>()), 1..200),
         seed: u64,
     ) {
-        let (tree, points, held) = changed(&steps, seed);
+        let (tree, held) = changed(&steps, seed);
         let mut places = held.clone();
         places.sort_by(|a, b| a.partial_cmp(b).unwrap());
         places.dedup();
-        let found = if tree.root == NONE { Vec::new() } else { check(&tree, &points, tree.root) };
+        let found = if tree.root == NONE { Vec::new() } else { check(&tree, tree.root) };
         prop_assert_eq!(sorted(found), sorted(held));
-        prop_assert_eq!(tree.leaves.len() - tree.free_leaves.len(), places.len());
-        prop_assert_eq!(tree.nodes.len() - tree.free_nodes.len(), places.len().saturating_sub(1));
+        prop_assert_eq!(tree.masses.len() - tree.free_leaves.len(), places.len());
+        prop_assert_eq!(tree.nodes.len() / tree.stride() - tree.free_nodes.len(), places.len().saturating_sub(1));
     }
 
     #[test]
@@ -108,15 +105,15 @@ proptest! {
         point: [u8; 3],
         seed: u64,
     ) {
-        let (tree, points, held) = changed(&steps, seed);
+        let (tree, held) = changed(&steps, seed);
         prop_assume!(!held.is_empty());
         let mass = u32::try_from(held.len()).unwrap();
         let point = point.map(|value| f32::from(value % 12) * 0.37);
-        let score = tree.score(&point, &points, mass);
-        let expected = by_definition(&tree, &points, (tree.root, 0), &point, mass);
+        let score = score(&tree, &point, mass);
+        let expected = by_definition(&tree, (tree.root, 0), &point, mass);
         prop_assert!((score - expected).abs() < 1e-5, "{score} and {expected}");
         let mut shares = [(0.0, 0.0); 3];
-        tree.attribute(&point, &points, &mut shares);
+        tree.attribute(&point, &mut shares);
         let total: f64 = shares.iter().map(|(low, high)| low + high).sum();
         if held.contains(&point.to_vec()) {
             prop_assert!(total <= f64::from(score) + 1e-5);
@@ -130,25 +127,16 @@ proptest! {
 fn mean_score(others: &[[f32; 1]], removed: &[[f32; 1]], point: f32) -> f32 {
     let mut sum = 0.0;
     for seed in 0..1_500 {
-        let (mut tree, mut points, mut random) = (Tree::new(64, 1), Points::new(1), Random::new(seed));
+        let (mut tree, mut random) = (Tree::new(64, 1), Random::new(seed));
         let mut all: Vec<[f32; 1]> = others.iter().chain(removed).copied().collect();
         all.rotate_left(usize::try_from(seed).unwrap() % others.len());
-        let places: Vec<u32> = all
-            .iter()
-            .map(|point| {
-                let place = points.add(point);
-                points.hold(place);
-                tree.insert(place, &mut points, &mut random);
-                place
-            })
-            .collect();
-        for (place, point) in places.iter().zip(&all) {
+        let leaves: Vec<LeafId> = all.iter().map(|point| tree.insert(point, &mut random)).collect();
+        for (leaf, point) in leaves.iter().zip(&all) {
             if removed.contains(point) {
-                tree.remove(*place, &mut points);
-                points.release(*place);
+                tree.remove(*leaf);
             }
         }
-        sum += tree.score(&[point], &points, u32::try_from(others.len()).unwrap());
+        sum += score(&tree, &[point], u32::try_from(others.len()).unwrap());
     }
     sum / 1_500.0
 }
