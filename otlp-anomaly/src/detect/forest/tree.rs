@@ -35,12 +35,14 @@ impl Child {
 /// A random cut tree (Guha, Mishra, Roy and Schrijvers, "Robust random cut forest based anomaly detection on streams",
 /// ICML 2016): inserting and deleting leave it distributed as if it had been made of its points alone.
 ///
-/// A node is a run of [`HEAD`] words, then the lower and the upper ends of its box: what a step down needs lies together.
+/// What a step down needs lies apart from the boxes, which are many times larger and not waited for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tree {
     width: usize,
     root: Child,
-    nodes: Vec<u32>,
+    nodes: Vec<Node>,
+    /// For each node the lower and then the upper ends of its box.
+    boxes: Vec<f32>,
     /// The coordinates of the leaves' points, and how many equal points each leaf stands for.
     points: Vec<f32>,
     masses: Vec<u32>,
@@ -50,14 +52,12 @@ pub(super) struct Tree {
     path: Vec<Child>,
 }
 
-/// Words of a node before its box: where it is cut, the sum of the box's sides, the dimension, left and right.
-const HEAD: usize = 4;
-
-/// The words of a node, taken apart.
+/// Where the points below are parted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Node {
     /// What is not above this is to the left.
     at: f32,
+    /// The sum of the sides of the box.
     sides: f32,
     dimension: u32,
     left: Child,
@@ -65,21 +65,6 @@ struct Node {
 }
 
 impl Node {
-    fn read(words: &[u32]) -> Option<(Self, &[u32])> {
-        let (&[at, sides, dimension, links], bounds) = words.split_first_chunk::<HEAD>()?;
-        let [a, b, c, d] = links.to_le_bytes();
-        let (left, right) = (Child(u16::from_le_bytes([a, b])), Child(u16::from_le_bytes([c, d])));
-        let (at, sides) = (f32::from_bits(at), f32::from_bits(sides));
-        Some((Self { at, sides, dimension, left, right }, bounds))
-    }
-
-    fn write(&self, words: &mut [u32]) {
-        let ([a, b], [c, d]) = (self.left.0.to_le_bytes(), self.right.0.to_le_bytes());
-        let head =
-            [self.at.to_bits(), self.sides.to_bits(), self.dimension, u32::from_le_bytes([a, b, c, d])];
-        words.iter_mut().zip(head).for_each(|(word, value)| *word = value);
-    }
-
     #[inline]
     fn side(&self, point: &[f32]) -> Child {
         let is_left = point.get(self.dimension as usize).is_some_and(|value| *value <= self.at);
@@ -91,9 +76,9 @@ impl Node {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Descent<'a> {
     tree: &'a Tree,
-    /// The sides and the box of the node that it has passed last.
+    /// The node that it has passed last, and the sides of its box.
+    passed: usize,
     sides: f32,
-    bounds: &'a [u32],
     child: Child,
     depth: usize,
     /// The score so far, and the probability that no cut has parted the point off so far.
@@ -111,9 +96,9 @@ impl Descent<'_> {
     /// One node further down.
     #[inline]
     pub(super) fn step(&mut self, point: &[f32]) {
-        let Some((node, bounds)) = self.tree.node(self.child).and_then(Node::read) else { return };
+        let Some(node) = self.tree.nodes.get(self.child.place()) else { return };
+        (self.passed, self.sides) = (self.child.place(), node.sides);
         self.child = node.side(point);
-        (self.sides, self.bounds) = (node.sides, bounds);
     }
 
     /// Takes the node just passed into the score.
@@ -122,7 +107,7 @@ impl Descent<'_> {
     /// all the sides.
     #[inline]
     pub(super) fn weigh(&mut self, point: &[f32]) {
-        let (low, high) = self.bounds.split_at(self.bounds.len() / 2);
+        let (low, high) = self.tree.bounds(self.passed);
         let beyond = beyond(low, high, point);
         let cut = self.left * (beyond / (self.sides + beyond));
         self.score += cut * unseen(self.depth);
@@ -152,7 +137,8 @@ impl Tree {
         Self {
             width,
             root: NONE,
-            nodes: Vec::with_capacity((HEAD + 2 * width) * size),
+            nodes: Vec::with_capacity(size),
+            boxes: Vec::with_capacity(2 * width * size),
             points: Vec::with_capacity(width * size),
             masses: Vec::with_capacity(size),
             free_nodes: Vec::new(),
@@ -162,7 +148,7 @@ impl Tree {
     }
 
     pub(super) const fn descent(&self) -> Descent<'_> {
-        Descent { tree: self, sides: 0.0, bounds: &[], child: self.root, depth: 0, score: 0.0, left: 1.0 }
+        Descent { tree: self, passed: 0, sides: 0.0, child: self.root, depth: 0, score: 0.0, left: 1.0 }
     }
 
     /// What of the score is due to the point lying below and above of what is usual, in each dimension.
@@ -171,40 +157,35 @@ impl Tree {
         if descent.child == NONE {
             return;
         }
-        let mut add = |(sides, low, high): (f32, &[u32], &[u32]), descent: &Descent<'_>| {
+        let mut add = |(sides, low, high): (f32, &[f32], &[f32]), descent: &Descent<'_>| {
             let per_length = descent.left * unseen(descent.depth) / (sides + beyond(low, high, point));
             for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
-                share.0 += f64::from(per_length * positive(f32::from_bits(low) - value));
-                share.1 += f64::from(per_length * positive(value - f32::from_bits(high)));
+                share.0 += f64::from(per_length * positive(low - value));
+                share.1 += f64::from(per_length * positive(value - high));
             }
         };
         while !descent.is_down() {
             descent.step(point);
-            let (low, high) = descent.bounds.split_at(self.width);
+            let (low, high) = self.bounds(descent.passed);
             if beyond(low, high, point) > 0.0 {
                 add((descent.sides, low, high), &descent);
             }
             descent.weigh(point);
         }
         if self.point(descent.child) != point {
-            let leaf = bits(self.point(descent.child));
-            add((0.0, &leaf, &leaf), &descent);
+            let leaf = self.point(descent.child);
+            add((0.0, leaf, leaf), &descent);
         }
     }
 
-    const fn stride(&self) -> usize {
-        HEAD + 2 * self.width
-    }
-
     #[inline]
-    fn node(&self, child: Child) -> Option<&[u32]> {
-        let stride = self.stride();
-        self.nodes.get(child.place() * stride..)?.get(..stride)
-    }
-
-    fn node_mut(&mut self, child: Child) -> Option<&mut [u32]> {
-        let stride = self.stride();
-        self.nodes.get_mut(child.place() * stride..)?.get_mut(..stride)
+    fn bounds(&self, place: usize) -> (&[f32], &[f32]) {
+        let begin = 2 * self.width * place;
+        self.boxes
+            .get(begin..begin + 2 * self.width)
+            .unwrap_or_default()
+            .split_at_checked(self.width)
+            .unwrap_or_default()
     }
 
     fn point(&self, leaf: Child) -> &[f32] {
@@ -228,15 +209,14 @@ impl Tree {
                     self.masses.get_mut(child.place()).into_iter().for_each(|mass| *mass += 1);
                     return LeafId(child.0 & !LEAF);
                 }
-                let other = bits(other);
-                let draw = random.uniform() * f64::from(beyond(&other, &other, point));
-                break cut(&other, &other, point, single(draw));
+                let draw = random.uniform() * f64::from(beyond(other, other, point));
+                break cut(other, other, point, single(draw));
             }
             if let Some(cut) = self.widen(child, point, random) {
                 break cut;
             }
             self.path.push(child);
-            child = self.node(child).and_then(Node::read).map_or(NONE, |(node, _)| node.side(point));
+            child = self.nodes.get(child.place()).map_or(NONE, |node| node.side(point));
         };
         let leaf = self.new_leaf(point);
         self.part(child, leaf, cut);
@@ -245,10 +225,9 @@ impl Tree {
 
     /// Cuts a point off a node's box, or widens the box to it and gives nothing.
     fn widen(&mut self, child: Child, point: &[f32], random: &mut Random) -> Option<(usize, f32)> {
-        let width = self.width;
-        let words = self.node_mut(child)?;
-        let (mut node, bounds) = Node::read(words)?;
-        let (low, high) = bounds.split_at(width);
+        let begin = 2 * self.width * child.place();
+        let node = self.nodes.get_mut(child.place())?;
+        let (low, high) = self.boxes.get_mut(begin..begin + 2 * self.width)?.split_at_mut(self.width);
         let beyond = beyond(low, high, point);
         if beyond <= 0.0 {
             return None;
@@ -257,15 +236,11 @@ impl Tree {
         if draw < beyond {
             return Some(cut(low, high, point, draw));
         }
-        let (low, high) = words.get_mut(HEAD..)?.split_at_mut(width);
         node.sides = 0.0;
         for ((low, high), &value) in low.iter_mut().zip(high.iter_mut()).zip(point) {
-            let (least, most) = (f32::from_bits(*low), f32::from_bits(*high));
-            let (least, most) = (smaller(least, value), larger(most, value));
-            (*low, *high) = (least.to_bits(), most.to_bits());
-            node.sides += most - least;
+            (*low, *high) = (smaller(*low, value), larger(*high, value));
+            node.sides += *high - *low;
         }
-        node.write(words);
         None
     }
 
@@ -275,7 +250,7 @@ impl Tree {
         let is_left = self.point(leaf).get(dimension).is_some_and(|value| *value <= at);
         let (left, right) = if is_left { (leaf, child) } else { (child, leaf) };
         let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
-        let place = self.new_node(&Node { at, sides: 0.0, dimension, left, right });
+        let place = self.new_node(Node { at, sides: 0.0, dimension, left, right });
         self.fit(place);
         self.replace(child, place);
     }
@@ -292,7 +267,7 @@ impl Tree {
         let mut child = self.root;
         while !child.is_leaf() {
             self.path.push(child);
-            let Some((node, _)) = self.node(child).and_then(Node::read) else { return };
+            let Some(node) = self.nodes.get(child.place()) else { return };
             child = node.side(self.point(leaf));
         }
         self.free_leaves.push(leaf.0 & !LEAF);
@@ -300,7 +275,7 @@ impl Tree {
             self.root = NONE;
             return;
         };
-        let Some((node, _)) = self.node(parent).and_then(Node::read) else { return };
+        let Some(node) = self.nodes.get(parent.place()) else { return };
         let sibling = if node.left == leaf { node.right } else { node.left };
         self.free_nodes.push(parent.0);
         self.replace(parent, sibling);
@@ -314,36 +289,33 @@ impl Tree {
 
     /// Hangs `new` where `old` hangs: below the last node of the path, or at the root.
     fn replace(&mut self, old: Child, new: Child) {
-        let Some(&above) = self.path.last() else {
-            self.root = new;
-            return;
+        let above = self.path.last().and_then(|above| self.nodes.get_mut(above.place()));
+        let slot = match above {
+            None => &mut self.root,
+            Some(above) if above.left == old => &mut above.left,
+            Some(above) => &mut above.right,
         };
-        let Some(words) = self.node_mut(above) else { return };
-        let Some((mut node, _)) = Node::read(words) else { return };
-        *(if node.left == old { &mut node.left } else { &mut node.right }) = new;
-        node.write(words);
+        *slot = new;
     }
 
     /// Makes a node's box that of what is below it; tells whether it was another.
     fn fit(&mut self, place: Child) -> bool {
-        let Some((mut node, _)) = self.node(place).and_then(Node::read) else { return false };
+        let Some(&Node { left, right, .. }) = self.nodes.get(place.place()) else { return false };
         let (mut is_changed, mut sides, width) = (false, 0.0, self.width);
         for dimension in 0..width {
-            let (left, right) = (self.side_of(node.left, dimension), self.side_of(node.right, dimension));
+            let (left, right) = (self.side_of(left, dimension), self.side_of(right, dimension));
             let (low, high) = (smaller(left.0, right.0), larger(left.1, right.1));
             sides += high - low;
-            let words = self.node_mut(place).and_then(|words| words.get_mut(HEAD..)).unwrap_or_default();
             for (at, value) in [(dimension, low), (width + dimension, high)] {
-                if let Some(word) = words.get_mut(at) {
-                    is_changed |= *word != value.to_bits();
-                    *word = value.to_bits();
+                if let Some(end) = self.boxes.get_mut(2 * width * place.place() + at) {
+                    is_changed |= end.to_bits() != value.to_bits();
+                    *end = value;
                 }
             }
         }
-        is_changed |= node.sides.to_bits() != sides.to_bits();
-        node.sides = sides;
-        if let Some(words) = self.node_mut(place) {
-            node.write(words);
+        if let Some(node) = self.nodes.get_mut(place.place()) {
+            is_changed |= node.sides.to_bits() != sides.to_bits();
+            node.sides = sides;
         }
         is_changed
     }
@@ -354,9 +326,9 @@ impl Tree {
             let value = self.point(child).get(dimension).copied().unwrap_or_default();
             return (value, value);
         }
-        let bounds = self.node(child).and_then(|words| words.get(HEAD..)).unwrap_or_default();
-        let at = |place: usize| f32::from_bits(bounds.get(place).copied().unwrap_or_default());
-        (at(dimension), at(self.width + dimension))
+        let (low, high) = self.bounds(child.place());
+        let at = |ends: &[f32]| ends.get(dimension).copied().unwrap_or_default();
+        (at(low), at(high))
     }
 
     fn new_leaf(&mut self, point: &[f32]) -> LeafId {
@@ -371,22 +343,17 @@ impl Tree {
         LeafId(Child::node(self.masses.len() - 1).0)
     }
 
-    fn new_node(&mut self, node: &Node) -> Child {
-        let place =
-            self.free_nodes.pop().map_or_else(|| Child::node(self.nodes.len() / self.stride()), Child);
-        let end = (place.place() + 1) * self.stride();
-        if self.nodes.len() < end {
-            self.nodes.resize(end, 0);
+    fn new_node(&mut self, node: Node) -> Child {
+        if let Some(place) = self.free_nodes.pop().map(Child)
+            && let Some(slot) = self.nodes.get_mut(place.place())
+        {
+            *slot = node;
+            return place;
         }
-        if let Some(words) = self.node_mut(place) {
-            node.write(words);
-        }
-        place
+        self.nodes.push(node);
+        self.boxes.resize(2 * self.width * self.nodes.len(), 0.0);
+        Child::node(self.nodes.len() - 1)
     }
-}
-
-fn bits(point: &[f32]) -> Vec<u32> {
-    point.iter().map(|value| value.to_bits()).collect()
 }
 
 /// One over `depth + 1`.
@@ -429,10 +396,8 @@ const fn larger(a: f32, b: f32) -> f32 {
 
 /// How far a point sticks out of a box, over all dimensions; four at a time, as a processor does them.
 #[inline]
-fn beyond(low: &[u32], high: &[u32], point: &[f32]) -> f32 {
-    let out = |low: u32, high: u32, value: f32| {
-        positive(f32::from_bits(low) - value) + positive(value - f32::from_bits(high))
-    };
+fn beyond(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
+    let out = |low: f32, high: f32, value: f32| positive(low - value) + positive(value - high);
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<4>(), high.as_chunks::<4>());
     let (point, point_rest) = point.as_chunks::<4>();
     let mut lanes = [0.0; 4];
@@ -446,10 +411,9 @@ fn beyond(low: &[u32], high: &[u32], point: &[f32]) -> f32 {
 }
 
 /// The cut that lies `draw` into what sticks out of a box, the dimensions one after the other.
-fn cut(low: &[u32], high: &[u32], point: &[f32], mut draw: f32) -> (usize, f32) {
+fn cut(low: &[f32], high: &[f32], point: &[f32], mut draw: f32) -> (usize, f32) {
     let mut last = (0, 0.0);
     for (dimension, (&value, (&low, &high))) in point.iter().zip(low.iter().zip(high)).enumerate() {
-        let (low, high) = (f32::from_bits(low), f32::from_bits(high));
         let (near, far) = if value < low {
             (value, low)
         } else if value > high {

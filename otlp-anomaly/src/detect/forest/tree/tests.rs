@@ -21,20 +21,12 @@ fn changed(steps: &[(bool, [u8; 3])], seed: u64) -> (Tree, Vec<Vec<f32>>) {
     (tree, held.into_iter().map(|(_, point)| point).collect())
 }
 
-/// A node and its box.
-fn node(tree: &Tree, child: Child) -> (Node, Vec<f32>, Vec<f32>) {
-    let (node, bounds) = Node::read(tree.node(child).unwrap()).unwrap();
-    let (low, high) = bounds.split_at(tree.width);
-    let floats = |words: &[u32]| words.iter().map(|word| f32::from_bits(*word)).collect();
-    (node, floats(low), floats(high))
-}
-
 /// All that hangs below, having looked at every box, side and cut on the way.
 fn check(tree: &Tree, child: Child) -> Vec<Vec<f32>> {
     if child.is_leaf() {
         return vec![tree.point(child).to_vec(); tree.masses[child.place()] as usize];
     }
-    let (node, low, high) = node(tree, child);
+    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds(child.place()));
     let dimension = node.dimension as usize;
     let (left, right) = (check(tree, node.left), check(tree, node.right));
     assert!(left.iter().all(|point| point[dimension] <= node.at), "left of the cut");
@@ -75,7 +67,7 @@ fn by_definition(tree: &Tree, (child, depth): (Child, usize), point: &[f32], mas
             1.0 / (depth as f32 + 1.0)
         };
     }
-    let (node, low, high) = node(tree, child);
+    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds(child.place()));
     let below = by_definition(tree, (node.side(point), depth + 1), point, mass);
     let out: f32 =
         (0..tree.width).map(|i| (low[i] - point[i]).max(0.0) + (point[i] - high[i]).max(0.0)).sum();
@@ -96,7 +88,7 @@ proptest! {
         let found = if tree.root == NONE { Vec::new() } else { check(&tree, tree.root) };
         prop_assert_eq!(sorted(found), sorted(held));
         prop_assert_eq!(tree.masses.len() - tree.free_leaves.len(), places.len());
-        prop_assert_eq!(tree.nodes.len() / tree.stride() - tree.free_nodes.len(), places.len().saturating_sub(1));
+        prop_assert_eq!(tree.nodes.len() - tree.free_nodes.len(), places.len().saturating_sub(1));
     }
 
     #[test]
