@@ -13,10 +13,13 @@ use crate::summary::{Balance, Service, Summary};
 
 /// No line of the account is longer.
 pub(crate) const WIDTH: usize = 100;
-/// Room for the name of a service.
-const NAME: usize = 16;
+/// Room for the name of a service, and for what is spoken with it.
+const NAME: usize = 14;
+const PROTOCOL: usize = 10;
 /// Rows that a table shows at most.
 const ROWS: usize = 12;
+/// Room for what a line is about.
+const INDENT: usize = 10;
 /// Causes shown.
 const CAUSES: usize = 3;
 
@@ -91,8 +94,8 @@ pub(crate) fn table(summary: &Summary, report: &Path) -> String {
 
 fn services(summary: &Summary) -> Vec<String> {
     let head = format!(
-        "{:NAME$} {:>8} {:>18} {:>14}   {:>7} {:>9} {:>5} {:>5}",
-        "service", "rate", "p95", "errors", "served", "accepted", "rej.", "lost"
+        "{:NAME$} {:PROTOCOL$} {:>8} {:>18} {:>14} {:>7} {:>9} {:>4} {:>5}",
+        "service", "speaks", "rate", "p95", "errors", "served", "accepted", "rej.", "lost"
     );
     let mut lines = vec![head];
     for service in summary.services.iter().take(ROWS) {
@@ -116,7 +119,7 @@ fn service_row(service: &Service, balance: Option<&Balance>) -> String {
     let account = balance.map_or_else(String::new, |balance| {
         let sign = if balance.is_balanced() { '=' } else { '≠' };
         format!(
-            "   {:>7} {sign} {:>7} + {:>3} + {:>3}",
+            " {:>7} {sign} {:>7} + {:>2} + {:>3}",
             figure::count(balance.served),
             figure::count(balance.accepted),
             figure::count(balance.rejected),
@@ -124,8 +127,9 @@ fn service_row(service: &Service, balance: Option<&Balance>) -> String {
         )
     });
     let row = format!(
-        "{:NAME$} {:>8} {:>18} {:>14}{account}",
+        "{:NAME$} {:PROTOCOL$} {:>8} {:>18} {:>14}{account}",
         figure::shortened(&plain(&service.name), NAME),
+        figure::shortened(&plain(service.protocol.as_deref().unwrap_or_default()), PROTOCOL),
         figure::rate(service.rate_per_sec),
         pair(service.p95_ms, figure::millis),
         pair(service.error_share, figure::share)
@@ -136,13 +140,17 @@ fn service_row(service: &Service, balance: Option<&Balance>) -> String {
 fn causes(summary: &Summary) -> Vec<String> {
     let truth = summary.fault.as_ref().map(|fault| fault.service.as_str());
     let row = |(place, cause): (usize, &crate::summary::Cause)| {
-        let label = if place == 0 { "causes" } else { "" };
         let why = cause.evidence.first().map_or(cause.statement.as_str(), String::as_str);
         let name = figure::shortened(&cause.service, NAME);
         let mark = if truth == Some(&cause.service) { " (true)" } else { "" };
-        plain(&format!("{label:9} {}. {}  {name}{mark}: {why}", place + 1, figure::score(cause.score)))
+        let text = plain(&format!("{}. {}  {name}{mark}: {why}", place + 1, figure::score(cause.score)));
+        // The first cause is told to its end.
+        let lines = if place == 0 { wrapped(&text, WIDTH - INDENT) } else { vec![text] };
+        let labels = ["causes"].into_iter().filter(|_| place == 0).chain(std::iter::repeat(""));
+        let labelled = lines.into_iter().zip(labels).take(2);
+        labelled.map(|(line, label)| format!("{label:INDENT$}{line}")).collect::<Vec<_>>()
     };
-    summary.causes.iter().take(CAUSES).enumerate().map(row).collect()
+    summary.causes.iter().take(CAUSES).enumerate().flat_map(row).collect()
 }
 
 fn logs(summary: &Summary) -> Vec<String> {
@@ -158,10 +166,8 @@ fn logs(summary: &Summary) -> Vec<String> {
         (None, Some(new)) => format!("new in {}: {}", new.service, new.template),
         (None, None) => return lines,
     };
-    let indent = " ".repeat(10);
-    lines.extend(
-        wrapped(&plain(&told), WIDTH - indent.len()).iter().take(2).map(|line| format!("{indent}{line}")),
-    );
+    let told = wrapped(&plain(&told), WIDTH - INDENT);
+    lines.extend(told.iter().take(2).map(|line| format!("{:INDENT$}{line}", "")));
     lines
 }
 

@@ -1,6 +1,8 @@
 //! The thread that understands: spans in, alarms, one incident and its causes out, while the system runs.
 
+mod hop;
 mod log;
+mod operation;
 mod profile;
 
 use std::sync::mpsc::{Receiver, Sender};
@@ -11,9 +13,13 @@ use otlp_anomaly::cause::{AnalyzerConfig, Case, History, HistoryConfig, Ranking}
 use otlp_anomaly::detect::{Alarm, Signal, Watch, WatchConfig};
 use otlp_anomaly::feature::{FeatureConfig, FeatureRow, Features};
 use otlp_core::assemble::{Assembler, AssemblerConfig};
+use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::{Error, UnixNanos};
 
 use crate::receive::ServiceSpan;
+
+use hop::Hops;
+use operation::Operations;
 
 pub(crate) use log::{LogReading, read_logs};
 pub(crate) use profile::{ProfileReading, compare_profiles};
@@ -57,6 +63,8 @@ pub(crate) struct Found {
     pub(crate) ranking: Option<Ranking>,
     /// The service graph, second by second.
     pub(crate) history: History,
+    /// What each hop speaks.
+    pub(crate) hops: Hops,
 }
 
 /// The analysers, in the order in which data passes them.
@@ -66,6 +74,8 @@ pub(crate) struct Analysis {
     watch: Watch,
     assembler: Assembler,
     history: History,
+    operations: Operations,
+    hops: Hops,
     incidents: Incidents,
     rows: Vec<FeatureRow>,
     alarms: Vec<Noticed>,
@@ -83,6 +93,8 @@ impl Analysis {
             watch: WatchConfig::new().build()?,
             assembler: AssemblerConfig::new().quiet(LATENESS).build()?,
             history: HistoryConfig::new().build()?,
+            operations: Operations::default(),
+            hops: Hops::default(),
             incidents: Incidents::new(IncidentConfig::new()),
             rows: Vec::new(),
             alarms: Vec::new(),
@@ -109,6 +121,8 @@ impl Analysis {
         for (service, span) in spans {
             // Whatever cannot be used is counted by whoever refuses it; the balance of spans is kept elsewhere.
             let _ = self.features.observe(&service, &span);
+            self.operations.observe(&service, &span);
+            self.hops.observe(&service, &span);
             let _ = self.assembler.accept(&service, span, now);
         }
         for trace in self.assembler.take_ready(now) {
@@ -146,8 +160,20 @@ impl Analysis {
             let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
             let case = Case { onset: incident.onset, services: &services, changes: &[] };
             let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
-            AnalyzerConfig::new().build().explain(&self.history, &case, end)
+            let mut ranking = AnalyzerConfig::new().build().explain(&self.history, &case, end);
+            for cause in &mut ranking.causes {
+                let service = cause.subject.service().unwrap_or_default();
+                // What was asked for comes first: that is what a person looks for next.
+                cause.evidence.splice(0..0, self.operations.evidence(service, incident.onset));
+            }
+            ranking
         });
-        Found { rows: self.rows, alarms: self.alarms, incident, ranking, history: self.history }
+        let Self { rows, alarms, history, hops, .. } = self;
+        Found { rows, alarms, incident, ranking, history, hops }
     }
+}
+
+/// An attribute that is text.
+fn text<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
+    KeyValue::find(&span.attributes, key).and_then(AnyValue::as_str)
 }

@@ -93,3 +93,6 @@ impl Capture {
         self.taps.into_iter().map(|(role, tap)| (role, end(tap))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

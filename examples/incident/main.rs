@@ -4,9 +4,9 @@
 //! $ cargo run --release --example incident -- --fault db-slow
 //! ```
 //!
-//! One program, no services, no privileges: it starts itself again as six processes that talk HTTP and RESP over
-//! loopback, puts a forwarding tap in front of each, exports what it sees over OTLP to a receiver of its own, and
-//! analyses what arrives. `target/incident/report.html` shows what came of it.
+//! One program, no services, no privileges: it starts itself again as six processes that talk HTTP/1.1, gRPC,
+//! PostgreSQL and RESP over loopback, puts a forwarding tap in front of each, exports what it sees over OTLP to a
+//! receiver of its own, and analyses what arrives. `target/incident/report.html` shows what came of it.
 
 mod account;
 mod analysis;

@@ -158,7 +158,7 @@ fn because(outcome: &Outcome) -> String {
     if let Some(fresh) = outcome.logs.fresh.iter().find(|fresh| cause == Some(&fresh.service)) {
         return format!("it began to log “{}”", figure::shortened(&fresh.template, QUOTED));
     }
-    top(&outcome.found).and_then(|cause| cause.evidence.first()).map(ToString::to_string).unwrap_or_default()
+    top(&outcome.found).and_then(|cause| cause.evidence.first()).map(shown).unwrap_or_default()
 }
 
 fn key_figures(flags: &Flags, outcome: &Outcome) -> KeyFigures {
@@ -205,6 +205,7 @@ fn services(outcome: &Outcome) -> Vec<Service> {
             outcome.found.incident.as_ref().is_some_and(|incident| incident.services.contains(name));
         Service {
             name: name.to_owned(),
+            protocol: outcome.found.hops.spoken_with(name),
             health: match cause {
                 Some(cause) if cause == name => Health::Cause,
                 _ if in_incident => Health::Affected,
@@ -235,6 +236,7 @@ fn edges(outcome: &Outcome, services: &[Service]) -> Vec<Edge> {
         Some(Edge {
             caller: caller.to_owned(),
             callee: callee.to_owned(),
+            protocol: outcome.found.hops.between(caller, callee).map(str::to_owned),
             rate_per_sec: figure::float(edge.calls().requests) / seconds,
             // Both ends have to be services that the page lists.
             health: health(caller).and(health(callee))?,
@@ -308,10 +310,19 @@ fn causes(found: &Found) -> Vec<Cause> {
             score: ranked.confidence,
             statement: ranked.title(),
             contributions: ranked.contributions.iter().map(part).collect(),
-            evidence: ranked.evidence.iter().map(ToString::to_string).collect(),
+            evidence: ranked.evidence.iter().map(shown).collect(),
         }
     };
     found.ranking.iter().flat_map(|ranking| &ranking.causes).map(cause).collect()
+}
+
+/// Evidence for a page, on which no line shall end within an arrow.
+fn shown(evidence: &Evidence) -> String {
+    let text = evidence.to_string();
+    match (evidence, text.rsplit_once(" -> ")) {
+        (Evidence::Shift { .. }, Some((before, after))) => format!("{before} → {after}"),
+        _ => text,
+    }
 }
 
 fn logs(reading: &LogReading, clock: &Clock) -> Logs {

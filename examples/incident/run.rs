@@ -21,7 +21,7 @@ use crate::export::{Exported, Exporting};
 use crate::flags::Flags;
 use crate::load::{Load, LoadConfig, LoadReport};
 use crate::receive::{Intake, Received};
-use crate::shop::{Counts, Fault, ProfileConfig, Program, Role, Shop, ShopConfig};
+use crate::shop::{Counts, Fault, ProfileConfig, Program, Protocol, Role, Shop, ShopConfig};
 use crate::{figure, page, report};
 
 /// How often the program looks around.
@@ -124,6 +124,9 @@ impl Stage {
         teller.clock = Instant::now();
         let shown = figure::rate(flags.rate.into());
         teller.say(&format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
+        let others = Role::ALL.into_iter().filter(|role| role.protocol() != Protocol::Http);
+        let others: Vec<String> = others.map(|role| format!("{role} {}", role.protocol())).collect();
+        teller.say(&format!("they speak {}, but {}", Protocol::Http, others.join(", ")))?;
         let broken = self.watch(flags, length, &load, teller)?;
         let ended = SystemClock.now();
         let load = load.stop()?;

@@ -1,9 +1,9 @@
 //! The system under observation: a small shop of six real processes that talk over loopback.
 //!
 //! ```text
-//! load -> gateway -> order -> inventory -> cache (RESP2)
-//!                       |         `------> db
-//!                       `---> payment ---> db
+//! load -> gateway -> order -> inventory -> cache   HTTP/1.1, then RESP2 with the cache
+//!                       |         `------> db      PostgreSQL
+//!                       `---> payment ---> db      gRPC, then PostgreSQL
 //! ```
 //!
 //! [`Shop::start`] starts this program again as six children. Each listens on a port of its own and is told by
@@ -18,6 +18,7 @@ mod counter;
 mod db;
 mod fault;
 mod gateway;
+pub(crate) mod grpc;
 pub(crate) mod http;
 mod inventory;
 mod log;
@@ -30,6 +31,7 @@ pub(crate) mod random;
 mod resp;
 mod role;
 mod server;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,7 +45,7 @@ pub(crate) use db::{ACCOUNTS, PAST_ORDERS, PRODUCTS, account, order as order_nam
 pub(crate) use fault::Fault;
 pub(crate) use process::Program;
 pub(crate) use profile::{ProfileConfig, ProfileWindow};
-pub(crate) use role::Role;
+pub(crate) use role::{Protocol, Role};
 
 use control::{Answer, Order, Settings};
 use process::Process;
@@ -224,4 +226,4 @@ fn empty_folder(folder: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

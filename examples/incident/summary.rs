@@ -146,6 +146,8 @@ pub(crate) struct Shift {
 pub(crate) struct Service {
     /// Its name.
     pub(crate) name: String,
+    /// What those who call it speak with it, such as `gRPC`; none where no call was seen.
+    pub(crate) protocol: Option<String>,
     /// How it fares.
     pub(crate) health: Health,
     /// Requests served a second over the whole run.
@@ -163,6 +165,8 @@ pub(crate) struct Edge {
     pub(crate) caller: String,
     /// Who is called.
     pub(crate) callee: String,
+    /// What they speak, such as `gRPC`; none where it is not known.
+    pub(crate) protocol: Option<String>,
     /// Calls a second over the whole run.
     pub(crate) rate_per_sec: f64,
     /// How the calls fare.

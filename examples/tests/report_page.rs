@@ -105,6 +105,8 @@ fn hostile_names_and_lines_stay_text() {
     let mut hostile = friendly.clone();
     sample::rename(&mut hostile, "db", HOSTILE);
     hostile.causes[0].evidence[0] = HOSTILE.to_owned();
+    hostile.services[0].protocol = Some(HOSTILE.to_owned());
+    hostile.edges[0].protocol = Some(HOSTILE.to_owned());
     let logs = hostile.logs.as_mut().expect("the sample has logs");
     logs.findings[0].title = HOSTILE.to_owned();
     logs.findings[0].lines[0].line = HOSTILE.to_owned();
@@ -183,6 +185,24 @@ fn the_table_fits_a_terminal_and_has_no_control_sequences() {
         }
         assert!(table.ends_with("target/incident/report.html\n"));
     }
+}
+
+#[test]
+fn each_service_says_what_is_spoken_with_it_and_one_of_which_nobody_knows_says_nothing() {
+    let mut summary = sample::incident(7);
+    let spoken = |page: &str, protocol: &str| page.matches(&format!(">{protocol}</")).count();
+    let page = render(&summary, None);
+    // Once in each of the two drawings, and once for each call in the table.
+    let calls = |to: &str| summary.edges.iter().filter(|edge| edge.callee == to).count();
+    assert_eq!(spoken(&page, "PostgreSQL"), 2 + calls("db"));
+    assert_eq!(spoken(&page, "gRPC"), 2 + calls("payment"));
+    assert!(page.contains("<title>order calls payment over gRPC: "));
+    let table = account::table(&summary, Path::new("r.html"));
+    assert!(table.lines().any(|line| line.starts_with("db             PostgreSQL ")), "{table}");
+    summary.services.iter_mut().for_each(|service| service.protocol = None);
+    summary.edges.iter_mut().for_each(|edge| edge.protocol = None);
+    let silent = render(&summary, None);
+    assert!(spoken(&silent, "PostgreSQL") == 0 && !silent.contains(" over gRPC"), "{silent}");
 }
 
 #[test]

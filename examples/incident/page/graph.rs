@@ -10,6 +10,8 @@ use super::markup::{As, Holder, escape, px};
 const MARGIN: f64 = 14.0;
 /// Length of an arrow's head.
 const HEAD: f64 = 9.0;
+/// Room for what is spoken with a service, in ems of its own type.
+const PROTOCOL_EM: f64 = 8.0;
 
 /// Which way calls run on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ impl Flow {
     const fn measure(self) -> Measure {
         match self {
             Self::Right => Measure { along: 196.0, across: 88.0, layer_gap: 64.0, node_gap: 22.0 },
-            Self::Down => Measure { along: 96.0, across: 112.0, layer_gap: 44.0, node_gap: 7.0 },
+            Self::Down => Measure { along: 112.0, across: 112.0, layer_gap: 44.0, node_gap: 7.0 },
         }
     }
 
@@ -125,9 +127,10 @@ struct Way<'a> {
 fn edge_drawing(flow: Flow, edge: &Edge, width: f64, way: Way<'_>) -> String {
     let (class, word) = health_words(edge.health);
     let title = format!(
-        "{} calls {}: {}, {word}",
+        "{} calls {}{}: {}, {word}",
         escape(&edge.caller),
         escape(&edge.callee),
+        edge.protocol.as_deref().map_or_else(String::new, |protocol| format!(" over {}", escape(protocol))),
         figure::rate(edge.rate_per_sec)
     );
     let (path, head) = match (way.route, way.corner) {
@@ -199,13 +202,24 @@ fn node(flow: Flow, place: usize, service: &Service, corner: Point) -> String {
         Flow::Down => narrow_lines(place, service),
     };
     let (inset, font_px) = if flow == Flow::Right { (14.0, 14.0) } else { (9.0, 12.0) };
+    // On a wide page what is spoken with the service stands beside its name, on a phone it is the first line below.
+    let spoken = service.protocol.as_deref().filter(|_| flow == Flow::Right);
+    let spoken = spoken.map(|protocol| fitted(protocol, PROTOCOL_EM)).unwrap_or_default();
+    let beside = if spoken.is_empty() { 0.0 } else { width_em(&spoken) * 12.0 + 8.0 };
     let mut text = format!(
         "<text class=\"name\" x=\"{}\" y=\"20\">{}</text>",
         px(inset),
-        escape(&fitted(&service.name, (width - inset - 5.0) / font_px))
+        escape(&fitted(&service.name, (width - inset - 5.0 - beside) / font_px))
     );
+    if !spoken.is_empty() {
+        text.push_str(&format!(
+            "<text x=\"{}\" y=\"20\" text-anchor=\"end\">{}</text>",
+            px(width - 12.0),
+            escape(&spoken)
+        ));
+    }
     for (place, line) in lines.iter().enumerate() {
-        let below = [38.0, 54.0, 70.0, 86.0].get(place).copied().unwrap_or(86.0);
+        let below = [38.0, 54.0, 70.0, 86.0, 102.0].get(place).copied().unwrap_or(102.0);
         text.push_str(&format!("<text x=\"{}\" y=\"{}\">{line}</text>", px(inset), px(below)));
     }
     if flow == Flow::Right {
@@ -257,13 +271,34 @@ fn narrow_lines(place: usize, service: &Service) -> Vec<String> {
         ],
     };
     let [first, second] = latency;
-    vec![format!("<tspan class=\"state\">{word}</tspan>"), first, second, format!("errors {errors}")]
+    let spoken = service
+        .protocol
+        .as_deref()
+        .map_or_else(String::new, |protocol| escape(&fitted(protocol, PROTOCOL_EM)));
+    let state = format!("<tspan class=\"state\">{word}</tspan>");
+    vec![spoken, state, first, second, format!("errors {errors}")]
 }
 
 /// As much of a name as fits into so many ems of bold type; the widths are those of a wide face, so that
 /// others have room to spare.
 fn fitted(name: &str, most_em: f64) -> String {
-    let width = |c: char| match c {
+    let mut taken = 0.0;
+    for (fitting, c) in name.chars().enumerate() {
+        taken += letter_em(c);
+        if taken > most_em - letter_em('…') {
+            let whole = width_em(name);
+            return if whole <= most_em { name.to_owned() } else { figure::shortened(name, fitting + 1) };
+        }
+    }
+    name.to_owned()
+}
+
+fn width_em(text: &str) -> f64 {
+    text.chars().map(letter_em).sum()
+}
+
+fn letter_em(letter: char) -> f64 {
+    match letter {
         'i' | 'j' | 'l' | '.' | ',' | ':' | '\'' | '|' | ' ' => 0.38,
         'f' | 't' | 'r' | '-' | '(' | ')' | '/' => 0.5,
         'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 1.05,
@@ -272,16 +307,7 @@ fn fitted(name: &str, most_em: f64) -> String {
         // Letters of other scripts may be as wide as they are high.
         '\u{c0}'..='\u{24f}' => 0.8,
         _ => 1.05,
-    };
-    let mut taken = 0.0;
-    for (fitting, c) in name.chars().enumerate() {
-        taken += width(c);
-        if taken > most_em - width('…') {
-            let whole: f64 = name.chars().map(width).sum();
-            return if whole <= most_em { name.to_owned() } else { figure::shortened(name, fitting + 1) };
-        }
     }
-    name.to_owned()
 }
 
 #[cfg(test)]
@@ -301,9 +327,15 @@ mod tests {
         let (path, head) = self_loop(Flow::Right, Point { along: 0.0, across: 0.0 });
         assert!(path.contains('C') && head.ends_with('z'));
         let back = [Point { along: 300.0, across: 10.0 }, Point { along: 196.0, across: 40.0 }];
-        let edge =
-            Edge { caller: "b".into(), callee: "a".into(), rate_per_sec: 1.0, health: Health::Healthy };
+        let edge = Edge {
+            caller: "b".into(),
+            callee: "a".into(),
+            protocol: Some("gRPC".into()),
+            rate_per_sec: 1.0,
+            health: Health::Healthy,
+        };
         let drawn = edge_drawing(Flow::Right, &edge, 2.0, Way { route: &back, corner: None });
+        assert!(drawn.contains("<title>b calls a over gRPC: 1"), "{drawn}");
         // The neck of the arrow stands to the right of its tip.
         assert!(drawn.contains("219 54\"/><path class=\"head\" d=\"M210 54L219 49.5L219 58.5z"), "{drawn}");
     }

@@ -15,6 +15,7 @@ use super::control::{Answer, Order, Settings};
 use super::counter::Counts;
 use super::db::Db;
 use super::gateway::Gateway;
+use super::grpc::server::{self as grpc, Methods};
 use super::http::server::{self as http, Handler};
 use super::inventory::Inventory;
 use super::log::Log;
@@ -24,6 +25,7 @@ use super::profile::Sampler;
 use super::resp::server as resp;
 use super::role::Role;
 use super::server::accept;
+use super::sql::server as sql;
 
 /// How long requests in flight may take when the child is asked what it served.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -146,9 +148,23 @@ fn serve(role: Role, context: &Arc<Context>, listener: TcpListener) -> Result<Ar
     match role {
         Role::Gateway => serve_http(Gateway::new(own), context, listener),
         Role::Order => serve_http(OrderService::new(own), context, listener),
-        Role::Payment => serve_http(Payment::new(own), context, listener),
         Role::Inventory => serve_http(Inventory::new(own), context, listener),
-        Role::Db => serve_http(Db::new(own), context, listener),
+        Role::Payment => {
+            let payment = Arc::new(Payment::new(own));
+            let (methods, served) = (Arc::clone(&payment) as Arc<dyn Methods>, Arc::clone(context));
+            accept(listener, Arc::clone(context), move |stream| {
+                grpc::serve_connection(stream, &methods, &served);
+            })?;
+            Ok(payment)
+        }
+        Role::Db => {
+            let db = Arc::new(Db::new(own));
+            let (engine, served) = (Arc::clone(&db), Arc::clone(context));
+            accept(listener, Arc::clone(context), move |stream| {
+                sql::serve_connection(&stream, &*engine, &served.counters);
+            })?;
+            Ok(db)
+        }
         Role::Cache => {
             let cache = Arc::new(Cache::new(own));
             let (commands, served) = (Arc::clone(&cache), Arc::clone(context));

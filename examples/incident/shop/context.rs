@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use otlp_core::{Error, ErrorKind};
 
 use super::counter::Counters;
+use super::grpc::Status;
+use super::grpc::client::{Call as GrpcCall, Channel};
 use super::http::client::{self, Call};
 use super::http::{Request, Response};
 use super::log::Log;
-use super::pool::Pool;
+use super::pool::{Pool, TIMEOUT};
 use super::resp::{self, Reply};
-use super::role::Role;
+use super::role::{Protocol, Role};
+use super::sql::client::Session;
 
 /// A call that takes longer is worth a warning.
 const SLOW_CALL: Duration = Duration::from_millis(10);
@@ -28,7 +31,18 @@ pub(crate) struct Context {
     pub(crate) log: Log,
     /// What it served and called.
     pub(crate) counters: Counters,
-    pools: Vec<(Role, Pool)>,
+    peers: Vec<(Role, Peer)>,
+}
+
+/// The way to a peer.
+#[derive(Debug)]
+enum Peer {
+    /// Over HTTP/1.1 or RESP, a call a connection at a time.
+    Streams(Pool),
+    /// Over gRPC, all calls on one connection.
+    Channel(Channel),
+    /// Over PostgreSQL's protocol, a transaction a connection at a time.
+    Sessions(Pool<Session>),
 }
 
 /// What a service can do besides answering.
@@ -52,42 +66,87 @@ pub(crate) struct OneIn {
 impl Context {
     /// Surroundings with unconnected peers.
     pub(crate) fn new(role: Role, seed: u64, log: Log) -> Self {
-        let pools = role.peers().iter().map(|peer| (*peer, Pool::new(peer.name()))).collect();
-        Self { role, seed, log, counters: Counters::default(), pools }
+        let peer = |role: Role| match role.protocol() {
+            Protocol::Http | Protocol::Resp => Peer::Streams(Pool::new(role.name())),
+            Protocol::Grpc => Peer::Channel(Channel::new(role.name())),
+            Protocol::Postgres => Peer::Sessions(Pool::new(role.name())),
+        };
+        let peers = role.peers().iter().map(|role| (*role, peer(*role))).collect();
+        Self { role, seed, log, counters: Counters::default(), peers }
     }
 
     /// Says where `peer` is reached.
     ///
     /// # Errors
-    /// The service does not call that peer.
+    /// The service does not call that peer, or a thread that it needs for it cannot be started.
     pub(crate) fn connect(&self, peer: Role, address: SocketAddr) -> Result<(), Error> {
-        self.pool(peer)?.set_address(address);
+        match self.peer(peer)? {
+            Peer::Streams(pool) => pool.set_address(address),
+            Peer::Channel(channel) => channel.set_address(address)?,
+            Peer::Sessions(pool) => pool.set_address(address),
+        }
         self.log.info("peer connected", &[("peer", &peer), ("address", &address)]);
         Ok(())
     }
 
-    /// Calls `peer` over HTTP/1.1, counts the call and warns where it is slow or fails.
+    /// Calls `peer` over HTTP/1.1.
     ///
     /// # Errors
     /// No answer; an answer with an error status is no error.
     pub(crate) fn call(&self, peer: Role, call: &Call<'_>) -> Result<Response, Error> {
-        let start = Instant::now();
-        let result = self.pool(peer).and_then(|pool| client::send(pool, call));
-        self.counters.call(peer, &result);
-        let trace = trace_id(call.traceparent);
-        self.judge(peer, start, &result, trace);
-        result
+        self.call_with(peer, trace_id(call.traceparent), || client::send(self.streams(peer)?, call))
     }
 
-    /// Sends one command to the cache, counts it and warns where it is slow or fails.
+    /// Sends one command to the cache.
     ///
     /// # Errors
     /// No reply; an error reply is no error.
     pub(crate) fn command(&self, words: &[&[u8]], trace: &str) -> Result<Reply, Error> {
+        self.call_with(Role::Cache, trace, || resp::client::send(self.streams(Role::Cache)?, words))
+    }
+
+    /// Calls a method of `payment` over gRPC: a message, or a status.
+    ///
+    /// # Errors
+    /// No answer; a status is no error.
+    pub(crate) fn method(
+        &self,
+        method: &str,
+        message: &[u8],
+        traceparent: Option<&str>,
+    ) -> Result<Result<Vec<u8>, Status>, Error> {
+        let call = GrpcCall { method, message, traceparent, timeout: TIMEOUT };
+        self.call_with(Role::Payment, trace_id(traceparent), || match self.peer(Role::Payment)? {
+            Peer::Channel(channel) => channel.send(&call),
+            Peer::Streams(_) | Peer::Sessions(_) => Err(self.no_way_to(Role::Payment)),
+        })
+    }
+
+    /// The connections to the store.
+    ///
+    /// # Errors
+    /// The service does not call it.
+    pub(crate) fn sessions(&self) -> Result<&Pool<Session>, Error> {
+        match self.peer(Role::Db)? {
+            Peer::Sessions(pool) => Ok(pool),
+            Peer::Streams(_) | Peer::Channel(_) => Err(self.no_way_to(Role::Db)),
+        }
+    }
+
+    /// Makes a call to `peer`, counts it and warns where it is slow or fails.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub(crate) fn call_with<T>(
+        &self,
+        peer: Role,
+        trace: &str,
+        call: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let start = Instant::now();
-        let result = self.pool(Role::Cache).and_then(|pool| resp::client::send(pool, words));
-        self.counters.call(Role::Cache, &result);
-        self.judge(Role::Cache, start, &result, trace);
+        let result = call();
+        self.counters.call(peer, &result);
+        self.judge(peer, start, &result, trace);
         result
     }
 
@@ -102,12 +161,20 @@ impl Context {
         }
     }
 
-    fn pool(&self, peer: Role) -> Result<&Pool, Error> {
-        let found = self.pools.iter().find(|(role, _)| *role == peer);
-        found.map(|(_, pool)| pool).ok_or_else(|| {
-            let message = format!("{} does not call {peer}", self.role);
-            Error::new(ErrorKind::Config, message)
-        })
+    fn streams(&self, peer: Role) -> Result<&Pool, Error> {
+        match self.peer(peer)? {
+            Peer::Streams(pool) => Ok(pool),
+            Peer::Channel(_) | Peer::Sessions(_) => Err(self.no_way_to(peer)),
+        }
+    }
+
+    fn peer(&self, peer: Role) -> Result<&Peer, Error> {
+        let found = self.peers.iter().find(|(role, _)| *role == peer);
+        found.map(|(_, peer)| peer).ok_or_else(|| self.no_way_to(peer))
+    }
+
+    fn no_way_to(&self, peer: Role) -> Error {
+        Error::new(ErrorKind::Config, format!("{} does not call {peer}", self.role))
     }
 }
 
@@ -147,7 +214,8 @@ pub(crate) fn bad_gateway(answer: &Result<Response, Error>) -> Response {
     }
 }
 
-fn trace_id(traceparent: Option<&str>) -> &str {
+/// The trace that a `traceparent` names, for log lines; `-` where there is none.
+pub(crate) fn trace_id(traceparent: Option<&str>) -> &str {
     traceparent.and_then(|text| text.split('-').nth(1)).unwrap_or("-")
 }
 

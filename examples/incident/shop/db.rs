@@ -1,17 +1,21 @@
-//! The record store: rows over HTTP/1.1, found through an index that can be lost.
+//! The record store: rows in tables, asked for in SQL, found through an index that can be lost.
 
 mod heap;
+mod statement;
+mod table;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use heap::Heap;
+use statement::{Operand, Statement};
+use table::{Column, Table};
 
-use super::context::{Context, Millis, OneIn, Service, trace_of};
-use super::http::server::Handler;
-use super::http::{Request, Response};
+use super::context::{Context, Millis, OneIn, Service};
 use super::random::Random;
+use super::sql::server::{Answer, Engine, Session, Shape, Transaction};
+use super::sql::{Refused, Value};
 
 /// Products, all of which have a stock row.
 pub(crate) const PRODUCTS: u32 = 2_000;
@@ -37,6 +41,7 @@ pub(crate) struct Db {
     reads: AtomicU64,
     rows_read: AtomicU64,
     full_scans: AtomicU64,
+    cancelled: AtomicU64,
     scan_warnings: OneIn,
     slow_warnings: OneIn,
 }
@@ -47,66 +52,134 @@ impl Db {
         let start = Instant::now();
         let heap = fill(context.seed);
         let took = Millis(start.elapsed());
-        context.log.info("heap loaded", &[("rows", &heap.rows()), ("tables", &3), ("took_ms", &took)]);
+        context
+            .log
+            .info("heap loaded", &[("rows", &heap.rows()), ("tables", &Table::COUNT), ("took_ms", &took)]);
         Self {
             context,
             heap: RwLock::new(heap),
             reads: AtomicU64::new(0),
             rows_read: AtomicU64::new(0),
             full_scans: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
             scan_warnings: OneIn::new(20),
             slow_warnings: OneIn::new(20),
         }
     }
 
     #[inline(never)]
-    fn read_record(&self, table: &str, id: &str, trace: &str) -> Response {
+    fn select(
+        &self,
+        table: &Table,
+        columns: &[Column],
+        key: &Value,
+        session: &Session,
+    ) -> Result<Answer, Refused> {
+        let Some(text) = self.look_up(table, &table.place(key), session)? else {
+            self.context.log.info("record not found", &[("table", &table.name), ("id", key)]);
+            return Ok(Answer { rows: Vec::new(), tag: "SELECT 0".to_owned() });
+        };
+        let row = columns.iter().map(|column| column.read(&text)).collect::<Result<_, _>>()?;
+        Ok(Answer { rows: vec![row], tag: "SELECT 1".to_owned() })
+    }
+
+    /// Adds a row, or notes it for the end of the transaction. That there is none of its key is looked up here, and
+    /// not again at the end: orders have numbers of their own.
+    #[inline(never)]
+    fn insert(
+        &self,
+        table: &Table,
+        values: &[(Column, &Value)],
+        session: &mut Session,
+    ) -> Result<Answer, Refused> {
+        values.iter().try_for_each(|(column, value)| column.check(value))?;
+        let key = values.iter().find(|(column, _)| Some(*column) == table.key());
+        let (_, key) = key.ok_or_else(|| Refused::new("23502", "a row needs its key"))?;
+        let place = table.place(key);
+        if self.look_up(table, &place, session)?.is_some() {
+            return Err(Refused::new("23505", format!("there is a row of that key in {}", table.name)));
+        }
+        let fields: Vec<String> =
+            values.iter().map(|(column, value)| format!("{}={value}", column.name)).collect();
+        let row = (place, fields.join("&"));
+        match &mut session.transaction {
+            Transaction::Open(rows) => rows.push(row),
+            Transaction::None | Transaction::Failed => self.write(&[row]),
+        }
+        Ok(Answer { rows: Vec::new(), tag: "INSERT 0 1".to_owned() })
+    }
+
+    /// The newest row at `place`, those that the transaction adds among them.
+    #[inline(never)]
+    fn look_up(&self, table: &Table, place: &str, session: &Session) -> Result<Option<String>, Refused> {
+        if let Some(text) = session.adds(place) {
+            return Ok(Some(text.to_owned()));
+        }
         let start = Instant::now();
         let heap = self.heap.read().unwrap_or_else(PoisonError::into_inner);
-        let found = heap.lookup(&format!("{table}/{id}"));
-        let (rows, rows_read, by_scan) = (heap.rows(), found.rows_read, found.by_scan);
-        let text = found.text.map(str::to_owned);
+        let rows = heap.rows();
+        let found = heap.lookup(place, session.timeout.map(|timeout| start + timeout));
+        let Ok(found) = found else {
+            drop(heap);
+            self.cancelled.fetch_add(1, Ordering::Relaxed);
+            let took = Millis(start.elapsed());
+            self.context.log.error("statement timeout", &[("table", &table.name), ("took_ms", &took)]);
+            return Err(Refused::new("57014", "canceling statement due to statement timeout"));
+        };
+        let (rows_read, by_scan, text) = (found.rows_read, found.by_scan, found.text.map(str::to_owned));
         drop(heap);
-        self.note_read(rows_read, by_scan, rows, table);
+        self.note_read(rows_read, by_scan, rows, table.name);
         let took = start.elapsed();
         let log = &self.context.log;
         if took >= SLOW_QUERY && self.slow_warnings.pass() {
             let took = Millis(took);
-            log.warn("slow query", &[("table", &table), ("rows_read", &rows_read), ("took_ms", &took)]);
+            log.warn("slow query", &[("table", &table.name), ("rows_read", &rows_read), ("took_ms", &took)]);
         }
-        let Some(text) = text else {
-            log.info("record not found", &[("table", &table), ("id", &id), ("trace_id", &trace)]);
-            return Response::error(404, "no such record");
-        };
-        let micros = took.as_micros();
-        log.debug(
-            "record read",
-            &[("table", &table), ("id", &id), ("took_us", &micros), ("trace_id", &trace)],
-        );
-        Response::new(200, text)
+        log.debug("record read", &[("table", &table.name), ("key", &place), ("took_us", &took.as_micros())]);
+        Ok(text)
     }
 
     #[inline(never)]
-    fn write_record(&self, table: &str, id: &str, request: &Request) -> Response {
-        let Ok(text) = std::str::from_utf8(&request.body) else {
-            return Response::error(400, "a record is text");
-        };
+    fn write(&self, new: &[(String, String)]) {
         let mut heap = self.heap.write().unwrap_or_else(PoisonError::into_inner);
-        let written = heap.put(&format!("{table}/{id}"), text);
+        let written: Vec<_> = new.iter().map(|(place, text)| heap.put(place, text)).collect();
         let rows = heap.rows();
         drop(heap);
-        let (log, trace, version) = (&self.context.log, trace_of(request), written.version);
-        log.info(
-            "record written",
-            &[("table", &table), ("id", &id), ("version", &version), ("trace_id", &trace)],
-        );
-        if let Some(key) = written.overwritten {
-            log.info("oldest row overwritten", &[("key", &key), ("rows", &rows)]);
+        let log = &self.context.log;
+        for ((place, _), written) in new.iter().zip(written) {
+            let version = written.version;
+            log.info("record written", &[("key", place), ("version", &version)]);
+            if let Some(key) = written.overwritten {
+                log.info("oldest row overwritten", &[("key", &key), ("rows", &rows)]);
+            }
+            if version.is_multiple_of(WRITES_A_CHECKPOINT) {
+                log.info("checkpoint written", &[("version", &version), ("rows", &rows)]);
+            }
         }
-        if version.is_multiple_of(WRITES_A_CHECKPOINT) {
-            log.info("checkpoint written", &[("version", &version), ("rows", &rows)]);
-        }
-        Response::new(201, format!("{{\"version\":{version}}}"))
+    }
+
+    /// Begins, or ends what was begun.
+    fn turn(&self, statement: &Statement, session: &mut Session) -> Answer {
+        let before = std::mem::take(&mut session.transaction);
+        let tag = match (statement, before) {
+            (Statement::Begin, Transaction::None) => {
+                session.transaction = Transaction::Open(Vec::new());
+                "BEGIN"
+            }
+            // As PostgreSQL does, which only warns of it.
+            (Statement::Begin, open) => {
+                session.transaction = open;
+                "BEGIN"
+            }
+            (Statement::Commit, Transaction::Open(rows)) => {
+                self.write(&rows);
+                "COMMIT"
+            }
+            (Statement::Commit, Transaction::None) => "COMMIT",
+            _ => "ROLLBACK",
+        };
+        self.context.log.debug("transaction", &[("did", &tag)]);
+        Answer { rows: Vec::new(), tag: tag.to_owned() }
     }
 
     fn note_read(&self, rows_read: usize, by_scan: bool, rows: usize, table: &str) {
@@ -127,17 +200,43 @@ impl Db {
     }
 }
 
-impl Handler for Db {
-    fn handle(&self, request: &Request) -> Response {
-        let (path, _) = request.route();
-        match (request.method.as_str(), path.as_slice()) {
-            ("GET", ["records", table, id]) => self.read_record(table, id, trace_of(request)),
-            ("PUT", ["records", table, id]) => self.write_record(table, id, request),
-            (method, _) => {
-                self.context
-                    .log
-                    .warn("request refused", &[("method", &method), ("reason", &"no such route")]);
-                Response::error(404, "no such route")
+impl Engine for Db {
+    type Plan = Statement;
+
+    fn plan(&self, text: &str) -> Result<Statement, Refused> {
+        let statement = Statement::parse(text).and_then(|statement| {
+            statement.parameters()?;
+            Ok(statement)
+        });
+        let log = &self.context.log;
+        match &statement {
+            Ok(_) => log.debug("statement planned", &[("bytes", &text.len())]),
+            Err(Refused { sqlstate, .. }) => log.warn("statement refused", &[("sqlstate", sqlstate)]),
+        }
+        statement
+    }
+
+    fn shape(&self, statement: &Statement) -> Shape {
+        let parameters = statement.parameters().unwrap_or_default();
+        let columns = match statement {
+            Statement::Select { columns, .. } => columns.iter().map(|own| (own.name, own.kind)).collect(),
+            _ => Vec::new(),
+        };
+        Shape { parameters: parameters.iter().map(|column| column.kind).collect(), columns }
+    }
+
+    #[inline(never)]
+    fn run(&self, statement: &Statement, values: &[Value], session: &mut Session) -> Result<Answer, Refused> {
+        let value = |operand: &Operand| operand.value(values).cloned();
+        match statement {
+            Statement::Begin | Statement::Commit | Statement::Rollback => Ok(self.turn(statement, session)),
+            _ if session.transaction == Transaction::Failed => {
+                Err(Refused::new("25P02", "transaction has failed and waits for its rollback"))
+            }
+            Statement::Select { table, columns, key } => self.select(table, columns, &value(key)?, session),
+            Statement::Insert { table, values: pairs } => {
+                let pairs = pairs.iter().map(|(column, operand)| Ok((*column, operand.value(values)?)));
+                self.insert(table, &pairs.collect::<Result<Vec<_>, Refused>>()?, session)
             }
         }
     }
@@ -168,6 +267,7 @@ impl Service for Db {
             ("reads", self.reads.load(Ordering::Relaxed)),
             ("rows_read", self.rows_read.load(Ordering::Relaxed)),
             ("full_scans", self.full_scans.load(Ordering::Relaxed)),
+            ("cancelled", self.cancelled.load(Ordering::Relaxed)),
         ]
     }
 }
@@ -185,14 +285,15 @@ fn fill(seed: u64) -> Heap {
         rows.push((format!("stock/{}", sku(number)), text));
     }
     for number in 0..ACCOUNTS {
-        let limit = 2_000 + random.below(200_000);
+        let credit = 2_000 + random.below(200_000);
         let state = if random.below(200) == 0 { "blocked" } else { "active" };
-        let text = format!("account={0}&state={state}&limit={limit}&country=NL&tier=retail", account(number));
+        let text =
+            format!("account={0}&state={state}&credit={credit}&country=NL&tier=retail", account(number));
         rows.push((format!("accounts/{}", account(number)), text));
     }
     for number in 0..PAST_ORDERS {
         let (payer, amount) = (account(random.below(ACCOUNTS)), 199 + random.below(60_000));
-        let text = format!("order={}&account={payer}&amount={amount}&state=settled", order(number));
+        let text = format!("order_id={}&account={payer}&amount={amount}&state=settled", order(number));
         rows.push((format!("charges/{}", order(number)), text));
     }
     random.shuffle(&mut rows);

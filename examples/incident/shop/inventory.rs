@@ -7,13 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use stock::{Format, Refused, StockRow, Table};
 
-use super::context::{Context, Service, bad_gateway, trace_of};
-use super::http::client::Call;
+use super::context::{Context, Service, trace_of};
 use super::http::server::Handler;
 use super::http::{Request, Response, form_field};
 use super::random::mix;
 use super::resp::Reply;
-use super::role::Role;
+use super::sql::client::Connection;
 
 /// Shortest and longest time that an item text stays in the cache.
 const TTL_MILLIS: (u64, u64) = (1_000, 2_000);
@@ -24,6 +23,8 @@ const ALTERNATIVES: usize = 5;
 
 /// Reservations between two lines about how many there were.
 const RESERVATIONS_A_LINE: u64 = 250;
+
+const ITEM: &str = "SELECT title, price FROM stock WHERE sku = $1";
 
 /// The service `inventory`.
 #[derive(Debug)]
@@ -139,19 +140,25 @@ impl Inventory {
             Ok(Reply::Null) => {}
             Ok(_) | Err(_) => log.warn("cache gave no answer", &[("sku", &sku)]),
         }
-        let target = format!("/records/stock/{sku}");
-        let answer = self.context.call(Role::Db, &Call::get(&target, request.traceparent.as_deref()));
-        match &answer {
-            Ok(record) if record.status == 200 => {
-                self.remember(&key, &record.body, trace);
-                log.debug("item fetched", &[("sku", &sku), ("bytes", &record.body.len())]);
-                Ok(record.text().to_owned())
+        let found = Connection::take(&self.context, trace).and_then(|mut store| store.query(ITEM, &[&sku]));
+        match found {
+            Ok(Some(row)) => {
+                // Neither is null in any row of the store.
+                let title: &str = row.try_get(0).unwrap_or_default();
+                let price: i32 = row.try_get(1).unwrap_or_default();
+                let text = format!("title={title}&price={price}");
+                self.remember(&key, text.as_bytes(), trace);
+                log.debug("item fetched", &[("sku", &sku), ("bytes", &text.len())]);
+                Ok(text)
             }
-            Ok(record) if record.status == 404 => {
+            Ok(None) => {
                 log.info("item unknown", &[("sku", &sku), ("trace_id", &trace)]);
                 Err(Response::error(404, "no such item"))
             }
-            _ => Err(bad_gateway(&answer)),
+            Err(failure) => {
+                log.error("store failed", &[("sku", &sku), ("error", &failure), ("trace_id", &trace)]);
+                Err(Response::error(502, "a service behind this one failed"))
+            }
         }
     }
 

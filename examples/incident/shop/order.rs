@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::context::{Context, Service, bad_gateway, trace_of};
 use super::db;
+use super::grpc::{Code, Status};
 use super::http::client::Call;
 use super::http::server::Handler;
 use super::http::{Request, Response, form_field};
+use super::payment::api::{self, ChargeRequest, IssueRequest, Message, Receipt};
 use super::role::Role;
 
 /// Lines of text on a product page.
@@ -147,25 +149,27 @@ impl Order {
         wish: &Wish<'_>,
         total: u32,
         request: &Request,
-    ) -> Result<String, Response> {
-        let body = format!("order={order}&account={}&amount={total}", wish.account);
-        let traceparent = request.traceparent.as_deref();
-        let call = Call { method: "POST", target: "/charges", traceparent, body: &body };
-        let answer = self.context.call(Role::Payment, &call);
-        let (log, trace) = (&self.context.log, trace_of(request));
-        match &answer {
-            Ok(receipt) if receipt.status == 201 => Ok(receipt.text().to_owned()),
-            Ok(refusal) if refusal.status < 500 => {
-                let status = refusal.status;
+    ) -> Result<Receipt, Response> {
+        let charge =
+            ChargeRequest { order: order.to_owned(), account: wish.account.to_owned(), amount: total };
+        self.payment(api::CHARGE, &charge, request).inspect_err(|answer| {
+            let (log, trace) = (&self.context.log, trace_of(request));
+            let status = answer.status;
+            if status < 500 {
                 log.info("charge refused", &[("order", &order), ("status", &status), ("trace_id", &trace)]);
-                Err(refusal.clone())
-            }
-            Ok(failure) => {
-                let status = failure.status;
+            } else {
                 log.error("payment failed", &[("order", &order), ("status", &status), ("trace_id", &trace)]);
-                Err(bad_gateway(&answer))
             }
-            Err(_) => Err(bad_gateway(&answer)),
+        })
+    }
+
+    /// Calls a method of `payment`: its receipt, or what to answer.
+    fn payment(&self, method: &str, message: &impl Message, request: &Request) -> Result<Receipt, Response> {
+        let answer = self.context.method(method, &message.encode(), request.traceparent.as_deref());
+        match answer {
+            Ok(Ok(bytes)) => Receipt::decode(&bytes).map_err(|error| bad_gateway(&Err(error.into()))),
+            Ok(Err(status)) => Err(refusal(&status)),
+            Err(error) => Err(bad_gateway(&Err(error))),
         }
     }
 
@@ -179,30 +183,41 @@ impl Order {
 
     #[inline(never)]
     fn order(&self, order: &str, request: &Request) -> Response {
-        let target = format!("/charges/{order}");
-        let answer = self.context.call(Role::Payment, &Call::get(&target, request.traceparent.as_deref()));
+        let issue = IssueRequest { order: order.to_owned() };
+        let answer = self.payment(api::ISSUE, &issue, request);
         let (log, trace) = (&self.context.log, trace_of(request));
-        match &answer {
-            Ok(receipt) if receipt.status == 200 => {
+        match answer {
+            Ok(receipt) => {
                 log.info("order shown", &[("order", &order), ("trace_id", &trace)]);
-                let receipt = receipt.text();
                 Response::new(
                     200,
                     format!("{{\"order\":\"{order}\",\"state\":\"settled\",\"receipt\":{receipt}}}"),
                 )
             }
-            Ok(refusal) if refusal.status < 500 => {
+            Err(refusal) if refusal.status < 500 => {
                 log.info("order unknown", &[("order", &order), ("trace_id", &trace)]);
-                refusal.clone()
+                refusal
             }
-            Ok(failure) => {
+            Err(failure) => {
                 let status = failure.status;
                 log.error("payment failed", &[("order", &order), ("status", &status), ("trace_id", &trace)]);
-                bad_gateway(&answer)
+                failure
             }
-            Err(_) => bad_gateway(&answer),
         }
     }
+}
+
+/// What a buyer is told when `payment` refuses or fails.
+fn refusal(status: &Status) -> Response {
+    let code = match status.code {
+        Code::InvalidArgument => 400,
+        Code::FailedPrecondition => 402,
+        Code::NotFound => 404,
+        Code::AlreadyExists => 409,
+        Code::DeadlineExceeded => 504,
+        Code::Unimplemented | Code::Internal | Code::Unavailable => 502,
+    };
+    Response::error(code, &status.message)
 }
 
 /// A `POST` to inventory and what it borrows from.

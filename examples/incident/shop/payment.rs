@@ -1,30 +1,37 @@
-//! Charging accounts: velocity rules over recent charges, a signature, a record.
+//! Charging accounts over gRPC: velocity rules over recent charges, a signature, a record in the store.
 
+pub(crate) mod api;
 mod rules;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::{ChargeRequest, IssueRequest, Message, Receipt};
 use rules::{Charge, Window};
 
-use super::context::{Context, Millis, OneIn, Service, bad_gateway, trace_of};
-use super::http::client::Call;
-use super::http::server::Handler;
-use super::http::{Request, Response, form_field};
+use super::context::{Context, Millis, OneIn, Service, trace_id};
+use super::grpc::server::{Call, Methods};
+use super::grpc::{Code, Status};
 use super::random::mix;
-use super::role::Role;
+use super::sql::client::{Connection, Failure};
 
 /// Rounds of the signature over a receipt.
 const SIGNATURE_ROUNDS: u32 = 40_000;
-/// How long the issuer waits for an answer about an account before it declines.
-const ISSUER_PATIENCE: Duration = Duration::from_millis(250);
 /// A velocity check that takes longer is worth a warning.
 const SLOW_CHECK: Duration = Duration::from_millis(2);
 /// Equal charges to one account among the recent ones before another is declined.
 const MAX_EQUAL_CHARGES: u64 = 5;
 /// Charges between two lines about the window.
 const CHARGES_A_WINDOW_LINE: u64 = 250;
+
+const ACCOUNT: &str = "SELECT state, credit FROM accounts WHERE account = $1";
+const RECORD: &str =
+    "INSERT INTO charges (order_id, account, amount, signature, state) VALUES ($1, $2, $3, $4, 'settled')";
+const CHARGED: &str = "SELECT account, amount FROM charges WHERE order_id = $1";
+/// SQLSTATE of a statement that took too long, and of a row that is there already.
+const TOO_LONG: &str = "57014";
+const DUPLICATE: &str = "23505";
 
 /// The service `payment`.
 #[derive(Debug)]
@@ -40,8 +47,20 @@ pub(crate) struct Payment {
 
 /// Why a charge was not made.
 struct Declined {
-    status: u16,
+    code: Code,
     reason: &'static str,
+}
+
+impl From<Failure> for Declined {
+    /// What the store did not do, the issuer cannot.
+    fn from(failure: Failure) -> Self {
+        let (code, reason) = match &failure {
+            Failure::Refused(sqlstate) if sqlstate == TOO_LONG => (Code::DeadlineExceeded, "issuer_timeout"),
+            Failure::Refused(sqlstate) if sqlstate == DUPLICATE => (Code::AlreadyExists, "charged_before"),
+            Failure::Refused(_) | Failure::Unanswered(_) => (Code::Unavailable, "ledger_unavailable"),
+        };
+        Self { code, reason }
+    }
 }
 
 impl Payment {
@@ -61,17 +80,14 @@ impl Payment {
     }
 
     #[inline(never)]
-    fn charge(&self, request: &Request) -> Response {
-        let trace = trace_of(request);
-        let fields = (request.field("order"), request.field("account"), request.field("amount"));
-        let (Some(order), Some(account), Some(Ok(amount))) =
-            (fields.0, fields.1, fields.2.map(str::parse::<u32>))
-        else {
-            self.context.log.warn("request refused", &[("method", &"POST"), ("reason", &"missing field")]);
-            return Response::error(400, "order, account and amount are needed");
-        };
+    fn charge(&self, request: &ChargeRequest, trace: &str) -> Result<Receipt, Status> {
+        let ChargeRequest { order, account, amount } = request;
         let log = &self.context.log;
-        match self.authorise(order, account, amount, request) {
+        if order.is_empty() || account.is_empty() {
+            log.warn("request refused", &[("method", &"Charge"), ("reason", &"missing field")]);
+            return Err(Status::new(Code::InvalidArgument, "order and account are needed"));
+        }
+        match self.authorise(request, trace) {
             Ok(signature) => {
                 let charges = self.charges.fetch_add(1, Ordering::Relaxed) + 1;
                 if charges.is_multiple_of(CHARGES_A_WINDOW_LINE) {
@@ -79,64 +95,49 @@ impl Payment {
                 }
                 log.info(
                     "charge authorised",
-                    &[("order", &order), ("account", &account), ("amount", &amount), ("trace_id", &trace)],
+                    &[("order", order), ("account", account), ("amount", amount), ("trace_id", &trace)],
                 );
-                let body = format!(
-                    "{{\"order\":\"{order}\",\"amount\":{amount},\"signature\":\"{signature:016x}\"}}"
-                );
-                Response::new(201, body)
+                Ok(Receipt { order: order.clone(), amount: *amount, signature })
             }
-            Err(Declined { status, reason }) => {
+            Err(Declined { code, reason }) => {
                 self.declined.fetch_add(1, Ordering::Relaxed);
                 log.warn(
                     "charge declined",
-                    &[("order", &order), ("account", &account), ("reason", &reason), ("trace_id", &trace)],
+                    &[("order", order), ("account", account), ("reason", &reason), ("trace_id", &trace)],
                 );
-                Response::error(status, reason)
+                Err(Status::new(code, reason))
             }
         }
     }
 
-    /// Checks account and velocity, signs and records: the signature, or why not.
-    fn authorise(&self, order: &str, account: &str, amount: u32, request: &Request) -> Result<u64, Declined> {
-        self.check_account(account, amount, request)?;
-        if self.check_velocity(account, amount) > MAX_EQUAL_CHARGES {
-            return Err(Declined { status: 402, reason: "velocity" });
-        }
-        let signature = sign(&[order, account], amount);
-        let target = format!("/records/charges/{order}");
-        let body = format!(
-            "order={order}&account={account}&amount={amount}&signature={signature:016x}&state=settled"
-        );
-        let traceparent = request.traceparent.as_deref();
-        let call = Call { method: "PUT", target: &target, traceparent, body: &body };
-        match self.context.call(Role::Db, &call) {
-            Ok(response) if response.status < 300 => Ok(signature),
-            _ => Err(Declined { status: 502, reason: "ledger_unavailable" }),
-        }
+    /// Checks account and velocity, signs and records, all in one transaction: the signature, or why not.
+    fn authorise(&self, request: &ChargeRequest, trace: &str) -> Result<u64, Declined> {
+        let ChargeRequest { order, account, amount } = request;
+        let too_much = |_| Declined { code: Code::InvalidArgument, reason: "amount_out_of_range" };
+        let cents = i32::try_from(*amount).map_err(too_much)?;
+        Connection::take(&self.context, trace)?.transaction(|store| {
+            self.check_account(account, *amount, store)?;
+            if self.check_velocity(account, *amount) > MAX_EQUAL_CHARGES {
+                return Err(Declined { code: Code::FailedPrecondition, reason: "velocity" });
+            }
+            let signature = sign(&[order, account], *amount);
+            store.query(RECORD, &[order, account, &cents, &format!("{signature:016x}")])?;
+            Ok(signature)
+        })
     }
 
-    fn check_account(&self, account: &str, amount: u32, request: &Request) -> Result<(), Declined> {
-        let start = Instant::now();
-        let target = format!("/records/accounts/{account}");
-        let answer = self.context.call(Role::Db, &Call::get(&target, request.traceparent.as_deref()));
-        if start.elapsed() > ISSUER_PATIENCE {
-            return Err(Declined { status: 504, reason: "issuer_timeout" });
+    fn check_account(&self, account: &str, amount: u32, store: &mut Connection<'_>) -> Result<(), Declined> {
+        let declined = |reason| Declined { code: Code::FailedPrecondition, reason };
+        let row = store.query(ACCOUNT, &[&account])?.ok_or_else(|| declined("account_unknown"))?;
+        // Neither is null in any row of the store.
+        let state: &str = row.try_get(0).unwrap_or_default();
+        let credit: i32 = row.try_get(1).unwrap_or_default();
+        self.context.log.debug("account loaded", &[("account", &account), ("credit", &credit)]);
+        if state != "active" {
+            return Err(declined("account_blocked"));
         }
-        let record = match answer {
-            Ok(response) if response.status == 200 => response,
-            Ok(response) if response.status == 404 => {
-                return Err(Declined { status: 402, reason: "account_unknown" });
-            }
-            _ => return Err(Declined { status: 502, reason: "issuer_unavailable" }),
-        };
-        let limit = form_field(record.text(), "limit").and_then(|limit| limit.parse::<u32>().ok());
-        self.context.log.debug("account loaded", &[("account", &account), ("limit", &limit.unwrap_or(0))]);
-        if form_field(record.text(), "state") != Some("active") {
-            return Err(Declined { status: 402, reason: "account_blocked" });
-        }
-        if limit.is_none_or(|limit| limit.saturating_mul(100) < amount) {
-            return Err(Declined { status: 402, reason: "insufficient_funds" });
+        if i64::from(credit) * 100 < i64::from(amount) {
+            return Err(declined("insufficient_funds"));
         }
         Ok(())
     }
@@ -169,45 +170,48 @@ impl Payment {
     }
 
     #[inline(never)]
-    fn receipt(&self, order: &str, request: &Request) -> Response {
-        let target = format!("/records/charges/{order}");
-        let answer = self.context.call(Role::Db, &Call::get(&target, request.traceparent.as_deref()));
-        let (log, trace) = (&self.context.log, trace_of(request));
-        match &answer {
-            Ok(record) if record.status == 200 => {
-                let text = record.text();
-                let (payer, amount) = (form_field(text, "account"), form_field(text, "amount"));
-                let (payer, amount) = (payer.unwrap_or("-"), amount.and_then(|amount| amount.parse().ok()));
-                let signature = sign(&[order, payer], amount.unwrap_or(0));
-                log.info("receipt issued", &[("order", &order), ("trace_id", &trace)]);
-                let amount = amount.unwrap_or(0);
-                Response::new(
-                    200,
-                    format!(
-                        "{{\"order\":\"{order}\",\"amount\":{amount},\"signature\":\"{signature:016x}\"}}"
-                    ),
-                )
+    fn issue(&self, request: &IssueRequest, trace: &str) -> Result<Receipt, Status> {
+        let (order, log) = (&request.order, &self.context.log);
+        let charged =
+            Connection::take(&self.context, trace).and_then(|mut store| store.query(CHARGED, &[order]));
+        match charged {
+            Ok(Some(row)) => {
+                let payer: &str = row.try_get(0).unwrap_or_default();
+                let amount: i32 = row.try_get(1).unwrap_or_default();
+                let amount = u32::try_from(amount).unwrap_or_default();
+                let signature = sign(&[order, payer], amount);
+                log.info("receipt issued", &[("order", order), ("trace_id", &trace)]);
+                Ok(Receipt { order: order.clone(), amount, signature })
             }
-            Ok(record) if record.status == 404 => {
-                log.info("order was never charged", &[("order", &order), ("trace_id", &trace)]);
-                Response::error(404, "no such charge")
+            Ok(None) => {
+                log.info("order was never charged", &[("order", order), ("trace_id", &trace)]);
+                Err(Status::new(Code::NotFound, "no such charge"))
             }
-            _ => bad_gateway(&answer),
+            Err(failure) => {
+                let Declined { code, reason } = failure.into();
+                Err(Status::new(code, reason))
+            }
         }
     }
 }
 
-impl Handler for Payment {
-    fn handle(&self, request: &Request) -> Response {
-        let (path, _) = request.route();
-        match (request.method.as_str(), path.as_slice()) {
-            ("POST", ["charges"]) => self.charge(request),
-            ("GET", ["charges", order]) => self.receipt(order, request),
-            (method, _) => {
-                self.context
-                    .log
-                    .warn("request refused", &[("method", &method), ("reason", &"no such route")]);
-                Response::error(404, "no such route")
+impl Methods for Payment {
+    #[inline(never)]
+    fn call(&self, call: &Call) -> Result<Vec<u8>, Status> {
+        let trace = trace_id(call.traceparent.as_deref());
+        let unreadable = |_| Status::new(Code::InvalidArgument, "message is not that of the method");
+        match call.method.as_str() {
+            api::CHARGE => {
+                let request = ChargeRequest::decode(&call.message).map_err(unreadable)?;
+                self.charge(&request, trace).map(|receipt| receipt.encode())
+            }
+            api::ISSUE => {
+                let request = IssueRequest::decode(&call.message).map_err(unreadable)?;
+                self.issue(&request, trace).map(|receipt| receipt.encode())
+            }
+            _ => {
+                self.context.log.warn("request refused", &[("reason", &"no such method")]);
+                Err(Status::new(Code::Unimplemented, "no such method"))
             }
         }
     }

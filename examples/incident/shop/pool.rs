@@ -12,25 +12,25 @@ use super::server;
 const MAX_IDLE: usize = 64;
 /// How long connecting, one read or one write may take. Far above any latency that a fault causes: a call
 /// given up would be served without its caller knowing.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Idle connections to one peer, the last used first: few connections carry a light load.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct Pool<C = TcpStream> {
     host: &'static str,
-    state: Mutex<State>,
+    state: Mutex<State<C>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<C> {
     address: Option<SocketAddr>,
-    idle: Vec<TcpStream>,
+    idle: Vec<C>,
 }
 
-impl Pool {
+impl<C> Pool<C> {
     /// A pool for the peer called `host`, whose address is not known yet.
     pub(crate) fn new(host: &'static str) -> Self {
-        Self { host, state: Mutex::default() }
+        Self { host, state: Mutex::new(State { address: None, idle: Vec::new() }) }
     }
 
     /// The peer's name.
@@ -43,36 +43,52 @@ impl Pool {
         *self.lock() = State { address: Some(address), idle: Vec::new() };
     }
 
+    /// An idle connection, or a new one that `connect` makes.
+    ///
+    /// # Errors
+    /// The address is not known, or what `connect` says.
+    pub(crate) fn take_or(&self, connect: impl FnOnce(SocketAddr) -> Result<C, Error>) -> Result<C, Error> {
+        let mut state = self.lock();
+        if let Some(connection) = state.idle.pop() {
+            return Ok(connection);
+        }
+        let address = state.address;
+        drop(state);
+        connect(address.ok_or_else(|| unknown(self.host))?)
+    }
+
+    /// Keeps a connection on which nothing is outstanding.
+    pub(crate) fn put(&self, connection: C) {
+        let mut state = self.lock();
+        if state.idle.len() < MAX_IDLE {
+            state.idle.push(connection);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
+        // Whoever panicked while holding the lock left a whole list behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
     /// An idle connection, or a new one.
     ///
     /// # Errors
     /// The address is not known or nobody answers there.
     pub(crate) fn take(&self) -> Result<TcpStream, Error> {
-        let mut state = self.lock();
-        if let Some(stream) = state.idle.pop() {
-            return Ok(stream);
-        }
-        let address = state.address;
-        drop(state);
-        let address = address
-            .ok_or_else(|| Error::new(ErrorKind::Config, format!("{}: address not known", self.host)))?;
-        connect(&address).map_err(|source| {
-            Error::new(ErrorKind::Io, format!("{}: cannot connect", self.host)).with_source(source)
-        })
+        self.take_or(|address| connect(&address).map_err(|source| unreachable(self.host, source)))
     }
+}
 
-    /// Keeps a connection on which nothing is outstanding.
-    pub(crate) fn put(&self, stream: TcpStream) {
-        let mut state = self.lock();
-        if state.idle.len() < MAX_IDLE {
-            state.idle.push(stream);
-        }
-    }
+/// The error for a peer whose address nobody told.
+pub(crate) fn unknown(host: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("{host}: address not known"))
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked while holding the lock left a whole list behind.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The error for a peer that cannot be connected to.
+pub(crate) fn unreachable(host: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Io, format!("{host}: cannot connect")).with_source(source)
 }
 
 /// Writes all of `bytes`.

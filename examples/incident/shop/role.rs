@@ -12,14 +12,27 @@ pub(crate) enum Role {
     Gateway,
     /// Puts products, reservations and charges together.
     Order,
-    /// Charges accounts.
+    /// Charges accounts; speaks gRPC.
     Payment,
     /// Knows what is on the shelves.
     Inventory,
     /// Keeps item texts; speaks RESP2.
     Cache,
-    /// Keeps records.
+    /// Keeps records; speaks PostgreSQL's protocol.
     Db,
+}
+
+/// What a service speaks with those who call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1
+    Http,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// RESP2, that of Redis.
+    Resp,
+    /// PostgreSQL's, version 3.
+    Postgres,
 }
 
 impl Role {
@@ -39,6 +52,16 @@ impl Role {
         }
     }
 
+    /// What it speaks with those who call it.
+    pub(crate) const fn protocol(self) -> Protocol {
+        match self {
+            Self::Gateway | Self::Order | Self::Inventory => Protocol::Http,
+            Self::Payment => Protocol::Grpc,
+            Self::Cache => Protocol::Resp,
+            Self::Db => Protocol::Postgres,
+        }
+    }
+
     /// The services that this one calls.
     pub(crate) const fn peers(self) -> &'static [Self] {
         match self {
@@ -48,6 +71,17 @@ impl Role {
             Self::Inventory => &[Self::Cache, Self::Db],
             Self::Cache | Self::Db => &[],
         }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Http => "HTTP/1.1",
+            Self::Grpc => "gRPC",
+            Self::Resp => "RESP2",
+            Self::Postgres => "PostgreSQL",
+        })
     }
 }
 

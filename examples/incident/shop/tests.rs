@@ -16,10 +16,10 @@ const ROLE: &str = "INCIDENT_ROLE";
 const PARENT: &str = "INCIDENT_PARENT";
 
 /// A folder of its own, gone at the end of the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("otlp-incident-{}-{number}", std::process::id()));
@@ -34,6 +34,13 @@ impl Drop for Folder {
     }
 }
 
+/// What it means that something is missing: a printed reason, or a failure where everything is required.
+pub(crate) fn skip(missing: &str) {
+    let required = std::env::var("OTLP_REQUIRE").is_ok_and(|what| what == "all");
+    assert!(!required, "missing: {missing}");
+    println!("skipped: {missing}");
+}
+
 /// Surroundings for a service that runs within the test.
 pub(crate) fn context(role: Role) -> Arc<Context> {
     let folder = Folder::new();
@@ -41,7 +48,8 @@ pub(crate) fn context(role: Role) -> Arc<Context> {
     Arc::new(Context::new(role, 7, log))
 }
 
-fn config(folder: &Folder, hertz: u16) -> ShopConfig {
+/// A shop that is this test program started again.
+pub(crate) fn config(folder: &Folder, hertz: u16) -> ShopConfig {
     ShopConfig {
         seed: 7,
         out: folder.0.clone(),
@@ -60,7 +68,7 @@ fn start(folder: &Folder, hertz: u16) -> (Shop, SocketAddr) {
 }
 
 /// Drives the shop until `requests` are answered.
-fn drive(target: SocketAddr, requests: u64, seed: u64) -> LoadReport {
+pub(crate) fn drive(target: SocketAddr, requests: u64, seed: u64) -> LoadReport {
     let load = Load::start(&LoadConfig { target, rate_per_sec: 400.0, seed }).unwrap();
     load.wait_for(|progress| progress.answered >= requests);
     load.stop().unwrap()
@@ -130,15 +138,21 @@ fn every_trace_of_the_load_reaches_the_last_service_unchanged() {
     let (shop, target) = start(&folder, 0);
     let report = drive(target, 100, 3);
     shop.stop().unwrap();
-    let text = std::fs::read_to_string(Shop::log_path(&folder.0, Role::Db)).unwrap();
-    let met: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.rsplit_once(" trace_id=")).map(|(_, id)| id).collect();
     let sent: BTreeSet<String> =
         report.exchanges.iter().map(|exchange| exchange.trace_id.to_string()).collect();
-    assert!(met.iter().all(|id| sent.contains(*id)), "{met:?}");
-    // A product page may be answered from the cache; the other routes always end at the store.
-    for exchange in report.exchanges.iter().filter(|exchange| exchange.route != Route::Product) {
-        assert!(met.contains(exchange.trace_id.to_string().as_str()), "{exchange:?}");
+    // SQL and RESP carry no trace: these two are the last that are told.
+    let met = [Role::Inventory, Role::Payment].map(|role| {
+        let text = std::fs::read_to_string(Shop::log_path(&folder.0, role)).unwrap();
+        let ids = text.lines().filter_map(|line| Some(line.rsplit_once(" trace_id=")?.1.to_owned()));
+        ids.collect::<BTreeSet<String>>()
+    });
+    let [inventory, payment] = &met;
+    assert!(met.iter().flatten().all(|id| sent.contains(id)), "{met:?}");
+    for exchange in &report.exchanges {
+        let id = exchange.trace_id.to_string();
+        let by_http = inventory.contains(&id) || exchange.route == Route::Order;
+        let by_grpc = payment.contains(&id) || exchange.route == Route::Product;
+        assert!(by_http && by_grpc, "{exchange:?}");
     }
 }
 
@@ -263,7 +277,14 @@ fn a_service_that_dies_is_named() {
     kill(payment.pid);
     let error = shop.counts().unwrap_err();
     assert!(error.to_string().contains(&format!("payment (process {})", payment.pid)), "{error}");
-    let error = shop.check().unwrap_err();
+    // Its pipes close a moment before it has ended.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let error = std::iter::repeat_with(|| shop.check()).find_map(|checked| {
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::yield_now();
+        checked.err()
+    });
+    let error = error.unwrap();
     assert!(error.to_string().contains("signal: 9"), "{error}");
     assert!(shop.stop().is_err());
 }

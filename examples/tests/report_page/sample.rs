@@ -45,6 +45,18 @@ const SHOP: [Plan; 6] = [
     Plan("db", 140.0, 3.1, 58.8, 0.011),
 ];
 
+/// What is spoken with a service of the shop; nobody knows it of others.
+fn protocol(service: &str) -> Option<String> {
+    let spoken = match service {
+        "gateway" | "order" | "inventory" => "HTTP/1.1",
+        "payment" => "gRPC",
+        "cache" => "Redis",
+        "db" => "PostgreSQL",
+        _ => return None,
+    };
+    Some(spoken.to_owned())
+}
+
 const SHOP_CALLS: [(&str, &str, f64); 6] = [
     ("gateway", "order", 120.0),
     ("gateway", "inventory", 80.0),
@@ -85,6 +97,7 @@ fn service(plan: Plan, guilty: Option<&str>, is_faulty: bool) -> Service {
     let after = |value: f64| is_faulty.then_some(value);
     Service {
         name: plan.0.to_owned(),
+        protocol: protocol(plan.0),
         health: health(plan, guilty),
         rate_per_sec: plan.1,
         p95_ms: Shift { before: Some(plan.2), after: after(plan.2 * plan.3) },
@@ -138,7 +151,8 @@ fn base(
     let edge = |&(caller, callee, rate_per_sec): &(&str, &str, f64)| {
         let health =
             plans.iter().find(|plan| plan.0 == callee).map_or(Health::Healthy, |plan| health(*plan, guilty));
-        Edge { caller: caller.to_owned(), callee: callee.to_owned(), rate_per_sec, health }
+        let (caller, callee, protocol) = (caller.to_owned(), callee.to_owned(), protocol(callee));
+        Edge { caller, callee, protocol, rate_per_sec, health }
     };
     let balances = balances(plans, &mut dice);
     let accepted = balances.iter().map(|balance| balance.accepted).sum();
@@ -228,9 +242,10 @@ fn shop_causes() -> Vec<Cause> {
                 ("own errors", 0.05),
             ],
             &[
+                "p95 of SELECT title, price FROM stock WHERE sku = $1 310 µs -> 182 ms",
                 "p95 latency 3.10 -> 182 ms since 12:03:21",
                 "99 % of the added time is spent in db itself, not in calls it makes",
-                "span 00f067aa0ba902b7 of trace 4bf92f3577b34da6a3ce929d0e0e4736: GET /records/{id} took 214 ms",
+                "span 00f067aa0ba902b7 of trace 4bf92f3577b34da6a3ce929d0e0e4736: SELECT records took 214 ms",
                 "its callers inventory, order and gateway slowed down after it, by the same amount",
             ],
         ),
@@ -455,6 +470,9 @@ pub(crate) fn ugly(seed: u64) -> Summary {
         silent.error_share[window] = None;
     }
     summary.services[9].p95_ms.after = None;
+    summary.services[3].protocol = Some("gRPC, PostgreSQL".to_owned());
+    summary.services[4].protocol = Some("HTTP/1.1, HTTP/2, gRPC".to_owned());
+    summary.edges[5].protocol = Some("gRPC".to_owned());
     let findings = (0..9).map(|number| LogFinding {
         title: format!("finding {number}: a line of payment-authorisation-service was never seen before"),
         detail: String::new(),

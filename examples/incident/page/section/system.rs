@@ -58,15 +58,23 @@ fn calls(summary: &Summary) -> String {
         let at = |path: &str| format!("/edges/{place}/{path}");
         let (class, word) = graph::health_words(edge.health);
         format!(
-            "<tr>{}<td>{}</td>{}<td class=\"{class}\">{word}</td></tr>\n",
+            "<tr>{}<td>{}</td><td>{}</td>{}<td class=\"{class}\">{word}</td></tr>\n",
             row_head(&at("caller"), &edge.caller),
             Holder::Span.text(&at("callee"), &edge.callee),
+            edge.protocol
+                .as_deref()
+                .map_or_else(String::new, |name| Holder::Span.text(&at("protocol"), name)),
             number_cell(&Holder::Span.number(&at("rate_per_sec"), As::Rate, edge.rate_per_sec))
         )
     };
     let rows: String = summary.edges.iter().enumerate().map(row).collect();
-    let columns =
-        [Column::Words("Caller"), Column::Words("Callee"), Column::Number("Calls"), Column::Words("State")];
+    let columns = [
+        Column::Words("Caller"),
+        Column::Words("Callee"),
+        Column::Words("Protocol"),
+        Column::Number("Calls"),
+        Column::Words("State"),
+    ];
     table("Calls", &columns, &rows)
 }
 

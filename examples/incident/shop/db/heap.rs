@@ -1,8 +1,12 @@
 //! Rows in no order, and the index that finds them.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use super::super::random::mix;
+
+/// Rows read between two looks at the clock.
+const ROWS_A_LOOK: usize = 1_024;
 
 /// Rows in the order they were written, the place of a row being reused once there are too many.
 ///
@@ -27,6 +31,10 @@ pub(crate) struct Found<'heap> {
     /// Whether all rows were read for want of an index.
     pub(crate) by_scan: bool,
 }
+
+/// A lookup was given up: its time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimedOut;
 
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +76,13 @@ impl Heap {
     }
 
     /// Finds the newest row under `key`: O(1) by the index, O(rows) without it.
-    pub(crate) fn lookup(&self, key: &str) -> Found<'_> {
+    ///
+    /// # Errors
+    /// The time is past `deadline` while rows are being read.
+    pub(crate) fn lookup(&self, key: &str, deadline: Option<Instant>) -> Result<Found<'_>, TimedOut> {
         match &self.index {
-            Some(index) => self.index_lookup(index, key),
-            None => self.full_scan(key),
+            Some(index) => Ok(self.index_lookup(index, key)),
+            None => self.full_scan(key, deadline),
         }
     }
 
@@ -127,15 +138,21 @@ impl Heap {
     }
 
     #[inline(never)]
-    fn full_scan(&self, key: &str) -> Found<'_> {
+    fn full_scan(&self, key: &str, deadline: Option<Instant>) -> Result<Found<'_>, TimedOut> {
         let mut newest: Option<&Row> = None;
-        for row in &self.rows {
-            // A row counts only when its bytes are what was written: damage must not hide the version before.
-            if row.is_sound() && row.key == key && newest.is_none_or(|newest| newest.version <= row.version) {
-                newest = Some(row);
+        for rows in self.rows.chunks(ROWS_A_LOOK) {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(TimedOut);
+            }
+            for row in rows {
+                // A row counts only when its bytes are what was written: damage must not hide the version before.
+                let counts = row.is_sound() && row.key == key;
+                if counts && newest.is_none_or(|newest| newest.version <= row.version) {
+                    newest = Some(row);
+                }
             }
         }
-        Found { text: newest.map(|row| row.text.as_str()), rows_read: self.rows.len(), by_scan: true }
+        Ok(Found { text: newest.map(|row| row.text.as_str()), rows_read: self.rows.len(), by_scan: true })
     }
 }
 
@@ -179,22 +196,30 @@ mod tests {
     fn without_the_index_the_same_row_is_found_by_reading_all() {
         let mut heap = heap();
         let by_index = Found { text: Some("qty=42"), rows_read: 1, by_scan: false };
-        assert_eq!(heap.lookup("stock/42"), by_index);
+        assert_eq!(heap.lookup("stock/42", None).unwrap(), by_index);
         heap.lose_index();
         let by_scan = Found { text: Some("qty=42"), rows_read: 100, by_scan: true };
-        assert_eq!(heap.lookup("stock/42"), by_scan);
-        assert_eq!(heap.lookup("stock/none").text, None);
+        assert_eq!(heap.lookup("stock/42", None).unwrap(), by_scan);
+        assert_eq!(heap.lookup("stock/none", None).unwrap().text, None);
         heap.rebuild_index();
-        assert_eq!(heap.lookup("stock/42"), by_index);
+        assert_eq!(heap.lookup("stock/42", None).unwrap(), by_index);
+    }
+
+    #[test]
+    fn a_scan_ends_with_its_time_and_the_index_needs_none() {
+        let (mut heap, over) = (heap(), Some(Instant::now()));
+        assert_eq!(heap.lookup("stock/42", over).unwrap().text, Some("qty=42"));
+        heap.lose_index();
+        assert_eq!(heap.lookup("stock/42", over), Err(TimedOut));
     }
 
     #[test]
     fn a_damaged_row_is_not_handed_out() {
         let mut heap = heap();
         heap.rows[42].text.replace_range(0..1, "Q");
-        assert_eq!(heap.lookup("stock/42").text, None);
+        assert_eq!(heap.lookup("stock/42", None).unwrap().text, None);
         heap.lose_index();
-        assert_eq!(heap.lookup("stock/42").text, None);
+        assert_eq!(heap.lookup("stock/42", None).unwrap().text, None);
     }
 
     #[test]
@@ -206,8 +231,8 @@ mod tests {
         }
         assert_eq!(heap.put("charges/4", "new").overwritten.as_deref(), Some("charges/1"));
         assert_eq!(heap.rows(), 103);
-        assert_eq!(heap.lookup("charges/1").text, None);
-        assert_eq!(heap.lookup("stock/1").text, Some("qty=1"));
+        assert_eq!(heap.lookup("charges/1", None).unwrap().text, None);
+        assert_eq!(heap.lookup("stock/1", None).unwrap().text, Some("qty=1"));
     }
 
     proptest! {
@@ -226,11 +251,11 @@ mod tests {
                 scanned.put(&key.to_string(), &text.to_string());
             }
             for key in (0..6).map(|key| key.to_string()) {
-                prop_assert_eq!(indexed.lookup(&key).text, scanned.lookup(&key).text);
+                prop_assert_eq!(indexed.lookup(&key, None).unwrap().text, scanned.lookup(&key, None).unwrap().text);
             }
             scanned.rebuild_index();
             for key in (0..6).map(|key| key.to_string()) {
-                prop_assert_eq!(indexed.lookup(&key).text, scanned.lookup(&key).text);
+                prop_assert_eq!(indexed.lookup(&key, None).unwrap().text, scanned.lookup(&key, None).unwrap().text);
             }
         }
     }

@@ -1,16 +1,16 @@
 //! From the frames of a sample to one folded line that reads well.
 //!
 //! Trimmed are, at the leaf, the signal handler and what it calls; at the root, everything that leads from the
-//! start of the thread to the function that serves a connection. A sample of a thread that serves none (accepting,
-//! control, sampling) is kept under `background`. Where our code calls into a library, only the function called is
+//! start of the thread to the function that serves a connection or a call. A sample of a thread that serves none
+//! (accepting, control, sampling) is kept under `background`. Where our code calls into a library, only the function called is
 //! kept, not what it calls in turn. Names lose their path up to `shop::` and their generic arguments.
 
 /// What the handler of `pprof` is called; the frame after it belongs to the kernel's way into it.
 const SIGNAL_HANDLER: &str = "perf_signal_handler";
 /// Where a thread leaves the standard library's way of starting it.
 const THREAD_START: &str = "__rust_begin_short_backtrace";
-/// Where a service begins to work on a connection.
-const SERVE: &str = "serve_connection";
+/// Where a service begins to work on a connection, or on one of the calls that share it.
+const SERVE: [&str; 2] = ["serve_connection", "serve_call"];
 
 /// `service;outermost;...;innermost` from frames with the innermost first, each with its inlined functions first.
 pub(crate) fn fold(service: &str, leaf_first: &[Vec<String>]) -> String {
@@ -19,7 +19,7 @@ pub(crate) fn fold(service: &str, leaf_first: &[Vec<String>]) -> String {
     let frames = leaf_first.get(skipped..).unwrap_or_default();
     let names: Vec<&str> =
         frames.iter().rev().flat_map(|frame| frame.iter().rev().map(String::as_str)).collect();
-    let serve = names.iter().position(|name| name.contains(SERVE));
+    let serve = names.iter().position(|name| SERVE.iter().any(|serve| name.contains(serve)));
     let start = names.iter().rposition(|name| name.contains(THREAD_START));
     let mut stack = service.to_owned();
     let kept = match (serve, start) {
