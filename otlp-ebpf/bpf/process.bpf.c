@@ -149,7 +149,7 @@ static __always_inline int describe_tcp(struct sock *sock, struct connection *to
     to->local_port = BPF_CORE_READ(ends, skc_num);
     to->remote_port = bpf_ntohs(BPF_CORE_READ(ends, skc_dport));
     is_loopback = is_own_address(to);
-    to->told = WANT_ALL && is_loopback ? TOLD_SENT : TOLD_BOTH;
+    to->told = WANT_ALL && is_loopback && !BOTH_ENDS ? TOLD_SENT : TOLD_BOTH;
     if (is_loopback)
         to->space = BPF_CORE_READ(ends, skc_net.net, net_cookie);
     /* Both directions are seen at one end, so the end alone decides. */
@@ -170,7 +170,7 @@ static __always_inline int describe_unix(struct sock *sock, __u64 inode, struct 
     if (!other)
         return 0;
     to->place |= PLACE_UNIX;
-    to->told = WANT_EVERY_PROCESS ? TOLD_SENT : TOLD_BOTH;
+    to->told = WANT_EVERY_PROCESS && !BOTH_ENDS ? TOLD_SENT : TOLD_BOTH;
     __builtin_memcpy(to->local, &inode, sizeof(inode));
     __builtin_memcpy(to->remote, &other, sizeof(other));
     return 1;

@@ -98,6 +98,7 @@ struct {
 
 /* Set by whoever loads it. */
 const volatile __u32 WANT_ALL = 0;   /* every port that is not in PORTS */
+const volatile __u32 BOTH_ENDS = 0;  /* of connections within this machine: the other end may be out of sight */
 const volatile __u32 MOST_BYTES = 0; /* captured of a segment or call */
 
 /* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. */
@@ -124,7 +125,7 @@ static __always_inline int in_ports(__u16 port)
 static __always_inline int is_wanted(__u16 local, __u16 remote, int is_loopback, __u8 *place)
 {
     if (WANT_ALL) {
-        if (is_loopback && !(*place & PLACE_SENT))
+        if (is_loopback && !BOTH_ENDS && !(*place & PLACE_SENT))
             return 0;
         return !in_ports(local) && !in_ports(remote);
     }

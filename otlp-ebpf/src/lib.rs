@@ -4,6 +4,7 @@ pub mod account;
 mod connection;
 mod encode;
 pub mod error;
+pub mod event;
 pub mod finding;
 pub mod host;
 mod id;
