@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
 pub(crate) use self::library::{Library, libraries};
 pub(crate) use self::network::attach as attach_network;
-pub(crate) use self::process::{Process, attach as attach_process};
+pub(crate) use self::process::{Process, Wanted, attach as attach_process};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the programs of one object are told when they are loaded.
@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) both_ends: bool,
     /// Captured of a segment or call.
     pub(crate) most_bytes: u32,
+    /// A power of two, a page at least.
     pub(crate) ring_bytes: u32,
 }
 
@@ -50,7 +51,10 @@ pub struct KernelCounts {
 const COUNTERS: usize = 7;
 
 impl KernelCounts {
-    fn add(&mut self, [records, bytes, full_records, full_bytes, unreadable, fragments, unknown]: [u64; COUNTERS]) {
+    fn add(
+        &mut self,
+        [records, bytes, full_records, full_bytes, unreadable, fragments, unknown]: [u64; COUNTERS],
+    ) {
         self.records += records;
         self.bytes += bytes;
         self.full_records += full_records;
@@ -58,6 +62,13 @@ impl KernelCounts {
         self.unreadable += unreadable;
         self.fragments += fragments;
         self.unknown += unknown;
+    }
+}
+
+impl std::ops::AddAssign for KernelCounts {
+    fn add_assign(&mut self, other: Self) {
+        let Self { records, bytes, full_records, full_bytes, unreadable, fragments, unknown } = other;
+        self.add([records, bytes, full_records, full_bytes, unreadable, fragments, unknown]);
     }
 }
 
@@ -88,10 +99,12 @@ pub(crate) fn port_set(ports: impl Iterator<Item = u16>) -> Box<PortSet> {
 impl Loaded {
     fn new(mut ebpf: Ebpf, hook: &'static str) -> Result<Self> {
         let mut map = |name: &'static str| {
-            ebpf.take_map(name).ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{hook}: no map {name}")))
+            ebpf.take_map(name)
+                .ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{hook}: no map {name}")))
         };
         let ring = RingBuf::try_from(map("RECORDS")?).map_err(|error| failed(hook, "its ring", error))?;
-        let counts = PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
+        let counts =
+            PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
         let ports = Array::try_from(map("PORTS")?).map_err(|error| failed(hook, "its ports", error))?;
         Ok(Self { ebpf: Some(ebpf), ring, counts, ports, told: Box::new([0; 1024]) })
     }
@@ -106,7 +119,8 @@ impl Loaded {
     }
 
     pub(crate) fn counts(&self) -> Result<KernelCounts> {
-        let each = self.counts.get(&0, 0).map_err(|error| failed("capture", "reading its counters", error))?;
+        let each =
+            self.counts.get(&0, 0).map_err(|error| failed("capture", "reading its counters", error))?;
         let mut sum = KernelCounts::default();
         each.iter().for_each(|counts| sum.add(*counts));
         Ok(sum)
@@ -116,7 +130,9 @@ impl Loaded {
     pub(crate) fn set_ports(&mut self, ports: &PortSet) -> Result<()> {
         for (at, (word, told)) in (0..).zip(ports.iter().zip(self.told.iter_mut())) {
             if word != told {
-                self.ports.set(at, *word, 0).map_err(|error| failed("capture", "setting its ports", error))?;
+                self.ports
+                    .set(at, *word, 0)
+                    .map_err(|error| failed("capture", "setting its ports", error))?;
                 *told = *word;
             }
         }
@@ -154,7 +170,13 @@ macro_rules! object {
 use object;
 
 /// Creates the maps of an object, with these sizes and constants.
-fn load(object: &[u8], hook: &'static str, settings: &Settings, flags: &[(&'static str, bool)]) -> Result<Ebpf> {
+fn load(
+    object: &[u8],
+    hook: &'static str,
+    settings: &Settings,
+    flags: &[(&'static str, bool)],
+    sizes: &[(&'static str, u32)],
+) -> Result<Ebpf> {
     if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
         return Err(Error::new(ErrorKind::Config, format!("{hook}: there are no programs for this machine")));
     }
@@ -169,6 +191,9 @@ fn load(object: &[u8], hook: &'static str, settings: &Settings, flags: &[(&'stat
         .map_max_entries("RECORDS", settings.ring_bytes);
     for (name, flag) in &flags {
         loader.override_global(name, flag, true);
+    }
+    for (name, entries) in sizes {
+        loader.map_max_entries(name, *entries);
     }
     loader.load(object).map_err(|error| failed(hook, "loading", error))
 }

@@ -66,10 +66,12 @@ mod tests {
     #[test]
     fn a_library_is_found_once_and_a_program_where_there_is_none() {
         let met = libraries(Path::new("/proc"), 7, MAPS);
-        let right = Library { name: "/usr/lib/libssl.so.3".into(), path: "/proc/7/root/usr/lib/libssl.so.3".into() };
+        let right =
+            Library { name: "/usr/lib/libssl.so.3".into(), path: "/proc/7/root/usr/lib/libssl.so.3".into() };
         assert_eq!(met.into_iter().collect::<Vec<_>>(), [("fe:00 902".to_owned(), right)]);
 
-        let without: String = MAPS.lines().filter(|line| !line.contains("libssl")).map(|line| format!("{line}\n")).collect();
+        let without: String =
+            MAPS.lines().filter(|line| !line.contains("libssl")).map(|line| format!("{line}\n")).collect();
         let met = libraries(Path::new("/proc"), 7, &without);
         let right = Library { name: "/usr/sbin/a server".into(), path: "/proc/7/exe".into() };
         assert_eq!(met.into_values().collect::<Vec<_>>(), [right]);

@@ -39,9 +39,13 @@ pub(crate) struct Wanted {
 
 /// Loads the programs, and attaches those at system calls; libraries come with [`Process::watch`].
 pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
-    let flags =
-        [("WANT_EVERY_PROCESS", wanted.every_process), ("WANT_CALLS", wanted.calls), ("WANT_TLS", wanted.tls)];
-    let mut ebpf = load(object!("process.o"), HOOK, settings, &flags)?;
+    let flags = [
+        ("WANT_EVERY_PROCESS", wanted.every_process),
+        ("WANT_CALLS", wanted.calls),
+        ("WANT_TLS", wanted.tls),
+    ];
+    let mut ebpf =
+        load(object!("process.o"), HOOK, settings, &flags, &[("CONNECTIONS", wanted.connections)])?;
     let points = [
         ("call_returns", "sys_exit"),
         ("state_changes", "inet_sock_set_state"),
@@ -56,10 +60,13 @@ pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
     }
     if wanted.tls {
         for name in ["tls_enters", "tls_enters_ex", "tls_read_returns", "tls_write_returns", "tls_frees"] {
-            uprobe(&mut ebpf, name)?.load().map_err(|error| failed(HOOK, "loading its TLS programs", error))?;
+            uprobe(&mut ebpf, name)?
+                .load()
+                .map_err(|error| failed(HOOK, "loading its TLS programs", error))?;
         }
     }
-    let pids = ebpf.take_map("PIDS").ok_or_else(|| Error::new(ErrorKind::Malformed, "process: no map PIDS"))?;
+    let pids =
+        ebpf.take_map("PIDS").ok_or_else(|| Error::new(ErrorKind::Malformed, "process: no map PIDS"))?;
     let pids = HashMap::try_from(pids).map_err(|error| failed(HOOK, "its processes", error))?;
     Ok(Process { loaded: Loaded::new(ebpf, HOOK)?, pids, given: BTreeSet::new() })
 }
@@ -108,7 +115,11 @@ impl Process {
             for name in [returns, enters] {
                 match uprobe(ebpf, name)?.attach(symbol, &library.path, UProbeScope::AllProcesses) {
                     Err(error) if is_needed => {
-                        return Err(failed("tls", &format!("attaching to {symbol} of {}", library.name), error));
+                        return Err(failed(
+                            "tls",
+                            &format!("attaching to {symbol} of {}", library.name),
+                            error,
+                        ));
                     }
                     _ => {}
                 }
