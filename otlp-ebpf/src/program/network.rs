@@ -26,9 +26,9 @@ pub(crate) fn attach(settings: &Settings, groups: &[PathBuf]) -> Result<Loaded> 
         for group in groups {
             let what = format!("opening the control group {}", group.display());
             let group = File::open(group).map_err(|error| failed(HOOK, &what, error))?;
-            // With others that may be there already: each sees everything.
+            // A link takes no mode, and stands beside others: each sees everything. Kernels that have rings have links.
             program
-                .attach(&group, way, CgroupAttachMode::AllowMultiple)
+                .attach(&group, way, CgroupAttachMode::Single)
                 .map_err(|error| failed(HOOK, "attaching to the control group", error))?;
         }
     }
