@@ -19,6 +19,17 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* Whether bpf_get_netns_cookie is there for these programs (Linux 6.15). */
 const volatile __u32 HAS_NETNS = 0;
 
+/* Pass over what is encrypted by TLS. */
+const volatile __u32 SKIP_TLS = 0;
+
+/* Connections, by the cookies of their sockets, that were seen to be of TLS. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, __u64);
+    __type(value, __u8);
+} ENCRYPTED SEC(".maps");
+
 struct ipv4 {
     __u8 version_length;
     __u8 service;
@@ -183,6 +194,23 @@ static __always_inline __u32 read_ip(struct __sk_buff *skb, struct segment *segm
     return 0;
 }
 
+/* Whether a segment's bytes are those of TLS: of a connection that was seen to begin a record of it (RFC 8446, 5.1). */
+static __always_inline int is_encrypted(struct __sk_buff *skb, const struct segment *segment)
+{
+    __u64 cookie = bpf_get_socket_cookie(skb);
+    __u8 first[3], yes = 1;
+
+    if (bpf_map_lookup_elem(&ENCRYPTED, &cookie))
+        return 1;
+    if (bpf_skb_load_bytes(skb, segment->at, first, sizeof(first)) < 0)
+        return 0;
+    if (first[0] < 20 || first[0] > 23 || first[1] != 3 || first[2] > 4)
+        return 0;
+    if (cookie)
+        bpf_map_update_elem(&ENCRYPTED, &cookie, &yes, BPF_ANY);
+    return 1;
+}
+
 static __always_inline void see(struct __sk_buff *skb, __u8 place)
 {
     struct segment segment = { .head.version = RECORD_VERSION, .head.kind = KIND_SEGMENT, .head.place = place };
@@ -207,6 +235,14 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
     /* What only acknowledges is not worth a record: bytes that follow acknowledge as well. */
     if (!head->length && !(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
         return;
+    if (SKIP_TLS && head->length && is_encrypted(skb, &segment)) {
+        count(COUNT_ENCRYPTED, 1);
+        if (!(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
+            return;
+        /* The end is told, in its place. */
+        head->sequence += head->length;
+        head->length = 0;
+    }
     head->time = bpf_ktime_get_ns();
     head->sequence = bpf_ntohl(tcp.sequence);
     head->acknowledged = bpf_ntohl(tcp.acknowledged);

@@ -35,8 +35,9 @@ struct connection {
     __u16 local_port;
     __u16 remote_port;
     __u8 place;
-    __u8 told; /* enum told */
-    __u8 padding[2];
+    __u8 told;  /* enum told */
+    __u8 begun; /* enum begun */
+    __u8 padding;
     __u32 space;
     __u32 start; /* number of its beginning; another one each time, as TCP has it */
 };
@@ -91,6 +92,13 @@ static __always_inline int is_process_wanted(void)
 
     return WANT_EVERY_PROCESS || bpf_map_lookup_elem(&PIDS, &pid) != 0;
 }
+
+/* Whether its beginning was seen and is still to be told, before its first bytes. */
+enum begun {
+    BEGUN_TOLD, /* or not seen */
+    BEGUN_BY_US,
+    BEGUN_BY_PEER,
+};
 
 /* ---- sockets ---- */
 
@@ -274,6 +282,22 @@ static __always_inline void begin(struct record *head, struct connection *of, __
     head->to_port = is_sent ? of->remote_port : of->local_port;
 }
 
+static __always_inline void tell_begin(struct connection *of, __u8 kind, int by_peer)
+{
+    struct record head;
+
+    /* The SYN of whoever opened it, then the answer, which acknowledges it. */
+    begin(&head, of, kind, !by_peer);
+    head.flags = FLAG_SYN;
+    head.sequence = of->start;
+    put(&head, 0);
+    begin(&head, of, kind, by_peer);
+    head.flags = FLAG_SYN | FLAG_ACK;
+    head.sequence = of->start;
+    head.acknowledged = of->start + 1;
+    put(&head, 0);
+}
+
 /* Bytes of a call that are being told. */
 struct telling {
     struct record head;
@@ -322,6 +346,12 @@ static __always_inline void tell(struct connection *of, __u8 kind, int is_sent, 
 
     if (of->told == TOLD_NOT || (of->told == TOLD_SENT && !is_sent))
         return;
+    if (of->begun) {
+        int by_peer = of->begun == BEGUN_BY_PEER;
+
+        of->begun = BEGUN_TOLD;
+        tell_begin(of, kind, by_peer);
+    }
     begin(head, of, kind, is_sent);
     head->sequence = of->start + 1 + (__u32)__sync_fetch_and_add(is_sent ? &of->sent : &of->received, bytes);
     head->acknowledged = of->start + 1 + (__u32)(is_sent ? of->received : of->sent);
@@ -442,22 +472,6 @@ struct on_state {
     __u64 after;
 };
 
-static __always_inline void tell_begin(struct connection *of, __u8 kind, int by_peer)
-{
-    struct record head;
-
-    /* The SYN of whoever opened it, then the answer, which acknowledges it. */
-    begin(&head, of, kind, !by_peer);
-    head.flags = FLAG_SYN;
-    head.sequence = of->start;
-    put(&head, 0);
-    begin(&head, of, kind, by_peer);
-    head.flags = FLAG_SYN | FLAG_ACK;
-    head.sequence = of->start;
-    head.acknowledged = of->start + 1;
-    put(&head, 0);
-}
-
 static __always_inline void tell_over(struct key *key)
 {
     struct connection *of = bpf_map_lookup_elem(&CONNECTIONS, key);
@@ -465,7 +479,8 @@ static __always_inline void tell_over(struct key *key)
 
     if (!of)
         return;
-    if (of->told == TOLD_BOTH) {
+    /* Where nothing was told of it there is no end to tell either. */
+    if (of->told == TOLD_BOTH && !of->begun) {
         begin(&head, of, key->kind, 1);
         head.flags |= FLAG_OVER;
         head.sequence = of->start + 1 + (__u32)of->sent;
@@ -487,7 +502,7 @@ int state_changes(struct on_state *context)
             tell_over(&call);
         if (WANT_TLS)
             tell_over(&tls);
-    } else if (after == TCP_ESTABLISHED && WANT_CALLS) {
+    } else if (after == TCP_ESTABLISHED) {
         struct connection fresh = {};
 
         int by_peer = (__u32)context->before == TCP_SYN_RECV;
@@ -497,9 +512,11 @@ int state_changes(struct on_state *context)
         if (fresh.told == TOLD_SENT)
             fresh.told = by_peer ? TOLD_BOTH : TOLD_NOT;
         fresh.start = bpf_get_prandom_u32();
-        bpf_map_update_elem(&CONNECTIONS, &call, &fresh, BPF_ANY);
-        if (fresh.told == TOLD_BOTH)
-            tell_begin(&fresh, KIND_CALL, by_peer);
+        fresh.begun = by_peer ? BEGUN_BY_PEER : BEGUN_BY_US;
+        if (WANT_CALLS)
+            bpf_map_update_elem(&CONNECTIONS, &call, &fresh, BPF_ANY);
+        if (WANT_TLS)
+            bpf_map_update_elem(&CONNECTIONS, &tls, &fresh, BPF_ANY);
     }
     return 0;
 }

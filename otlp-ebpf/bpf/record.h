@@ -59,6 +59,9 @@ struct record {
 
 _Static_assert(sizeof(struct record) == 72, "the layout of version 1");
 
+/* So that the type information of each object has the layout, for a test to compare. */
+const struct record *const volatile LAYOUT = 0;
+
 /* Counters, one of each for a processor. */
 enum counter {
     COUNT_RECORDS,       /* records that were to be told */
@@ -68,6 +71,7 @@ enum counter {
     COUNT_UNREADABLE,    /* records whose bytes could not be read: told without them */
     COUNT_FRAGMENTS,     /* IP packets that are parts of others: passed over */
     COUNT_UNKNOWN,       /* calls of connections that could not be told: passed over */
+    COUNT_ENCRYPTED,     /* segments of TLS: passed over where its plain text is told */
     COUNTERS,
 };
 

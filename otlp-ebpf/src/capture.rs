@@ -28,8 +28,7 @@
 //! # What is seen where
 //! A connection whose two ends are on this machine is told once, at the server's end where its port is known (a port
 //! asked for), else where bytes are sent. A server elsewhere is seen at the client's end: its spans are of kind
-//! CLIENT. Plain text of TLS is a stream of its own beside the cipher text, which no parser knows and which is counted
-//! as unknown bytes.
+//! CLIENT. Plain text of TLS is a stream of its own; where it is watched the cipher text is passed over.
 //!
 //! The traced traffic is never altered, nor waited for.
 
@@ -52,7 +51,7 @@ use self::clock::Clocks;
 pub use self::config::{CaptureBuilder, Policy, Source, Tls};
 pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
-use crate::event::{End, Record};
+use crate::event::{End, Record, is_unix};
 use crate::probe::HookReport;
 use crate::program::{Loaded, Process, libraries, port_set};
 use crate::service::Service;
@@ -271,8 +270,9 @@ impl Sight {
         self.stats.delivered_records += 1;
         self.stats.delivered_bytes += u64::from(segment.length);
         self.stats.captured_bytes += u64::try_from(segment.bytes.len()).unwrap_or(u64::MAX);
-        let is_server = self.is_all || record.end == End::Server;
-        if record.end == End::Server {
+        let is_unix = is_unix(&record.packet.from);
+        let is_server = self.is_all || is_unix || record.end == End::Server;
+        if record.end == End::Server && !is_unix {
             let own = if record.is_sent { record.packet.from } else { record.packet.to };
             self.naming.name(own.port(), &mut self.server);
         } else if self.is_all && segment.syn {

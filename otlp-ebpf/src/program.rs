@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) all: bool,
     /// Connections within this machine are seen at either end, for the other may be out of sight.
     pub(crate) both_ends: bool,
+    /// The plain text of TLS is told, so that its cipher text need not be.
+    pub(crate) skip_tls: bool,
     /// Captured of a segment or call.
     pub(crate) most_bytes: u32,
     /// A power of two, a page at least.
@@ -46,29 +48,29 @@ pub struct KernelCounts {
     pub fragments: u64,
     /// Calls of a TLS library on connections that could not be told, passed over.
     pub unknown: u64,
+    /// TCP segments of TLS, passed over because its plain text is told.
+    pub encrypted: u64,
 }
 
-const COUNTERS: usize = 7;
+const COUNTERS: usize = 8;
 
-impl KernelCounts {
-    fn add(
-        &mut self,
-        [records, bytes, full_records, full_bytes, unreadable, fragments, unknown]: [u64; COUNTERS],
-    ) {
-        self.records += records;
-        self.bytes += bytes;
-        self.full_records += full_records;
-        self.full_bytes += full_bytes;
-        self.unreadable += unreadable;
-        self.fragments += fragments;
-        self.unknown += unknown;
+impl From<[u64; COUNTERS]> for KernelCounts {
+    fn from(counts: [u64; COUNTERS]) -> Self {
+        let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted] = counts;
+        Self { records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted }
     }
 }
 
 impl std::ops::AddAssign for KernelCounts {
     fn add_assign(&mut self, other: Self) {
-        let Self { records, bytes, full_records, full_bytes, unreadable, fragments, unknown } = other;
-        self.add([records, bytes, full_records, full_bytes, unreadable, fragments, unknown]);
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.full_records += other.full_records;
+        self.full_bytes += other.full_bytes;
+        self.unreadable += other.unreadable;
+        self.fragments += other.fragments;
+        self.unknown += other.unknown;
+        self.encrypted += other.encrypted;
     }
 }
 
@@ -122,7 +124,7 @@ impl Loaded {
         let each =
             self.counts.get(&0, 0).map_err(|error| failed("capture", "reading its counters", error))?;
         let mut sum = KernelCounts::default();
-        each.iter().for_each(|counts| sum.add(*counts));
+        each.iter().for_each(|counts| sum += KernelCounts::from(*counts));
         Ok(sum)
     }
 

@@ -17,6 +17,7 @@ pub(super) fn start(builder: CaptureBuilder) -> Result<Capture> {
     let settings = Settings {
         all: builder.targets.is_all(),
         both_ends: !builder.targets.groups.is_empty(),
+        skip_tls: builder.tls != Tls::Off,
         most_bytes: builder.most_bytes(),
         // Checked to be 1 GiB at most.
         ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),

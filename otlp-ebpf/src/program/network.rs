@@ -15,7 +15,7 @@ const HOOK: &str = "network";
 pub(crate) fn attach(settings: &Settings, groups: &[PathBuf]) -> Result<Loaded> {
     // Linux has it for these programs since 6.15; before, all loopback networks are taken for one.
     let netns = is_helper_supported(ProgramType::CgroupSkb, BpfHelper::BPF_FUNC_get_netns_cookie);
-    let flags = [("HAS_NETNS", netns.unwrap_or(false))];
+    let flags = [("HAS_NETNS", netns.unwrap_or(false)), ("SKIP_TLS", settings.skip_tls)];
     let mut ebpf = load(object!("network.o"), HOOK, settings, &flags, &[])?;
     for (name, way) in
         [("network_out", CgroupSkbAttachType::Egress), ("network_in", CgroupSkbAttachType::Ingress)]

@@ -127,9 +127,9 @@ while True:
     let Some(mut capture) = begin(builder().port(server.port())) else { return };
     let mut client = Client::tcp(server.address);
     (0..10).for_each(|_| assert_eq!(client.get("/peeked"), 2));
-    client.0.write_all(b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    client.stream.write_all(b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = [0; 40];
-    client.0.read_exact(&mut answer).unwrap();
+    client.stream.read_exact(&mut answer).unwrap();
     assert_eq!(spans(&mut capture, 11).len(), 11);
     drop(client);
     let stats = end(capture);

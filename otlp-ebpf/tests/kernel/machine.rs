@@ -185,14 +185,18 @@ pub(crate) fn number(span: &Span, key: &str) -> i64 {
 }
 
 /// One connection of a client.
-pub(crate) struct Client<S>(pub(crate) S);
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+    /// As the spans say whom it asks.
+    host: String,
+}
 
 impl Client<TcpStream> {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self(stream)
+        Self { stream, host: address.to_string() }
     }
 }
 
@@ -200,24 +204,26 @@ impl Client<UnixStream> {
     pub(crate) fn unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self(stream)
+        Self { stream, host: "a".to_owned() }
     }
 }
 
 impl<S: Read + Write> Client<S> {
     /// Asks for a path over HTTP/1.1, and reads the answer: its length.
     pub(crate) fn get(&mut self, path: &str) -> usize {
-        self.0.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        self.stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).as_bytes())
+            .unwrap();
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            self.0.read_exact(&mut byte).unwrap();
+            self.stream.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
         let mut body = vec![0; length.parse().unwrap()];
-        self.0.read_exact(&mut body).unwrap();
+        self.stream.read_exact(&mut body).unwrap();
         body.len()
     }
 
@@ -225,11 +231,11 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn redis(&mut self, words: &[&str]) -> String {
         let mut text = format!("*{}\r\n", words.len());
         words.iter().for_each(|word| text.extend(["$", &word.len().to_string(), "\r\n", word, "\r\n"]));
-        self.0.write_all(text.as_bytes()).unwrap();
+        self.stream.write_all(text.as_bytes()).unwrap();
         let mut line = Vec::new();
         let mut byte = [0];
         while !line.ends_with(b"\r\n") {
-            self.0.read_exact(&mut byte).unwrap();
+            self.stream.read_exact(&mut byte).unwrap();
             line.push(byte[0]);
         }
         String::from_utf8(line).unwrap()

@@ -1,6 +1,6 @@
 //! TCP segments at the sockets of control groups.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use otlp_core::record::SpanKind;
@@ -122,7 +122,7 @@ fn where_everything_is_wanted_both_ends_of_a_connection_are_one() {
     let Some(mut capture) = begin(builder()) else { return };
     let mut client = Client::tcp(server.address);
     (0..5).for_each(|_| assert_eq!(client.get("/ok"), 4));
-    assert_eq!(Client(TcpStream::connect(six).unwrap()).get("/six"), 0);
+    assert_eq!(Client::tcp(six).get("/six"), 0);
     let wanted = [server.port(), six.port()].map(i64::from);
     let mut ours = [0; 2];
     crate::machine::until(|| {
@@ -190,7 +190,7 @@ fn only_the_sockets_of_a_control_group_are_seen_where_one_is_named() {
     // A client that is moved into it, and then connects.
     let Some(mut capture) = begin(builder().cgroup(&folder)) else { return };
     let script = format!(
-        "echo $$ > {}/cgroup.procs; exec 3<>/dev/tcp/127.0.0.1/{}; printf 'PING\\r\\n' >&3; head -n 1 <&3",
+        "echo $$ > {}/cgroup.procs; exec 3<>/dev/tcp/127.0.0.1/{}; printf '*1\\r\\n$4\\r\\nPING\\r\\n' >&3; head -n 1 <&3",
         folder.display(),
         server.port()
     );
