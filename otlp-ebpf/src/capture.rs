@@ -312,7 +312,7 @@ impl Naming {
             return;
         }
         let named = self.config.is_named(port);
-        let found = (!named).then(|| target::owners(&self.proc)).unwrap_or_default();
+        let found = if named { Vec::new() } else { target::owners(&self.proc) };
         let owner =
             found.into_iter().filter(|owner| owner.listens.contains(&port)).min_by_key(|owner| owner.pid);
         let is_known = named || owner.is_some();
