@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+#[cfg(feature = "capture")]
+pub mod capture;
 mod connection;
 mod encode;
 pub mod error;
+pub mod event;
 pub mod finding;
 pub mod host;
 mod id;
@@ -13,6 +16,10 @@ mod measure;
 pub mod own;
 mod pair;
 pub mod parse;
+#[cfg(feature = "capture")]
+pub mod probe;
+#[cfg(feature = "capture")]
+mod program;
 pub mod red;
 pub mod redact;
 #[cfg(feature = "replay")]

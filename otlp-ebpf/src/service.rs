@@ -59,6 +59,12 @@ impl Service {
         service
     }
 
+    /// The same, of another name, with nothing else in its resource.
+    #[cfg(feature = "capture")]
+    pub(crate) fn named(&self, name: &str) -> Self {
+        Self { name: name.into(), resource: Arc::new(Resource::service(name)), ..self.clone() }
+    }
+
     /// Adds an attribute to the resource.
     #[must_use]
     pub fn resource_attribute(mut self, attribute: KeyValue) -> Self {

@@ -148,6 +148,13 @@ impl Tracer {
         Self { config, table, pool, stats: TracerStats::default(), open: 0, now: UnixNanos::ZERO }
     }
 
+    /// Names the service behind a port from now on, given the one that connections to it would be of. Those that are
+    /// followed already keep theirs.
+    #[cfg(feature = "capture")]
+    pub(crate) fn name(&mut self, port: u16, service: impl FnOnce(&Service) -> Service) {
+        self.config.name(port, service);
+    }
+
     /// Takes the next segment that was captured; gives out the spans that it completes. O(bytes).
     pub fn take(&mut self, packet: &Packet<'_>, out: Emit<'_>) {
         self.now = self.now.max(packet.segment.time);

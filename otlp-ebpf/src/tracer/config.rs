@@ -124,6 +124,27 @@ impl TracerConfig {
         self
     }
 
+    /// Whether the service behind a port was named.
+    #[cfg(feature = "capture")]
+    pub(crate) fn is_named(&self, port: u16) -> bool {
+        self.services.contains_key(&port)
+    }
+
+    #[cfg(feature = "capture")]
+    pub(super) fn name(&mut self, port: u16, service: impl FnOnce(&Service) -> Service) {
+        let mut followed = self.followed(port).clone();
+        followed.service = Arc::new(service(&followed.service));
+        self.services.insert(port, followed);
+    }
+
+    /// The same, of those who ask: services that were named are the ones that they ask.
+    #[cfg(feature = "capture")]
+    pub(crate) fn of_callers(mut self) -> Self {
+        let callers = &self.otherwise.service;
+        self.services.values_mut().for_each(|followed| followed.service = Arc::clone(callers));
+        self.role(Role::Client)
+    }
+
     /// The same, for one tracer.
     pub(super) fn begin(mut self) -> Self {
         self.protocols = self.given.clone().unwrap_or_default();

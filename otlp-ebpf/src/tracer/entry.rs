@@ -9,6 +9,7 @@ use super::config::{Followed, TracerConfig};
 use super::{Emit, Packet, TracerStats};
 use crate::account::Account;
 use crate::connection::{Connection, Ending};
+use crate::event::is_unix;
 use crate::id::IdSource;
 use crate::parse::infer::{First, Inferring, Protocols};
 use crate::parse::{Chunk, Direction, Parser};
@@ -225,7 +226,9 @@ impl Watch {
     ) {
         let [low, high] = self.ends;
         let (client, server) = if self.flipped { (high, low) } else { (low, high) };
-        let ends = Ends::new(client, server).seen_by(config.role);
+        // Sockets of the Unix domain have no addresses.
+        let ends = if is_unix(&server) { Ends::default() } else { Ends::new(client, server) };
+        let ends = ends.seen_by(config.role);
         let connection = Connection::new(Arc::clone(service), parser, ends).ids(IdSource::seeded(self.seed));
         let connection = if from_start { connection } else { connection.late() };
         self.state = State::Following(Arc::clone(service), Box::new(connection));

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// TCP segments of a control group's sockets, as they enter and leave: whatever system call, sendfile, splice or
+// io_uring moved the bytes. Nothing is altered, and everything is let through.
+#include "record.h"
+
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86DD
+#define IPPROTO_TCP 6
+#define IPPROTO_HOPOPTS 0
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Whether bpf_get_netns_cookie is there for these programs (Linux 6.15). */
+const volatile __u32 HAS_NETNS = 0;
+
+/* Pass over what is encrypted by TLS. */
+const volatile __u32 SKIP_TLS = 0;
+
+/* Connections, by the cookies of their sockets, that were seen to be of TLS. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, __u64);
+    __type(value, __u8);
+} ENCRYPTED SEC(".maps");
+
+struct ipv4 {
+    __u8 version_length;
+    __u8 service;
+    __be16 total;
+    __be16 id;
+    __be16 fragment;
+    __u8 hops;
+    __u8 protocol;
+    __be16 check;
+    __be32 from;
+    __be32 to;
+};
+
+struct ipv6 {
+    __be32 version_flow;
+    __be16 payload;
+    __u8 next;
+    __u8 hops;
+    __be32 from[4];
+    __be32 to[4];
+};
+
+struct tcp {
+    __be16 from;
+    __be16 to;
+    __be32 sequence;
+    __be32 acknowledged;
+    __u8 offset;
+    __u8 flags;
+    __be16 window;
+    __be32 check_urgent;
+};
+
+struct segment {
+    struct record head;
+    __u32 at; /* of the first byte that is not told yet, in the packet */
+    int is_loopback;
+};
+
+/* Records come in a few sizes, since room is reserved in the ring for a length that is known beforehand. */
+#define SMALL (256 - 8 - sizeof(struct record))
+#define MIDDLE (1024 - 8 - sizeof(struct record))
+#define LARGE (4096 - 8 - sizeof(struct record))
+/* 64 KiB of payload at most, and a piece for the end. */
+#define MOST_PIECES 18
+
+/* Puts one record into the ring, of at most so many bytes. Wakes nobody: the reader comes by itself. */
+#define PUT(skb, segment, bytes, room)                                                                                  \
+    ({                                                                                                                  \
+        struct { struct record head; __u8 bytes[room]; } *to = bpf_ringbuf_reserve(&RECORDS, sizeof(*to), 0);         \
+        if (to) {                                                                                                       \
+            to->head = (segment)->head;                                                                                 \
+            __u32 wanted = (bytes);                                                                                     \
+            if (wanted > (room))                                                                                        \
+                wanted = (room);                                                                                        \
+            if (wanted > 0 && bpf_skb_load_bytes(skb, (segment)->at, to->bytes, wanted) < 0) {                          \
+                to->head.captured = 0;                                                                                  \
+                count(COUNT_UNREADABLE, 1);                                                                             \
+            }                                                                                                           \
+            bpf_ringbuf_submit(to, BPF_RB_NO_WAKEUP);                                                                   \
+        }                                                                                                               \
+        to != 0;                                                                                                        \
+    })
+
+static __always_inline void put(struct __sk_buff *skb, struct segment *segment)
+{
+    __u32 bytes = segment->head.captured;
+    int done;
+
+    count(COUNT_RECORDS, 1);
+    count(COUNT_BYTES, segment->head.length);
+    if (bytes <= SMALL)
+        done = PUT(skb, segment, bytes, SMALL);
+    else if (bytes <= MIDDLE)
+        done = PUT(skb, segment, bytes, MIDDLE);
+    else
+        done = PUT(skb, segment, bytes, LARGE);
+    if (!done) {
+        count(COUNT_FULL_RECORDS, 1);
+        count(COUNT_FULL_BYTES, segment->head.length);
+    }
+}
+
+/* Tells a segment, in pieces where it is long; what is beyond the bound is told with the last of them. */
+static __always_inline void tell(struct __sk_buff *skb, struct segment *segment)
+{
+    struct record *head = &segment->head;
+    __u32 left = head->length;
+    __u32 wanted = left < MOST_BYTES ? left : MOST_BYTES;
+    __u8 flags = head->flags;
+
+    for (int piece = 0; piece < MOST_PIECES; piece++) {
+        __u32 bytes = wanted < LARGE ? wanted : LARGE;
+        int is_last = bytes == wanted || piece == MOST_PIECES - 1;
+
+        head->captured = bytes;
+        head->length = is_last ? left : bytes;
+        /* The end comes behind the last byte. */
+        head->flags = is_last ? flags : flags & ~(FLAG_FIN | FLAG_RST);
+        put(skb, segment);
+        if (is_last)
+            break;
+        left -= bytes;
+        wanted -= bytes;
+        segment->at += bytes;
+        head->sequence += bytes + (flags & FLAG_SYN ? 1 : 0);
+        flags &= ~FLAG_SYN;
+    }
+}
+
+static __always_inline int is_own(const __be32 *from, const __be32 *to)
+{
+    int same = from[0] == to[0] && from[1] == to[1] && from[2] == to[2] && from[3] == to[3];
+
+    return same || (to[0] == 0 && to[1] == 0 && to[2] == 0 && to[3] == bpf_htonl(1));
+}
+
+/* Reads the head of the IP packet: gives where TCP begins and where the packet ends, or 0. */
+static __always_inline __u32 read_ip(struct __sk_buff *skb, struct segment *segment, __u32 *end)
+{
+    struct record *head = &segment->head;
+
+    if (skb->protocol == bpf_htons(ETH_P_IP)) {
+        struct ipv4 ip;
+
+        if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) < 0 || ip.protocol != IPPROTO_TCP)
+            return 0;
+        if (ip.fragment & bpf_htons(0x3fff)) {
+            count(COUNT_FRAGMENTS, 1);
+            return 0;
+        }
+        __builtin_memcpy(head->from, &ip.from, 4);
+        __builtin_memcpy(head->to, &ip.to, 4);
+        segment->is_loopback = ip.from == ip.to || (ip.to & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+        /* The length of a packet of more than 64 KiB is told as 0. */
+        *end = ip.total ? bpf_ntohs(ip.total) : skb->len;
+        return (ip.version_length & 15) * 4;
+    }
+    if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+        struct ipv6 ip;
+        __u32 at = sizeof(ip);
+        __u8 next[2];
+
+        if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) < 0)
+            return 0;
+        *end = ip.payload ? sizeof(ip) + bpf_ntohs(ip.payload) : skb->len;
+        if (ip.next == IPPROTO_HOPOPTS) {
+            /* Big packets tell their length there. */
+            if (bpf_skb_load_bytes(skb, at, next, sizeof(next)) < 0)
+                return 0;
+            at += 8 + next[1] * 8;
+            ip.next = next[0];
+        }
+        if (ip.next != IPPROTO_TCP)
+            return 0;
+        head->place |= PLACE_V6;
+        __builtin_memcpy(head->from, ip.from, 16);
+        __builtin_memcpy(head->to, ip.to, 16);
+        segment->is_loopback = is_own(ip.from, ip.to);
+        return at;
+    }
+    return 0;
+}
+
+/* Whether a segment's bytes are those of TLS: of a connection that was seen to begin a record of it (RFC 8446, 5.1). */
+static __always_inline int is_encrypted(struct __sk_buff *skb, const struct segment *segment)
+{
+    __u64 cookie = bpf_get_socket_cookie(skb);
+    __u8 first[3], yes = 1;
+
+    if (bpf_map_lookup_elem(&ENCRYPTED, &cookie))
+        return 1;
+    if (bpf_skb_load_bytes(skb, segment->at, first, sizeof(first)) < 0)
+        return 0;
+    if (first[0] < 20 || first[0] > 23 || first[1] != 3 || first[2] > 4)
+        return 0;
+    if (cookie)
+        bpf_map_update_elem(&ENCRYPTED, &cookie, &yes, BPF_ANY);
+    return 1;
+}
+
+static __always_inline void see(struct __sk_buff *skb, __u8 place)
+{
+    struct segment segment = { .head.version = RECORD_VERSION, .head.kind = KIND_SEGMENT, .head.place = place };
+    struct record *head = &segment.head;
+    struct tcp tcp;
+    __u32 end = 0;
+    __u32 at = read_ip(skb, &segment, &end);
+
+    if (!at || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) < 0)
+        return;
+    head->from_port = bpf_ntohs(tcp.from);
+    head->to_port = bpf_ntohs(tcp.to);
+    if (place & PLACE_SENT ? !is_wanted(head->from_port, head->to_port, segment.is_loopback, &head->place)
+                           : !is_wanted(head->to_port, head->from_port, segment.is_loopback, &head->place))
+        return;
+    segment.at = at + (tcp.offset >> 4) * 4;
+    if (end > skb->len)
+        end = skb->len;
+    head->length = end > segment.at ? end - segment.at : 0;
+    head->flags = (tcp.flags & TCP_SYN ? FLAG_SYN : 0) | (tcp.flags & TCP_FIN ? FLAG_FIN : 0)
+        | (tcp.flags & TCP_RST ? FLAG_RST : 0) | (tcp.flags & TCP_ACK ? FLAG_ACK : 0);
+    /* What only acknowledges is not worth a record: bytes that follow acknowledge as well. */
+    if (!head->length && !(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
+        return;
+    if (SKIP_TLS && head->length && is_encrypted(skb, &segment)) {
+        count(COUNT_ENCRYPTED, 1);
+        if (!(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
+            return;
+        /* The end is told, in its place. */
+        head->sequence += head->length;
+        head->length = 0;
+    }
+    head->time = bpf_ktime_get_ns();
+    head->sequence = bpf_ntohl(tcp.sequence);
+    head->acknowledged = bpf_ntohl(tcp.acknowledged);
+    /* Loopback is one network for each namespace; all others are taken for one. */
+    if (HAS_NETNS && segment.is_loopback)
+        head->space = bpf_get_netns_cookie(skb);
+    tell(skb, &segment);
+}
+
+SEC("cgroup_skb/egress")
+int network_out(struct __sk_buff *skb)
+{
+    see(skb, PLACE_SENT);
+    return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int network_in(struct __sk_buff *skb)
+{
+    see(skb, 0);
+    return 1;
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Compiles the programs of this folder for both machines, or, with --check, compares what that gives with what is
+# checked in. The bytes follow from the sources, clang 14 and libbpf's headers: on Debian 12 (packages clang, llvm and
+# libbpf-dev) they are always the same.
+set -eu
+cd "$(dirname "$0")"
+clang=${CLANG:-clang}
+strip=${LLVM_STRIP:-llvm-strip}
+to=.
+case "${1-}" in
+--check) to=$(mktemp -d) && trap 'rm -rf "$to"' EXIT ;;
+"") ;;
+*) echo "usage: $0 [--check]" >&2 && exit 2 ;;
+esac
+case $("$clang" --version) in
+*"clang version 14."*) ;;
+*) echo "the objects are made with clang 14; set CLANG to it" >&2 && exit 2 ;;
+esac
+
+for machine in x86:x86_64 arm64:aarch64; do
+    mkdir -p "$to/${machine#*:}"
+    for program in network process; do
+        object=$to/${machine#*:}/$program.o
+        # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
+        "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \
+            -Wno-unused-parameter -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. \
+            -idirafter "/usr/include/$(uname -m)-linux-gnu" -c "$program.bpf.c" -o "$object"
+        # Leaves BTF, which is what the kernel and the loader need of it.
+        "$strip" --strip-debug "$object"
+    done
+done
+
+[ "$to" = . ] && exit
+for object in x86_64/network.o x86_64/process.o aarch64/network.o aarch64/process.o; do
+    cmp "$object" "$to/$object" || { echo "$object is not what its source gives: run $0" >&2 && exit 1; }
+done
+echo "the objects are what their sources give"

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * What the programs of this folder share: the layout of the records that they put into the ring, the numbers of their
+ * counters, and what both need of the kernel. src/event.rs reads the same layout; a test compares the two.
+ */
+#ifndef OTLP_RECORD_H
+#define OTLP_RECORD_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+/* Told in each record; raised with every change of the layout. */
+#define RECORD_VERSION 1
+
+/* How the bytes were seen. */
+enum record_kind {
+    KIND_SEGMENT = 1, /* a TCP segment, with the numbers of TCP */
+    KIND_CALL = 2,    /* bytes of a system call; its numbers count its bytes */
+    KIND_TLS = 3,     /* plain text that a TLS library read or wrote; numbers as above */
+};
+
+/* What TCP says with it. */
+enum record_flags {
+    FLAG_SYN = 1,
+    FLAG_FIN = 2,
+    FLAG_RST = 4,
+    FLAG_ACK = 8,
+    FLAG_OVER = 16, /* both directions have ended */
+};
+
+/* Where it was seen. */
+enum record_place {
+    PLACE_SENT = 1,   /* on the way out of the socket, else on the way in */
+    PLACE_SERVER = 2, /* at the end whose own port is a wanted one */
+    PLACE_V6 = 4,     /* addresses of 16 bytes, else of 4 */
+    PLACE_UNIX = 8,   /* a Unix-domain socket: no addresses but the numbers of both sockets */
+};
+
+struct record {
+    __u64 time; /* CLOCK_MONOTONIC, nanoseconds */
+    __u8 version;
+    __u8 kind;
+    __u8 flags;
+    __u8 place;
+    __u32 captured; /* bytes that follow the record */
+    __u32 length;   /* bytes that were carried from `sequence` on; those captured are the first of them */
+    __u32 sequence;
+    __u32 acknowledged;
+    __u32 space; /* tells apart networks in which the same addresses mean different machines */
+    __u16 from_port;
+    __u16 to_port;
+    __u32 pid; /* of the process that made the call; 0 where it is not known */
+    __u8 from[16];
+    __u8 to[16];
+};
+
+_Static_assert(sizeof(struct record) == 72, "the layout of version 1");
+
+/* So that the type information of each object has the layout, for a test to compare. */
+const struct record *const volatile LAYOUT = 0;
+
+/* Counters, one of each for a processor. */
+enum counter {
+    COUNT_RECORDS,       /* records that were to be told */
+    COUNT_BYTES,         /* bytes that they cover */
+    COUNT_FULL_RECORDS,  /* of these: dropped, the ring was full */
+    COUNT_FULL_BYTES,
+    COUNT_UNREADABLE,    /* records whose bytes could not be read: told without them */
+    COUNT_FRAGMENTS,     /* IP packets that are parts of others: passed over */
+    COUNT_UNKNOWN,       /* calls of connections that could not be told: passed over */
+    COUNT_ENCRYPTED,     /* segments of TLS: passed over where its plain text is told */
+    COUNTERS,
+};
+
+struct counters {
+    __u64 of[COUNTERS];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct counters);
+} COUNTS SEC(".maps");
+
+/* Its size is set by whoever loads it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 1 << 20);
+} RECORDS SEC(".maps");
+
+/* One bit a port: wanted; or, where all are, unwanted. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} PORTS SEC(".maps");
+
+/* Set by whoever loads it. */
+const volatile __u32 WANT_ALL = 0;   /* every port that is not in PORTS */
+const volatile __u32 BOTH_ENDS = 0;  /* of connections within this machine: the other end may be out of sight */
+const volatile __u32 MOST_BYTES = 0; /* captured of a segment or call */
+
+/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. */
+static __always_inline void count(enum counter which, __u64 amount)
+{
+    __u32 zero = 0;
+    struct counters *counters = bpf_map_lookup_elem(&COUNTS, &zero);
+
+    if (counters)
+        __sync_fetch_and_add(&counters->of[which], amount);
+}
+
+static __always_inline int in_ports(__u16 port)
+{
+    __u32 word = port >> 6;
+    __u64 *bits = bpf_map_lookup_elem(&PORTS, &word);
+
+    return bits && (*bits >> (port & 63)) & 1;
+}
+
+/* Whether a connection is wanted, and which end of it this is. 127.0.0.0/8, ::1 and one's own address are seen at both
+ * ends of a connection, of which one is enough: the server's; where that is not known, the sender's.
+ */
+static __always_inline int is_wanted(__u16 local, __u16 remote, int is_loopback, __u8 *place)
+{
+    if (WANT_ALL) {
+        if (is_loopback && !BOTH_ENDS && !(*place & PLACE_SENT))
+            return 0;
+        return !in_ports(local) && !in_ports(remote);
+    }
+    if (in_ports(local)) {
+        *place |= PLACE_SERVER;
+        return 1;
+    }
+    return !is_loopback && in_ports(remote);
+}
+
+#endif

@@ -1,0 +1,394 @@
+//! Capture by the kernel: every request on the machine, whoever serves it, without touching a process.
+//!
+//! # The flow
+//! ```text
+//! bpf/network.bpf.c   TCP segments at the sockets of control groups ─┐
+//! bpf/process.bpf.c   bytes of system calls, plain text of OpenSSL ──┤ filtered, cut and counted in the kernel
+//!                                                                    v
+//!                      ring of each object (bounded; full: counted, per processor)
+//!                                                                    │ program::Loaded::drain: bytes
+//!                                                                    v
+//!                      event::Record::parse (pure)                   one record: time, ends, flags, numbers, bytes
+//!                                                                    │ Record::packets
+//!                                                                    v
+//!                      tracer::Tracer, one for servers seen here and one for servers elsewhere
+//!                                                                    │ the door of pcap files too
+//!                                                                    v
+//!                      CapturedSpan: the service and its span, to whoever polls
+//! ```
+//!
+//! - `program` owns what the kernel holds for us: programs, links, maps. All are file descriptors, nothing is pinned.
+//! - [`event`](crate::event) is the layout of a record, and pure.
+//! - [`Capture`] owns the hooks, the two tracers and the account, and is the only one that looks at clocks and
+//!   `/proc`. It has no thread: whoever calls [`Capture::poll`] or takes the next span does the work. Records that
+//!   come meanwhile wait in the ring, and are dropped and counted when it is full.
+//! - Nobody is woken by the kernel, for that costs the traced server more than all else: the ring is looked into
+//!   every few milliseconds ([`CaptureBuilder::poll_interval`]).
+//!
+//! # What is seen where
+//! A connection whose two ends are on this machine is told once, at the server's end where its port is known (a port
+//! asked for), else where bytes are sent. A server elsewhere is seen at the client's end: its spans are of kind
+//! CLIENT. Plain text of TLS is a stream of its own; where it is watched the cipher text is passed over.
+//!
+//! The traced traffic is never altered, nor waited for.
+
+mod clock;
+mod config;
+mod start;
+mod stats;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use otlp_core::record::{KeyValue, Span};
+use otlp_core::semconv;
+
+use self::clock::Clocks;
+pub use self::config::{CaptureBuilder, Policy, Source, Tls};
+pub use self::stats::{CaptureStats, KernelCounts};
+use self::target::{Owner, Targets};
+use crate::event::{End, Record, is_unix};
+use crate::probe::HookReport;
+use crate::program::{Loaded, Process, libraries, port_set};
+use crate::service::Service;
+use crate::tracer::{Packet, Tracer, TracerConfig};
+
+/// A span, and the service whose it is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CapturedSpan {
+    /// Its name and resource.
+    pub service: Arc<Service>,
+    /// The span.
+    pub span: Span,
+}
+
+/// Captures by the kernel; see the [module](self).
+///
+/// An iterator of spans that waits for the next one, for ever unless it is [stopped](Capture::stopper); or, without
+/// waiting, [`poll`](Capture::poll), which any loop or timer can call.
+///
+/// ```no_run
+/// use otlp_ebpf::capture::Capture;
+/// let capture = Capture::builder().port(8080).build()?;
+/// for captured in capture {
+///     println!("{} {} {:?}", captured.service.name(), captured.span.name, captured.span.duration());
+/// }
+/// # Ok::<(), otlp_ebpf::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it ends the capture"]
+pub struct Capture {
+    network: Option<Loaded>,
+    process: Option<Process>,
+    sight: Sight,
+    hooks: Vec<HookReport>,
+    watching: Watching,
+    stop: Stopper,
+    poll_interval: Duration,
+    ready: VecDeque<CapturedSpan>,
+}
+
+/// What is made of the records.
+#[derive(Debug)]
+struct Sight {
+    server: Tracer,
+    client: Tracer,
+    /// Without ports and names every end that is seen is taken for the server's.
+    is_all: bool,
+    clocks: Clocks,
+    naming: Naming,
+    stats: CaptureStats,
+}
+
+/// Names services after the processes that listen on their ports.
+#[derive(Debug)]
+struct Naming {
+    proc: PathBuf,
+    config: TracerConfig,
+    /// Ports that were looked at, and how often nobody was found to listen.
+    known: BTreeMap<u16, u8>,
+}
+
+/// Whose calls and ports are looked at, and which libraries are watched.
+#[derive(Debug)]
+struct Watching {
+    targets: Targets,
+    proc: PathBuf,
+    tls: bool,
+    interval: Duration,
+    next: Instant,
+    libraries: BTreeSet<String>,
+}
+
+/// Records taken from a ring in one go; then it is somebody else's turn.
+const BATCH: usize = 16_384;
+
+/// How often connections are looked at that say nothing.
+const ADVANCE: Duration = Duration::from_millis(200);
+
+/// Ends a [`Capture`] from anywhere.
+///
+/// ```
+/// # use otlp_ebpf::capture::Stopper;
+/// let stopper = Stopper::default();
+/// stopper.stop();
+/// assert!(stopper.is_stopped());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Stopper(Arc<AtomicBool>);
+
+impl Stopper {
+    /// Ends the capture: its iterator gives what has been seen, and then nothing.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// True once it was called.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Capture {
+    /// Begins to say what is to be captured.
+    ///
+    /// ```
+    /// use otlp_ebpf::capture::{Capture, Policy, Tls};
+    /// let builder = Capture::builder().port(443).tls(Tls::OpenSsl).policy(Policy::Head(1024));
+    /// ```
+    pub fn builder() -> CaptureBuilder {
+        CaptureBuilder::new()
+    }
+
+    /// Takes what is in the rings now, at most some ten thousand records, and gives out the spans that it completes.
+    /// Never waits. Says how many records there were.
+    pub fn poll(&mut self, out: &mut dyn FnMut(CapturedSpan)) -> usize {
+        let Self { network, process, sight, watching, .. } = self;
+        if watching.is_due() {
+            watching.look(network.as_mut(), process.as_mut(), &mut sight.stats);
+        }
+        let loaded = network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded));
+        let mut records = 0;
+        for ring in loaded {
+            records += ring.drain(BATCH, &mut |bytes| sight.take(bytes, out));
+        }
+        sight.advance(out);
+        records
+    }
+
+    /// What ends the capture from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
+    }
+
+    /// The account so far. O(connections).
+    #[must_use]
+    pub fn stats(&self) -> CaptureStats {
+        let mut stats = CaptureStats {
+            server: self.sight.server.stats(),
+            client: self.sight.client.stats(),
+            ..self.sight.stats
+        };
+        let rings = self.network.iter().chain(self.process.iter().map(|process| &process.loaded));
+        // Reading a map of our own does not fail.
+        for counts in rings.filter_map(|ring| ring.counts().ok()) {
+            stats.kernel += counts;
+        }
+        stats
+    }
+
+    /// Which hooks are used, which are not, and why.
+    #[must_use]
+    pub fn hooks(&self) -> &[HookReport] {
+        &self.hooks
+    }
+
+    /// Detaches, gives out what was seen until then, counts what was in flight as lost, and gives the final account.
+    pub fn finish(mut self, out: &mut dyn FnMut(CapturedSpan)) -> CaptureStats {
+        self.detach();
+        self.ready.drain(..).for_each(&mut *out);
+        // A program that runs on another processor ends within microseconds; then nothing is added.
+        let until = Instant::now() + Duration::from_millis(200);
+        while self.poll(out) > 0 || (self.stats().waiting_records() > 0 && Instant::now() < until) {}
+        let Sight { server, client, .. } = &mut self.sight;
+        for tracer in [server, client] {
+            tracer.finish(&mut |service, span| out(CapturedSpan { service: Arc::clone(service), span }));
+        }
+        self.stats()
+    }
+
+    fn detach(&mut self) {
+        if let Some(network) = &mut self.network {
+            network.detach();
+        }
+        if let Some(process) = &mut self.process {
+            process.loaded.detach();
+        }
+    }
+}
+
+impl Iterator for Capture {
+    type Item = CapturedSpan;
+
+    /// Waits for the next span; nothing once the capture was stopped and what it saw was given out.
+    fn next(&mut self) -> Option<CapturedSpan> {
+        loop {
+            if let Some(span) = self.ready.pop_front() {
+                return Some(span);
+            }
+            let is_stopped = self.stop.is_stopped();
+            if is_stopped {
+                self.detach();
+            }
+            let mut ready = std::mem::take(&mut self.ready);
+            let records = self.poll(&mut |span| ready.push_back(span));
+            self.ready = ready;
+            if self.ready.is_empty() && records == 0 {
+                if is_stopped {
+                    return None;
+                }
+                std::thread::sleep(self.poll_interval);
+            }
+        }
+    }
+}
+
+impl Sight {
+    fn take(&mut self, bytes: &[u8], out: &mut dyn FnMut(CapturedSpan)) {
+        let Ok(record) = Record::parse(bytes) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let segment = &record.packet.segment;
+        self.stats.delivered_records += 1;
+        self.stats.delivered_bytes += u64::from(segment.length);
+        self.stats.captured_bytes += u64::try_from(segment.bytes.len()).unwrap_or(u64::MAX);
+        let is_unix = is_unix(&record.packet.from);
+        let is_server = self.is_all || is_unix || record.end == End::Server;
+        if record.end == End::Server && !is_unix {
+            let own = if record.is_sent { record.packet.from } else { record.packet.to };
+            self.naming.name(own.port(), &mut self.server);
+        } else if self.is_all && segment.syn {
+            // Whom the SYN goes to, and who answers it.
+            let server = if segment.acknowledged.is_some() { record.packet.from } else { record.packet.to };
+            self.naming.name(server.port(), &mut self.server);
+        }
+        let tracer = if is_server { &mut self.server } else { &mut self.client };
+        let time = self.clocks.time_of_day(record.time);
+        for packet in record.packets(time) {
+            give(tracer, &packet, out);
+        }
+    }
+
+    /// Tells the tracers the time, where some has gone by.
+    fn advance(&mut self, out: &mut dyn FnMut(CapturedSpan)) {
+        let Some(now) = self.clocks.due(ADVANCE) else { return };
+        for tracer in [&mut self.server, &mut self.client] {
+            tracer
+                .advance(now, &mut |service, span| out(CapturedSpan { service: Arc::clone(service), span }));
+        }
+    }
+}
+
+fn give(tracer: &mut Tracer, packet: &Packet<'_>, out: &mut dyn FnMut(CapturedSpan)) {
+    tracer.take(packet, &mut |service, span| out(CapturedSpan { service: Arc::clone(service), span }));
+}
+
+impl Naming {
+    /// Ports remembered at most: all there are.
+    const MOST_LOOKS: u8 = 3;
+
+    /// Names the service behind a port, at the first sight of it.
+    fn name(&mut self, port: u16, tracer: &mut Tracer) {
+        let looks = self.known.get(&port).copied().unwrap_or(0);
+        if looks >= Self::MOST_LOOKS {
+            return;
+        }
+        let named = self.config.is_named(port);
+        let found = if named { Vec::new() } else { target::owners(&self.proc) };
+        let owner =
+            found.into_iter().filter(|owner| owner.listens.contains(&port)).min_by_key(|owner| owner.pid);
+        let is_known = named || owner.is_some();
+        if let Some(owner) = owner {
+            tracer.name(port, |service| service_of(service, &owner));
+        }
+        self.known.insert(port, if is_known { Self::MOST_LOOKS } else { looks + 1 });
+    }
+}
+
+/// A service as the others, by the process that serves.
+fn service_of(like: &Service, owner: &Owner) -> Service {
+    like.named(&owner.name)
+        .resource_attribute(KeyValue::new(semconv::PROCESS_PID, i64::from(owner.pid)))
+        .resource_attribute(KeyValue::new(semconv::PROCESS_EXECUTABLE_NAME, owner.name.as_str()))
+}
+
+impl Watching {
+    /// Whether anything depends on which processes there are, and it is time to look.
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// Looks which processes there are, and tells the hooks.
+    fn look(
+        &mut self,
+        network: Option<&mut Loaded>,
+        process: Option<&mut Process>,
+        stats: &mut CaptureStats,
+    ) {
+        let needs_processes = process.is_some() || self.targets.names_processes();
+        // What was set at the beginning stands where nothing depends on processes.
+        self.next =
+            Instant::now() + if needs_processes { self.interval } else { Duration::from_secs(1 << 20) };
+        let found = if needs_processes { target::owners(&self.proc) } else { Vec::new() };
+        let mut resolved = self.targets.resolve(&found);
+        if !self.targets.groups.is_empty() {
+            let members = target::members(&self.targets.groups);
+            if self.targets.is_all() {
+                resolved.pids = members;
+            } else {
+                resolved.pids.retain(|pid| members.contains(pid));
+            }
+        }
+        let ports = if self.targets.is_all() { &self.targets.not_ports } else { &resolved.ports };
+        let ports = port_set(ports.iter().copied());
+        if let Some(network) = network {
+            // Setting a map of our own does not fail.
+            let _ = network.set_ports(&ports);
+        }
+        let Some(process) = process else { return };
+        let _ = process.loaded.set_ports(&ports);
+        // Our own calls are none of a traced process.
+        resolved.pids.remove(&std::process::id());
+        let left_out = process.set_processes(&resolved.pids);
+        stats.processes_left_out = stats.processes_left_out.max(u64::try_from(left_out).unwrap_or(u64::MAX));
+        if self.tls {
+            let every = self.targets.is_all() && self.targets.groups.is_empty();
+            let pids: BTreeSet<u32> =
+                if every { found.iter().map(|owner| owner.pid).collect() } else { resolved.pids };
+            self.watch_libraries(process, &pids);
+        }
+    }
+
+    fn watch_libraries(&mut self, process: &mut Process, pids: &BTreeSet<u32>) {
+        const MOST_LIBRARIES: usize = 256;
+        for pid in pids {
+            let Ok(maps) = std::fs::read_to_string(self.proc.join(pid.to_string()).join("maps")) else {
+                continue;
+            };
+            for (id, library) in libraries(&self.proc, *pid, &maps) {
+                if self.libraries.len() < MOST_LIBRARIES && self.libraries.insert(id) {
+                    // A program without TLS of its own has no such functions: nothing to watch.
+                    let _ = process.watch(&library);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which hooks a capture uses: tried one after the other.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::clock::Clocks;
+use super::config::{CaptureBuilder, Source, Tls};
+use super::{Capture, Naming, Sight, Stopper, Watching};
+use crate::capture::CaptureStats;
+use crate::error::{Error, ErrorKind, Result};
+use crate::probe::{Hook, HookReport, HookState, cgroup2_root, reason};
+use crate::program::{Loaded, Process, Settings, Wanted, attach_network, attach_process};
+use crate::tracer::Tracer;
+
+pub(super) fn start(builder: CaptureBuilder) -> Result<Capture> {
+    let settings = Settings {
+        all: builder.targets.is_all(),
+        both_ends: !builder.targets.groups.is_empty(),
+        skip_tls: builder.tls != Tls::Off,
+        most_bytes: builder.most_bytes(),
+        // Checked to be 1 GiB at most.
+        ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),
+    };
+    let mut hooks = Vec::new();
+    let network = network(&builder, &settings, &mut hooks)?;
+    let process = process(&builder, &settings, network.is_none(), &mut hooks)?;
+    Ok(assemble(builder, (network, process), hooks))
+}
+
+/// The network's hook, where it is asked for and can be had.
+fn network(
+    builder: &CaptureBuilder,
+    settings: &Settings,
+    hooks: &mut Vec<HookReport>,
+) -> Result<Option<Loaded>> {
+    if builder.source == Source::Calls {
+        hooks.push(HookReport::new(Hook::Network, HookState::NotAsked, "system calls were asked for"));
+        return Ok(None);
+    }
+    match groups(builder).and_then(|groups| attach_network(settings, &groups)) {
+        Ok(network) => {
+            hooks.push(HookReport::new(Hook::Network, HookState::Used, "attached to control groups"));
+            Ok(Some(network))
+        }
+        Err(error) if builder.source == Source::Network => Err(explained(Hook::Network, &error)),
+        Err(error) => {
+            hooks.push(HookReport::new(Hook::Network, HookState::FellBack, &reason(Hook::Network, &error)));
+            Ok(None)
+        }
+    }
+}
+
+fn groups(builder: &CaptureBuilder) -> Result<Vec<PathBuf>> {
+    if builder.targets.groups.is_empty() {
+        cgroup2_root(&builder.proc).map(|root| vec![root])
+    } else {
+        Ok(builder.targets.groups.clone())
+    }
+}
+
+/// The hooks at processes, where they are needed.
+fn process(
+    builder: &CaptureBuilder,
+    settings: &Settings,
+    calls: bool,
+    hooks: &mut Vec<HookReport>,
+) -> Result<Option<Process>> {
+    let tls = builder.tls != Tls::Off;
+    let wanted = Wanted {
+        every_process: settings.all && builder.targets.groups.is_empty(),
+        calls,
+        tls,
+        connections: builder.max_connections,
+    };
+    let process = if calls || tls { Some(attach_process(settings, &wanted)) } else { None };
+    let process = process.transpose().map_err(|error| {
+        let hook = if calls { Hook::Calls } else { Hook::Tls };
+        // What was tried before is a part of why nothing is left.
+        let before = hooks.iter().filter(|hook| hook.state() == HookState::FellBack);
+        let before: String = before.map(|hook| format!("; {hook}")).collect();
+        let message = format!("{}{before}", explained(hook, &error));
+        Error::new(ErrorKind::Io, message).with_source(error)
+    })?;
+    for (hook, asked, used, not) in [
+        (Hook::Calls, calls, "attached to the exit of system calls", "the network's hook is used"),
+        (Hook::Tls, tls, "libraries are watched as processes have them", "TLS was not asked for"),
+    ] {
+        let (state, why) = if asked { (HookState::Used, used) } else { (HookState::NotAsked, not) };
+        hooks.push(HookReport::new(hook, state, why));
+    }
+    Ok(process)
+}
+
+fn explained(hook: Hook, error: &Error) -> Error {
+    Error::new(ErrorKind::Io, format!("capture: {hook}: {}", reason(hook, error)))
+}
+
+fn assemble(
+    builder: CaptureBuilder,
+    (network, process): (Option<Loaded>, Option<Process>),
+    hooks: Vec<HookReport>,
+) -> Capture {
+    let is_all = builder.targets.is_all();
+    let naming =
+        Naming { proc: builder.proc.clone(), config: builder.tracer.clone(), known: BTreeMap::new() };
+    let watching = Watching {
+        targets: builder.targets,
+        proc: builder.proc,
+        tls: builder.tls != Tls::Off,
+        interval: builder.rescan_interval.max(Duration::from_millis(10)),
+        next: Instant::now(),
+        libraries: BTreeSet::new(),
+    };
+    let sight = Sight {
+        client: Tracer::new(builder.tracer.clone().of_callers()),
+        server: Tracer::new(builder.tracer),
+        is_all,
+        clocks: Clocks::new(),
+        naming,
+        stats: CaptureStats::default(),
+    };
+    let mut capture = Capture {
+        network,
+        process,
+        sight,
+        hooks,
+        watching,
+        stop: Stopper::default(),
+        poll_interval: builder.poll_interval,
+        ready: VecDeque::new(),
+    };
+    // Only now is anything wanted: before, the hooks saw nothing that they were to tell.
+    let Capture { network, process, sight, watching, .. } = &mut capture;
+    watching.look(network.as_mut(), process.as_mut(), &mut sight.stats);
+    capture
+}

@@ -1,0 +1,315 @@
+//! What this kernel allows, and what these capabilities do: each hook is tried, and nothing is left of it.
+//!
+//! ```no_run
+//! let report = otlp_ebpf::probe::probe();
+//! println!("{report}");
+//! println!("{}", report.to_json());
+//! ```
+
+mod json;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aya::programs::ProgramType;
+use aya::sys::is_program_supported;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::program::{Settings, Wanted, attach_network, attach_process, os_error};
+
+/// A place in the kernel at which bytes can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hook {
+    /// TCP segments at the sockets of control groups (`cgroup_skb`).
+    Network,
+    /// The exit of system calls (`raw_tp/sys_exit`).
+    Calls,
+    /// Functions of OpenSSL (`uprobe`).
+    Tls,
+}
+
+impl Hook {
+    const ALL: [Self; 3] = [Self::Network, Self::Calls, Self::Tls];
+
+    /// Its name, as reports and errors have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Calls => "calls",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The capabilities that it takes.
+    const fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::Network => &["CAP_BPF", "CAP_NET_ADMIN"],
+            Self::Calls | Self::Tls => &["CAP_BPF", "CAP_PERFMON"],
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HookState {
+    /// A capture uses it.
+    Used,
+    /// A capture was to use it, could not, and uses another one.
+    FellBack,
+    /// Nobody asked for it.
+    NotAsked,
+    /// It was tried, and works.
+    Available,
+    /// It was tried, and cannot be used.
+    Unavailable,
+}
+
+impl HookState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::FellBack => "fell back",
+            Self::NotAsked => "not asked for",
+            Self::Available => "available",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What became of a hook, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookReport {
+    hook: Hook,
+    state: HookState,
+    why: String,
+}
+
+impl HookReport {
+    pub(crate) fn new(hook: Hook, state: HookState, why: &str) -> Self {
+        Self { hook, state, why: why.to_owned() }
+    }
+
+    /// Which hook.
+    #[must_use]
+    pub const fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// What became of it.
+    #[must_use]
+    pub const fn state(&self) -> HookState {
+        self.state
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+impl fmt::Display for HookReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.hook, self.state.name(), self.why)
+    }
+}
+
+/// What a kernel and the capabilities of this process allow; made by [`probe`]. Prints as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Whether it describes its types (BTF), without which only the network's hook works.
+    pub has_types: bool,
+    /// Where control groups of version 2 are mounted.
+    pub cgroup2: Option<PathBuf>,
+    /// The capabilities that hooks need, and whether this process has each.
+    pub capabilities: Vec<(&'static str, bool)>,
+    /// The hooks.
+    pub hooks: Vec<HookReport>,
+    /// Kinds of programs that are not used here yet, and whether this kernel has them.
+    pub others: Vec<(&'static str, bool)>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |is: bool| if is { "yes" } else { "no" };
+        writeln!(f, "kernel      {}", self.kernel)?;
+        writeln!(f, "types (BTF) {}", yes(self.has_types))?;
+        match &self.cgroup2 {
+            Some(root) => writeln!(f, "cgroup2     {}", root.display())?,
+            None => writeln!(f, "cgroup2     not mounted")?,
+        }
+        for (name, has) in &self.capabilities {
+            writeln!(f, "{name:15} {}", yes(*has))?;
+        }
+        for hook in &self.hooks {
+            writeln!(f, "hook {hook}")?;
+        }
+        for (name, has) in &self.others {
+            writeln!(f, "not used yet: {name}, {}", if *has { "there" } else { "not there" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Tries every hook, and detaches it again. Takes some tens of milliseconds.
+#[must_use]
+pub fn probe() -> Report {
+    let proc = Path::new("/proc");
+    // A record of nothing, into the smallest ring: nobody looks at what is seen meanwhile.
+    let settings = Settings { all: false, both_ends: false, skip_tls: true, most_bytes: 0, ring_bytes: 4096 };
+    let hooks = Hook::ALL.map(|hook| {
+        let tried = match hook {
+            Hook::Network => cgroup2_root(proc).and_then(|root| attach_network(&settings, &[root])).map(drop),
+            Hook::Calls | Hook::Tls => {
+                let (calls, tls) = (hook == Hook::Calls, hook == Hook::Tls);
+                let wanted = Wanted { every_process: false, calls, tls, connections: 16 };
+                attach_process(&settings, &wanted).map(drop)
+            }
+        };
+        match tried {
+            Ok(()) => HookReport::new(hook, HookState::Available, "loaded and attached"),
+            Err(error) => HookReport::new(hook, HookState::Unavailable, &reason(hook, &error)),
+        }
+    });
+    let kinds = [
+        ("kprobe", ProgramType::KProbe),
+        ("perf_event", ProgramType::PerfEvent),
+        ("tracing (fentry, iterators)", ProgramType::Tracing),
+    ];
+    // A kernel without kprobes still has the type, which uprobes use too.
+    let has_kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
+    let others = kinds.map(|(name, kind)| {
+        let is_there = is_program_supported(kind).unwrap_or(false);
+        (name, is_there && (kind != ProgramType::KProbe || has_kprobes))
+    });
+    Report {
+        kernel: text(&proc.join("sys/kernel/osrelease")),
+        has_types: Path::new("/sys/kernel/btf/vmlinux").exists(),
+        cgroup2: cgroup2_root(proc).ok(),
+        capabilities: capabilities(proc),
+        hooks: hooks.into(),
+        others: others.into(),
+    }
+}
+
+fn text(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_default().trim_end().to_owned()
+}
+
+/// Where control groups of version 2 are mounted, which hybrid systems do beside those of version 1.
+pub(crate) fn cgroup2_root(proc: &Path) -> Result<PathBuf> {
+    let mounts = text(&proc.join("self/mounts"));
+    mounts.lines().find_map(cgroup2_mount).ok_or_else(|| {
+        let message = "cgroup2 is not mounted; try: mount -t cgroup2 none /sys/fs/cgroup/unified";
+        Error::new(ErrorKind::Io, message)
+    })
+}
+
+/// The folder of a line of `mounts`, where it is of cgroup2: `none /sys/fs/cgroup cgroup2 rw 0 0`.
+fn cgroup2_mount(line: &str) -> Option<PathBuf> {
+    let mut fields = line.split(' ');
+    let folder = fields.nth(1)?;
+    // What would end a field stands there as octal numbers.
+    let unescaped = folder.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
+    (fields.next() == Some("cgroup2")).then(|| PathBuf::from(unescaped))
+}
+
+/// The capabilities that hooks need, by their bits.
+const CAPABILITIES: [(&str, u32); 4] =
+    [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_NET_ADMIN", 12), ("CAP_SYS_PTRACE", 19)];
+
+/// One that stands for `CAP_BPF` and `CAP_PERFMON` too.
+const CAP_SYS_ADMIN: u32 = 21;
+
+fn capabilities(proc: &Path) -> Vec<(&'static str, bool)> {
+    let status = text(&proc.join("self/status"));
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    let has = |bit: u32| bits >> bit & 1 == 1;
+    CAPABILITIES.map(|(name, bit)| (name, has(bit) || (bit > 37 && has(CAP_SYS_ADMIN)))).into()
+}
+
+/// Why a hook cannot be used, and what to do about it.
+pub(crate) fn reason(hook: Hook, error: &Error) -> String {
+    let (eperm, eacces) = (1, 13);
+    let missing: Vec<_> = capabilities(Path::new("/proc"))
+        .into_iter()
+        .filter(|(name, has)| !has && hook.needs().contains(name))
+        .map(|(name, _)| name)
+        .collect();
+    let mut said = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        let level = source.to_string();
+        // Some levels repeat what is below them.
+        if !said.contains(&level) {
+            said = format!("{said}: {level}");
+        }
+        next = source.source();
+    }
+    let denied = matches!(os_error(error), Some(code) if code == eperm || code == eacces);
+    if missing.is_empty() {
+        if denied {
+            format!("{said}; the capabilities are there, so a security module or seccomp refuses")
+        } else {
+            said
+        }
+    } else {
+        format!("{said}; missing {}: run as root, or with setcap", missing.join(" and "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_groups_are_found_where_they_are_mounted() {
+        let hybrid = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n\
+            cgroup2 /sys/fs/cgroup/my\\040unified cgroup2 rw 0 0";
+        let met: Vec<_> = hybrid.lines().filter_map(cgroup2_mount).collect();
+        assert_eq!(met, [PathBuf::from("/sys/fs/cgroup/my unified")]);
+        assert_eq!(cgroup2_mount("tmpfs /sys/fs/cgroup tmpfs rw 0 0"), None);
+        let error = cgroup2_root(Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("mount -t cgroup2"), "{error}");
+    }
+
+    #[test]
+    fn a_reason_names_each_level_once_and_what_is_refused() {
+        let denied = || std::io::Error::from_raw_os_error(1);
+        let error = Error::new(ErrorKind::Io, "network: attaching failed").with_source(denied());
+        let met = reason(Hook::Network, &error);
+        assert!(met.starts_with(&format!("network: attaching failed: {}", denied())), "{met}");
+        assert!(met.contains("missing CAP_") || met.contains("refuses"), "{met}");
+    }
+
+    #[test]
+    fn capabilities_are_read_from_their_bits() {
+        let folder = std::env::temp_dir().join(format!("otlp-ebpf-probe-{}", std::process::id()));
+        let met = |bits: u64| {
+            fs::create_dir_all(folder.join("self")).unwrap();
+            fs::write(folder.join("self/status"), format!("Name:\tx\nCapEff:\t{bits:016x}\nCapBnd:\t0\n"))
+                .unwrap();
+            let met: Vec<_> =
+                capabilities(&folder).into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
+            fs::remove_dir_all(&folder).unwrap();
+            met
+        };
+        assert_eq!(met(0), [""; 0]);
+        assert_eq!(met(1 << 12 | 1 << 39), ["CAP_BPF", "CAP_NET_ADMIN"]);
+        assert_eq!(met(1 << 21), ["CAP_BPF", "CAP_PERFMON"], "what these were before");
+    }
+}

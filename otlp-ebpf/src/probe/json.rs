@@ -1,0 +1,74 @@
+//! A report as JSON.
+
+use std::fmt::Write;
+
+use super::Report;
+
+impl Report {
+    /// The report as one JSON object, for programs to read.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = String::from("{");
+        let cgroup2 = self.cgroup2.as_ref().map(|root| quoted(&root.display().to_string()));
+        let hooks = self.hooks.iter().map(|hook| {
+            let [name, state, why] = [hook.hook().name(), hook.state().name(), hook.why()].map(quoted);
+            format!(r#"{{"hook":{name},"state":{state},"why":{why}}}"#)
+        });
+        let hooks: Vec<_> = hooks.collect();
+        for (key, value) in [
+            ("kernel", quoted(&self.kernel)),
+            ("types", self.has_types.to_string()),
+            ("cgroup2", cgroup2.unwrap_or_else(|| "null".to_owned())),
+            ("capabilities", facts(&self.capabilities)),
+            ("hooks", format!("[{}]", hooks.join(","))),
+            ("others", facts(&self.others)),
+        ] {
+            let comma = if out.len() > 1 { "," } else { "" };
+            // Writing to a string does not fail.
+            let _ = write!(out, "{comma}{}:{value}", quoted(key));
+        }
+        out.push('}');
+        out
+    }
+}
+
+fn facts(facts: &[(&str, bool)]) -> String {
+    let each: Vec<_> = facts.iter().map(|(name, is)| format!("{}:{is}", quoted(name))).collect();
+    format!("{{{}}}", each.join(","))
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Hook, HookReport, HookState};
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_object_whatever_its_texts_hold() {
+        let report = Report {
+            kernel: "6.1 \"x\"\n".to_owned(),
+            has_types: true,
+            cgroup2: None,
+            capabilities: vec![("CAP_BPF", false)],
+            hooks: vec![HookReport::new(Hook::Network, HookState::Unavailable, "a \\ b")],
+            others: vec![("kprobe", false)],
+        };
+        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"others":{"kprobe":false}}"#;
+        assert_eq!(report.to_json(), right);
+        assert!(report.to_string().contains("hook network unavailable: a \\ b"));
+    }
+}

@@ -1,0 +1,221 @@
+//! The kernel programs: loaded by aya, attached, and their rings and counters read.
+//!
+//! The objects are those of `bpf/`, compiled beforehand and part of this library. Nothing is pinned: what is loaded
+//! and attached is held by file descriptors, so that it is gone when this process is, however it ends.
+
+mod library;
+mod network;
+mod process;
+
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+
+pub(crate) use self::library::{Library, libraries};
+pub(crate) use self::network::attach as attach_network;
+pub(crate) use self::process::{Process, Wanted, attach as attach_process};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What the programs of one object are told when they are loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// Every port, but those given.
+    pub(crate) all: bool,
+    /// Connections within this machine are seen at either end, for the other may be out of sight.
+    pub(crate) both_ends: bool,
+    /// The plain text of TLS is told, so that its cipher text need not be.
+    pub(crate) skip_tls: bool,
+    /// Captured of a segment or call.
+    pub(crate) most_bytes: u32,
+    /// A power of two, a page at least.
+    pub(crate) ring_bytes: u32,
+}
+
+/// What the programs counted, over all processors; in the order of `enum counter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct KernelCounts {
+    /// Records that were to be told.
+    pub records: u64,
+    /// Bytes of connections that they cover.
+    pub bytes: u64,
+    /// Of these records, those dropped because the ring was full.
+    pub full_records: u64,
+    /// Bytes that they cover.
+    pub full_bytes: u64,
+    /// Records told without their bytes, which could not be read.
+    pub unreadable: u64,
+    /// Fragments of IP packets, passed over.
+    pub fragments: u64,
+    /// Calls of a TLS library on connections that could not be told, passed over.
+    pub unknown: u64,
+    /// TCP segments of TLS, passed over because its plain text is told.
+    pub encrypted: u64,
+}
+
+const COUNTERS: usize = 8;
+
+impl From<[u64; COUNTERS]> for KernelCounts {
+    fn from(counts: [u64; COUNTERS]) -> Self {
+        let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted] = counts;
+        Self { records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted }
+    }
+}
+
+impl std::ops::AddAssign for KernelCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.full_records += other.full_records;
+        self.full_bytes += other.full_bytes;
+        self.unreadable += other.unreadable;
+        self.fragments += other.fragments;
+        self.unknown += other.unknown;
+        self.encrypted += other.encrypted;
+    }
+}
+
+/// The programs of one object, and what they share with us.
+pub(crate) struct Loaded {
+    /// Attached as long as it is here.
+    ebpf: Option<Ebpf>,
+    ring: RingBuf<MapData>,
+    counts: PerCpuArray<MapData, [u64; COUNTERS]>,
+    ports: Array<MapData, u64>,
+    told: Box<PortSet>,
+}
+
+/// One bit a port.
+pub(crate) type PortSet = [u64; 1024];
+
+/// The set of these ports.
+pub(crate) fn port_set(ports: impl Iterator<Item = u16>) -> Box<PortSet> {
+    let mut set = Box::new([0; 1024]);
+    for port in ports {
+        if let Some(word) = set.get_mut(usize::from(port >> 6)) {
+            *word |= 1 << (port & 63);
+        }
+    }
+    set
+}
+
+impl Loaded {
+    fn new(mut ebpf: Ebpf, hook: &'static str) -> Result<Self> {
+        let mut map = |name: &'static str| {
+            ebpf.take_map(name)
+                .ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{hook}: no map {name}")))
+        };
+        let ring = RingBuf::try_from(map("RECORDS")?).map_err(|error| failed(hook, "its ring", error))?;
+        let counts =
+            PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
+        let ports = Array::try_from(map("PORTS")?).map_err(|error| failed(hook, "its ports", error))?;
+        Ok(Self { ebpf: Some(ebpf), ring, counts, ports, told: Box::new([0; 1024]) })
+    }
+
+    /// Gives out the records that are in the ring, at most so many; says how many they were.
+    pub(crate) fn drain(&mut self, most: usize, each: &mut dyn FnMut(&[u8])) -> usize {
+        for taken in 0..most {
+            let Some(record) = self.ring.next() else { return taken };
+            each(&record);
+        }
+        most
+    }
+
+    pub(crate) fn counts(&self) -> Result<KernelCounts> {
+        let each =
+            self.counts.get(&0, 0).map_err(|error| failed("capture", "reading its counters", error))?;
+        let mut sum = KernelCounts::default();
+        each.iter().for_each(|counts| sum += KernelCounts::from(*counts));
+        Ok(sum)
+    }
+
+    /// Sets which ports are wanted, or unwanted where all others are.
+    pub(crate) fn set_ports(&mut self, ports: &PortSet) -> Result<()> {
+        for (at, (word, told)) in (0..).zip(ports.iter().zip(self.told.iter_mut())) {
+            if word != told {
+                self.ports
+                    .set(at, *word, 0)
+                    .map_err(|error| failed("capture", "setting its ports", error))?;
+                *told = *word;
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches; what is in the ring can still be read.
+    pub(crate) fn detach(&mut self) {
+        self.ebpf = None;
+    }
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("attached", &self.ebpf.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// An object as a part of this library, where the loader can read it in place.
+#[repr(C, align(8))]
+struct Object<T: ?Sized>(T);
+
+/// Loads an object of the machine that this is compiled for.
+macro_rules! object {
+    ($name:literal) => {{
+        #[cfg(target_arch = "aarch64")]
+        const OBJECT: &$crate::program::Object<[u8]> =
+            &$crate::program::Object(*include_bytes!(concat!("../../bpf/aarch64/", $name)));
+        #[cfg(not(target_arch = "aarch64"))]
+        const OBJECT: &$crate::program::Object<[u8]> =
+            &$crate::program::Object(*include_bytes!(concat!("../../bpf/x86_64/", $name)));
+        &OBJECT.0
+    }};
+}
+use object;
+
+/// Creates the maps of an object, with these sizes and constants.
+fn load(
+    object: &[u8],
+    hook: &'static str,
+    settings: &Settings,
+    flags: &[(&'static str, bool)],
+    sizes: &[(&'static str, u32)],
+) -> Result<Ebpf> {
+    if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
+        return Err(Error::new(ErrorKind::Config, format!("{hook}: there are no programs for this machine")));
+    }
+    let flags: Vec<(&str, u32)> = flags.iter().map(|(name, flag)| (*name, u32::from(*flag))).collect();
+    let [all, both_ends] = [settings.all, settings.both_ends].map(u32::from);
+    let mut loader = EbpfLoader::new();
+    loader
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .override_global("WANT_ALL", &all, true)
+        .override_global("BOTH_ENDS", &both_ends, true)
+        .override_global("MOST_BYTES", &settings.most_bytes, true)
+        .map_max_entries("RECORDS", settings.ring_bytes);
+    for (name, flag) in &flags {
+        loader.override_global(name, flag, true);
+    }
+    for (name, entries) in sizes {
+        loader.map_max_entries(name, *entries);
+    }
+    loader.load(object).map_err(|error| failed(hook, "loading", error))
+}
+
+fn failed(hook: &str, what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Io, format!("{hook}: {what} failed")).with_source(error)
+}
+
+fn no_program(hook: &str, name: &str) -> Error {
+    Error::new(ErrorKind::Malformed, format!("{hook}: no program {name}"))
+}
+
+/// The innermost reason of an error that is an error of the system, if there is one.
+pub(crate) fn os_error(error: &Error) -> Option<i32> {
+    let mut next = std::error::Error::source(error);
+    while let Some(met) = next {
+        if let Some(code) = met.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            return Some(code);
+        }
+        next = met.source();
+    }
+    None
+}
