@@ -78,7 +78,7 @@ impl Default for Budget {
 /// leave no room between too often and too seldom, and series that are worse than they first seemed within it.
 ///
 /// A score above twice the threshold counts as one at the threshold: it is held to be a fault, and must not teach
-/// the tail. Constant memory (850 bytes), nothing allocated; O(levels up to the score) a window.
+/// the tail. Constant memory (720 bytes), nothing allocated; O(levels up to the score) a window.
 ///
 /// ```
 /// use otlp_anomaly::score::{Budget, Tail};
@@ -103,8 +103,8 @@ pub struct Tail {
     last_passed: u32,
 }
 
-/// Rungs of the ladder: 0.5 to about 300, each seven percent above the one before.
-const LEVELS: usize = 96;
+/// Rungs of the ladder: 0.5 to about 100, each seven percent above the one before.
+const LEVELS: usize = 80;
 const LOWEST: f64 = 0.5;
 const STEP: f64 = 1.07;
 
@@ -305,9 +305,9 @@ const LOWEST_EIGHTH: u64 = LOWEST.to_bits() >> EIGHTH_BITS;
     clippy::cast_possible_truncation,
     reason = "at build time; fewer than 256"
 )]
-const BELOW: [u8; 75] = {
-    let (mut below, mut eighth) = ([0; 75], 0);
-    while eighth < 75 {
+const BELOW: [u8; 63] = {
+    let (mut below, mut eighth) = ([0; 63], 0);
+    while eighth < 63 {
         let lower = f64::from_bits((LOWEST_EIGHTH + eighth as u64) << EIGHTH_BITS);
         let mut rung = 0;
         while rung < LEVELS && LADDER[rung] <= lower {

@@ -6,17 +6,14 @@ use crate::number::of_len;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ring {
     /// Where the next point goes; the one there is the oldest.
-    next: usize,
-    filled: usize,
+    next: u8,
+    filled: u8,
     values: [f64; WINDOW],
-    /// The newest of them, and where the next goes.
-    newest: [f64; MEDIAN],
-    next_newest: usize,
 }
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        Self { next: 0, filled: 0, values: [0.0; WINDOW], newest: [0.0; MEDIAN], next_newest: 0 }
+        Self { next: 0, filled: 0, values: [0.0; WINDOW] }
     }
 
     pub(super) const fn clear(&mut self) {
@@ -25,24 +22,32 @@ impl Ring {
     }
 
     pub(super) fn push(&mut self, value: f64) {
-        if let Some(slot) = self.values.get_mut(self.next) {
+        let next = usize::from(self.next);
+        if let Some(slot) = self.values.get_mut(next) {
             *slot = value;
         }
-        if let Some(slot) = self.newest.get_mut(self.next_newest) {
-            *slot = value;
-        }
-        self.next = if self.next + 1 == WINDOW { 0 } else { self.next + 1 };
-        self.next_newest = if self.next_newest + 1 == MEDIAN { 0 } else { self.next_newest + 1 };
-        self.filled = (self.filled + 1).min(WINDOW);
+        self.next = if next + 1 == WINDOW { 0 } else { self.next + 1 };
+        self.filled = self.filled.saturating_add(1);
+    }
+
+    fn is_filled(&self, points: usize) -> bool {
+        usize::from(self.filled) >= points
     }
 
     pub(super) fn newest(&self) -> Option<f64> {
-        (self.filled > 0).then(|| self.values.get((self.next + WINDOW - 1) % WINDOW).copied()).flatten()
+        self.is_filled(1).then(|| self.ago(0))
+    }
+
+    /// The value so many points before the newest.
+    fn ago(&self, points: usize) -> f64 {
+        let next = usize::from(self.next);
+        let place = if next > points { next - 1 - points } else { next + WINDOW - 1 - points };
+        self.values.get(place).copied().unwrap_or_default()
     }
 
     /// Mean and standard deviation, where the ring is full. Taken anew each time: running sums drift.
     pub(super) fn mean_and_spread(&self) -> Option<(f64, f64)> {
-        if self.filled < WINDOW {
+        if !self.is_filled(WINDOW) {
             return None;
         }
         let count = of_len(WINDOW);
@@ -53,10 +58,7 @@ impl Ring {
 
     /// Median of the newest [`MEDIAN`] points, where there are so many.
     pub(super) fn median(&self) -> Option<f64> {
-        if self.filled < MEDIAN {
-            return None;
-        }
-        Some(median(self.newest))
+        self.is_filled(MEDIAN).then(|| median(std::array::from_fn(|points| self.ago(points))))
     }
 }
 

@@ -5,10 +5,8 @@ use otlp_core::UnixNanos;
 /// The usual value of each of `N` slots of `SLOT_SECS` seconds of a cycle, learned by clipped steps.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slots<const N: usize, const SLOT_SECS: u64> {
-    /// The usual, less the first value ever met, so that single precision suffices; not-a-number where nothing is known.
+    /// The usual, less a base, so that single precision suffices; not-a-number where nothing is known.
     usual: [f32; N],
-    base: f64,
-    is_based: bool,
     /// Mean distance from the usual.
     scale: f64,
     known: u32,
@@ -25,18 +23,14 @@ const MEMORY: f64 = 50.0;
 
 impl<const N: usize, const SLOT_SECS: u64> Slots<N, SLOT_SECS> {
     pub(super) const fn new() -> Self {
-        Self { usual: [f32::NAN; N], base: 0.0, is_based: false, scale: 0.0, known: 0 }
+        Self { usual: [f32::NAN; N], scale: 0.0, known: 0 }
     }
 
-    /// How far the value is from the usual of its slot, nothing where the slot is new; learns the value.
-    pub(super) fn distance(&mut self, time: UnixNanos, value: f64) -> Option<f64> {
-        if !self.is_based {
-            (self.base, self.is_based) = (value, true);
-        }
+    /// How far a value, less the base, is from the usual of its slot, nothing where the slot is new; learns the value.
+    pub(super) fn distance(&mut self, time: UnixNanos, relative: f64) -> Option<f64> {
         let slots = u64::try_from(N).unwrap_or(u64::MAX);
         let slot = usize::try_from(time.0 / NANOS_PER_SEC / SLOT_SECS % slots).unwrap_or(0);
         let usual = self.usual.get_mut(slot)?;
-        let relative = value - self.base;
         if usual.is_nan() {
             *usual = single(relative);
             return None;
@@ -81,13 +75,13 @@ mod tests {
         for day in 0..20 {
             for hour in 0..24 {
                 let noise = if (day + hour) % 2 == 0 { 1.0 } else { -1.0 };
-                let distance = slots.distance(at(day, hour), 1e9 + 100.0 * (hour as f64) + noise);
+                let distance = slots.distance(at(day, hour), 100.0 * (hour as f64) + noise);
                 assert_eq!(distance.is_some(), day > 0);
                 assert!(distance.is_none_or(|distance| distance.abs() < 3.0), "{day} {hour} {distance:?}");
             }
         }
-        assert!(slots.distance(at(20, 7), 1e9 + 9_700.0).unwrap() > 8_990.0);
-        assert!(slots.distance(at(21, 7), 1e9 + 700.0).unwrap().abs() < 4.0);
+        assert!(slots.distance(at(20, 7), 9_700.0).unwrap() > 8_990.0);
+        assert!(slots.distance(at(21, 7), 700.0).unwrap().abs() < 4.0);
     }
 
     #[test]
