@@ -84,7 +84,7 @@ impl Operations {
         for (name, now) in &after {
             let Some(then) = before.get(name) else { continue };
             let shift = |metric, unit, (before, after)| Evidence::Shift {
-                metric: format!("{metric} of {}", figure::shortened(name, SHOWN)),
+                metric: format!("{metric} of {}:", figure::shortened(name, SHOWN)),
                 unit,
                 before,
                 after,
@@ -181,7 +181,7 @@ mod tests {
         }
         let lines = told(&operations, "db");
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("p95 of SELECT a FROM b WHERE c = $1 2.0"), "{lines:?}");
+        assert!(lines[0].starts_with("p95 of SELECT a FROM b WHERE c = $1: 2.0"), "{lines:?}");
         assert!(lines[0].contains("-> 4") || lines[0].contains("-> 3"), "{lines:?}");
         // The same statement where it was slow all along, and a service that nobody asked for anything.
         assert!(told(&operations, "steady").is_empty() && told(&operations, "payment").is_empty());
@@ -210,8 +210,8 @@ mod tests {
             operations.observe(&payment, &call);
         }
         let lines = told(&operations, "payment");
-        assert!(lines[0].starts_with("p95 of shop.Payment/Charge 3.0"), "{lines:?}");
-        assert!(lines[1].starts_with("failures (DEADLINE_EXCEEDED) of shop.Payment/Charge 0"), "{lines:?}");
+        assert!(lines[0].starts_with("p95 of shop.Payment/Charge: 3.0"), "{lines:?}");
+        assert!(lines[1].starts_with("failures (DEADLINE_EXCEEDED) of shop.Payment/Charge: 0"), "{lines:?}");
     }
 
     #[test]
