@@ -18,10 +18,11 @@ use crate::figure;
 const MAX_SLICES: usize = 300;
 /// Operations kept; requests for others are counted.
 const MAX_OPERATIONS: usize = 256;
-/// Characters of an operation's name that are shown.
+/// A statement of more bytes goes by its summary.
 const SHOWN: usize = 80;
-/// Operations named as evidence against one service.
-const NAMED: usize = 2;
+/// Operations named as evidence against one service: those that became slow, and those that fail.
+const NAMED_SLOW: usize = 2;
+const NAMED_FAILING: usize = 1;
 /// What is worth naming: a 95th percentile that grew by this factor and this much, or a share of failures.
 const LEAST_GROWTH: f64 = 1.5;
 const LEAST_EXTRA: Duration = Duration::from_micros(500);
@@ -72,35 +73,39 @@ impl Operations {
         }
     }
 
-    /// What speaks against `service`: its operations that take longer, or fail more often, since `onset`. The one
-    /// that costs most comes first.
+    /// What speaks against `service`: its operations that take longer since `onset`, then those that fail more often.
+    /// The one that costs most comes first.
     pub(crate) fn evidence(&self, service: &str, onset: UnixNanos) -> Vec<Evidence> {
         let at = onset.0 / 1_000_000_000;
         // The second of the onset is on neither side.
         let before = self.sum(service, 0..at);
         let after = self.sum(service, at + 1..u64::MAX);
-        let mut worst: Vec<(f64, Evidence)> = Vec::new();
+        let (mut slow, mut failing) = (Vec::new(), Vec::new());
         for (name, now) in &after {
             let Some(then) = before.get(name) else { continue };
-            let shown = figure::shortened(name, SHOWN);
-            let pair = |of: fn(&Tally) -> f64| (of(then), of(now));
-            let mut add = |weight, metric, unit, (before, after)| {
-                worst.push((weight, Evidence::Shift { metric, unit, before, after, since: onset }));
+            let shift = |metric, unit, (before, after)| Evidence::Shift {
+                metric: format!("{metric} of {}:", figure::shortened(name, SHOWN)),
+                unit,
+                before,
+                after,
+                since: onset,
             };
-            let (usual, slow) = pair(Tally::p95_secs);
-            if slow > usual * LEAST_GROWTH && slow - usual > LEAST_EXTRA.as_secs_f64() {
-                let extra = (slow - usual) * figure::float(now.latency.count());
-                add(extra, format!("p95 of {shown}"), "s", (usual, slow));
+            let (usual, met) = (then.p95_secs(), now.p95_secs());
+            if met > usual * LEAST_GROWTH && met - usual > LEAST_EXTRA.as_secs_f64() {
+                let extra = (met - usual) * figure::float(now.latency.count());
+                slow.push((extra, shift("p95".to_owned(), "s", (usual, met))));
             }
-            let (usual, failing) = pair(Tally::failed_share);
-            if failing - usual > LEAST_FAILED {
-                let why = now.error.as_deref().unwrap_or("_OTHER");
-                let failed = figure::float(now.failed);
-                add(failed, format!("failures ({why}) of {shown}"), "1", (usual, failing));
+            let (usual, met) = (then.failed_share(), now.failed_share());
+            if met - usual > LEAST_FAILED {
+                let why = format!("failures ({})", now.error.as_deref().unwrap_or("_OTHER"));
+                failing.push((figure::float(now.failed), shift(why, "1", (usual, met))));
             }
         }
-        worst.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        worst.into_iter().take(NAMED).map(|(_, evidence)| evidence).collect()
+        let worst = |mut all: Vec<(f64, Evidence)>, count| {
+            all.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+            all.into_iter().take(count).map(|(_, evidence)| evidence)
+        };
+        worst(slow, NAMED_SLOW).chain(worst(failing, NAMED_FAILING)).collect()
     }
 
     fn sum(&self, service: &str, seconds: std::ops::Range<u64>) -> BTreeMap<&str, Tally> {
@@ -135,10 +140,12 @@ impl Tally {
 
 /// What the span asks for; none for HTTP, and for what only prepares.
 fn name(span: &Span) -> Option<&str> {
-    match text(span, semconv::DB_QUERY_TEXT) {
-        Some(statement) => Some(statement).filter(|_| text(span, semconv::DB_OPERATION_NAME).is_none()),
-        None => text(span, semconv::RPC_METHOD),
+    let Some(statement) = text(span, semconv::DB_QUERY_TEXT) else { return text(span, semconv::RPC_METHOD) };
+    if text(span, semconv::DB_OPERATION_NAME).is_some() {
+        return None;
     }
+    let summary = text(span, semconv::DB_QUERY_SUMMARY).filter(|_| statement.len() > SHOWN);
+    Some(summary.unwrap_or(statement))
 }
 
 #[cfg(test)]
@@ -168,20 +175,30 @@ mod tests {
             let took = if second < 100 { 2 } else { 40 };
             operations.observe(&db, &span(second, took, &sql("SELECT a FROM b WHERE c = $1")));
             operations.observe(&db, &span(second, 1, &sql("BEGIN")));
-            operations.observe(&Arc::from("cache"), &span(second, took, &sql("SELECT elsewhere")));
+            operations.observe(&Arc::from("other"), &span(second, took, &sql("SELECT elsewhere")));
+            operations.observe(&Arc::from("steady"), &span(second, 40, &sql("SELECT a FROM b WHERE c = $1")));
             operations.observe(&db, &span(second, took, &[("http.request.method", "GET")]));
         }
         let lines = told(&operations, "db");
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("p95 of SELECT a FROM b WHERE c = $1 2.0"), "{lines:?}");
+        assert!(lines[0].starts_with("p95 of SELECT a FROM b WHERE c = $1: 2.0"), "{lines:?}");
         assert!(lines[0].contains("-> 4") || lines[0].contains("-> 3"), "{lines:?}");
-        // Twin: where nothing became slow, nothing is named.
-        let calm = operations.evidence("db", UnixNanos::from_secs(95));
-        assert!(told(&operations, "payment").is_empty() && calm.len() <= 1);
+        // The same statement where it was slow all along, and a service that nobody asked for anything.
+        assert!(told(&operations, "steady").is_empty() && told(&operations, "payment").is_empty());
     }
 
     #[test]
-    fn what_began_to_fail_is_named_with_its_code_and_the_costliest_comes_first() {
+    fn a_long_statement_goes_by_its_summary_and_what_only_prepares_by_nothing() {
+        let long = format!("INSERT INTO charges ({})", "column, ".repeat(20));
+        let summary = (semconv::DB_QUERY_SUMMARY, "INSERT charges");
+        assert_eq!(name(&span(1, 1, &[(semconv::DB_QUERY_TEXT, &long), summary])), Some("INSERT charges"));
+        assert_eq!(name(&span(1, 1, &[(semconv::DB_QUERY_TEXT, &long)])), Some(long.as_str()));
+        let prepares = (semconv::DB_OPERATION_NAME, "PREPARE");
+        assert_eq!(name(&span(1, 1, &[(semconv::DB_QUERY_TEXT, "SELECT"), prepares])), None);
+    }
+
+    #[test]
+    fn what_began_to_fail_is_named_with_its_code() {
         let (mut operations, payment) = (Operations::default(), Arc::from("payment"));
         for second in 90..110 {
             let mut call = span(second, 3, &[(semconv::RPC_METHOD, "shop.Payment/Charge")]);
@@ -193,8 +210,8 @@ mod tests {
             operations.observe(&payment, &call);
         }
         let lines = told(&operations, "payment");
-        assert!(lines[0].starts_with("failures (DEADLINE_EXCEEDED) of shop.Payment/Charge 0"), "{lines:?}");
-        assert!(lines[1].starts_with("p95 of shop.Payment/Charge 3.0"), "{lines:?}");
+        assert!(lines[0].starts_with("p95 of shop.Payment/Charge: 3.0"), "{lines:?}");
+        assert!(lines[1].starts_with("failures (DEADLINE_EXCEEDED) of shop.Payment/Charge: 0"), "{lines:?}");
     }
 
     #[test]

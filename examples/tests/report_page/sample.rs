@@ -242,7 +242,7 @@ fn shop_causes() -> Vec<Cause> {
                 ("own errors", 0.05),
             ],
             &[
-                "p95 of SELECT title, price FROM stock WHERE sku = $1 310 µs -> 182 ms",
+                "p95 of SELECT title, price FROM stock WHERE sku = $1: 310 µs → 182 ms",
                 "p95 latency 3.10 -> 182 ms since 12:03:21",
                 "99 % of the added time is spent in db itself, not in calls it makes",
                 "span 00f067aa0ba902b7 of trace 4bf92f3577b34da6a3ce929d0e0e4736: SELECT records took 214 ms",
