@@ -66,13 +66,14 @@ struct Stitch {
     parents: Parents,
     /// In-order requests counted from the first byte; `None` where some may have been missed.
     ordinal: Option<u64>,
-    pairing: Pairing<Draft>,
+    /// Boxed, so that a table of few holds little room for more.
+    pairing: Pairing<Box<Draft>>,
     rest: Rest,
     /// What the client says next begins after a rest.
     rested: bool,
     /// A request came in the piece that is read.
     came: bool,
-    numbered: Numbered<Draft>,
+    numbered: Numbered<Box<Draft>>,
     account: Account,
     realign: bool,
 }
@@ -249,7 +250,7 @@ impl Stitch {
             counts: &mut self.account.join,
             parents: &mut self.parents,
         };
-        let draft = Draft::begin(placing, (time, head));
+        let draft = Box::new(Draft::begin(placing, (time, head)));
         let opened = match exchange {
             Exchange::Numbered(number) if head.expect() != Expect::Nothing => {
                 let (opened, stale) = self.numbered.open(number, draft);
@@ -361,7 +362,7 @@ impl Stitch {
         }
     }
 
-    fn end(&mut self, exchange: Exchange) -> Answered<Draft> {
+    fn end(&mut self, exchange: Exchange) -> Answered<Box<Draft>> {
         match exchange {
             Exchange::InOrder => self.pairing.answer(Role::Answer),
             Exchange::Numbered(number) => self.numbered.answer(number),
@@ -442,13 +443,13 @@ fn next_exchange(ordinal: &mut Option<u64>, exchange: Exchange) -> Option<Exchan
 
 /// The draft of a request that waits.
 fn find<'p>(
-    pairing: &'p mut Pairing<Draft>,
-    numbered: &'p mut Numbered<Draft>,
+    pairing: &'p mut Pairing<Box<Draft>>,
+    numbered: &'p mut Numbered<Box<Draft>>,
     exchange: Exchange,
 ) -> Option<&'p mut Draft> {
     match exchange {
-        Exchange::InOrder => pairing.newest(),
-        Exchange::Numbered(number) => numbered.get(number),
+        Exchange::InOrder => pairing.newest().map(AsMut::as_mut),
+        Exchange::Numbered(number) => numbered.get(number).map(AsMut::as_mut),
     }
 }
 
