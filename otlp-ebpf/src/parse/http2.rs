@@ -82,6 +82,7 @@ impl Http2 {
     /// A parser for a connection seen from its first byte; one that does not begin with what HTTP/2 begins with is
     /// taken to be seen from somewhere on.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "as all parsers take them")]
     pub fn new(limits: Limits) -> Self {
         Self {
             to_server: Side::new(Direction::ToServer, State::Preface(0), &limits),
