@@ -116,7 +116,7 @@ impl Connection {
     #[must_use]
     pub const fn late(mut self) -> Self {
         self.stitch.ordinal = None;
-        self.stitch.pairing.begin_lost();
+        self.stitch.pairing.begin_late();
         self
     }
 

@@ -130,8 +130,13 @@ impl<T> Pairing<T> {
         self.waiting.back_mut().map(|waiting| &mut waiting.request)
     }
 
-    /// Tells that the connection is not seen from its first request on.
-    pub(crate) const fn begin_lost(&mut self) {
+    /// Tells that the connection is not seen from its first request on: its client is taken for one that waits.
+    pub(crate) const fn begin_late(&mut self) {
+        self.lost_place = true;
+    }
+
+    /// Requests were missed.
+    const fn begin_lost(&mut self) {
         self.lost_place = true;
         self.server_spoke = false;
     }
@@ -393,8 +398,7 @@ mod tests {
     #[test]
     fn a_client_that_turns_out_to_pipeline_before_its_first_answer_is_let_go() {
         let mut pairing = Pairing::new(8);
-        pairing.begin_lost();
-        pairing.server_speaks(0);
+        pairing.begin_late();
         assert_eq!(open(&mut pairing, 1), Opened::Waits { realign: true });
         assert_eq!(open(&mut pairing, 2), Opened::Lost(2, Unfollowed::Unsure));
         assert_eq!(pairing.lose_responses().collect::<Vec<_>>(), [1]);
