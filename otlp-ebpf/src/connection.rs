@@ -8,8 +8,9 @@ use otlp_core::record::Span;
 use crate::account::Account;
 use crate::id::IdSource;
 use crate::join::ExchangeId;
-use crate::pair::{Answered, Numbered, Opened, Pairing, Unfollowed};
+use crate::pair::{Answered, Comes, Numbered, Opened, Pairing, Unfollowed};
 use crate::parse::redis::Role;
+use crate::parse::turn::{Rest, Turn};
 use crate::parse::{
     Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, Parser, RequestHead,
     ResponseHead,
@@ -65,8 +66,14 @@ struct Stitch {
     parents: Parents,
     /// In-order requests counted from the first byte; `None` where some may have been missed.
     ordinal: Option<u64>,
-    pairing: Pairing<Draft>,
-    numbered: Numbered<Draft>,
+    /// Boxed, so that a table of few holds little room for more.
+    pairing: Pairing<Box<Draft>>,
+    rest: Rest,
+    /// What the client says next begins after a rest.
+    rested: bool,
+    /// A request came in the piece that is read.
+    came: bool,
+    numbered: Numbered<Box<Draft>>,
     account: Account,
     realign: bool,
 }
@@ -78,6 +85,7 @@ impl Connection {
     #[must_use]
     pub fn new(service: Arc<Service>, parser: Box<dyn Parser>, ends: Ends) -> Self {
         let pairing = Pairing::new(service.limits.in_flight());
+        let rest = Rest::new(service.limits.quiet_time());
         let numbered = Numbered::new(service.limits.in_flight());
         let stitch = Stitch {
             ids: Arc::clone(&service.ids),
@@ -86,6 +94,9 @@ impl Connection {
             parents: Parents::default(),
             ordinal: Some(0),
             pairing,
+            rest,
+            rested: false,
+            came: false,
             numbered,
             account: Account::default(),
             realign: false,
@@ -105,6 +116,7 @@ impl Connection {
     #[must_use]
     pub const fn late(mut self) -> Self {
         self.stitch.ordinal = None;
+        self.stitch.pairing.begin_late();
         self
     }
 
@@ -115,6 +127,16 @@ impl Connection {
         if chunk.missing > 0 {
             stitch.ordinal = None;
         }
+        stitch.came = false;
+        if chunk.direction == Direction::ToClient {
+            stitch.pairing.server_speaks(chunk.missing);
+        }
+        let turn = stitch.rest.hear(&chunk);
+        if turn != Turn::Same {
+            parser.client_turn(&mut |event| stitch.on(event, time, out));
+        }
+        let goes_on = chunk.direction == Direction::ToServer && chunk.missing == 0 && turn == Turn::Same;
+        stitch.rested = turn == Turn::Rested || (stitch.rested && goes_on);
         parser.feed(chunk, &mut |event| stitch.on(event, time, out));
         if std::mem::take(&mut stitch.realign) {
             parser.realign(stitch.pairing.len(), &mut |event| stitch.on(event, time, out));
@@ -183,6 +205,8 @@ impl Drop for Connection {
 
 impl Stitch {
     fn on(&mut self, event: Event<'_>, now: UnixNanos, out: Emit<'_>) {
+        // Only what comes first of all after a rest begins with it; a request looks itself.
+        self.rested &= matches!(event, Event::Request { .. });
         match event {
             Event::Request { exchange, time, head } => self.request(exchange, (time, now), &head, out),
             Event::RequestEnd { exchange, body_bytes, end, .. } => {
@@ -226,7 +250,7 @@ impl Stitch {
             counts: &mut self.account.join,
             parents: &mut self.parents,
         };
-        let draft = Draft::begin(placing, (time, head));
+        let draft = Box::new(Draft::begin(placing, (time, head)));
         let opened = match exchange {
             Exchange::Numbered(number) if head.expect() != Expect::Nothing => {
                 let (opened, stale) = self.numbered.open(number, draft);
@@ -236,7 +260,10 @@ impl Stitch {
                 }
                 opened
             }
-            _ => self.pairing.open(draft, head.expect()),
+            _ => {
+                let comes = self.comes();
+                self.pairing.open(draft, head.expect(), comes)
+            }
         };
         match opened {
             Opened::Waits { realign } => {
@@ -251,6 +278,19 @@ impl Stitch {
             }
             Opened::Lost(_, Unfollowed::InFlight) => self.account.lost.in_flight_limit += 1,
             Opened::Lost(_, Unfollowed::Desync) => self.account.lost.desync += 1,
+            Opened::Lost(_, Unfollowed::Unsure) => {
+                let lost = self.lose_responses();
+                self.account.lost.desync += lost + 1;
+            }
+        }
+    }
+
+    fn comes(&mut self) -> Comes {
+        let together = std::mem::replace(&mut self.came, true);
+        match std::mem::take(&mut self.rested) {
+            true => Comes::Rested,
+            false if together => Comes::Together,
+            false => Comes::First,
         }
     }
 
@@ -291,6 +331,10 @@ impl Stitch {
             Answered::Unfollowed => account.unpaired.in_flight_limit += 1,
             Answered::NotAsked => account.unpaired.not_asked += 1,
             Answered::Desync => account.unpaired.desync += 1,
+            Answered::NoRest => {
+                self.rest.was_none();
+                account.unpaired.desync += 1;
+            }
         }
         if let (_, End::Broken(_)) = body {
             account.refused += 1;
@@ -318,7 +362,7 @@ impl Stitch {
         }
     }
 
-    fn end(&mut self, exchange: Exchange) -> Answered<Draft> {
+    fn end(&mut self, exchange: Exchange) -> Answered<Box<Draft>> {
         match exchange {
             Exchange::InOrder => self.pairing.answer(Role::Answer),
             Exchange::Numbered(number) => self.numbered.answer(number),
@@ -399,13 +443,13 @@ fn next_exchange(ordinal: &mut Option<u64>, exchange: Exchange) -> Option<Exchan
 
 /// The draft of a request that waits.
 fn find<'p>(
-    pairing: &'p mut Pairing<Draft>,
-    numbered: &'p mut Numbered<Draft>,
+    pairing: &'p mut Pairing<Box<Draft>>,
+    numbered: &'p mut Numbered<Box<Draft>>,
     exchange: Exchange,
 ) -> Option<&'p mut Draft> {
     match exchange {
-        Exchange::InOrder => pairing.newest(),
-        Exchange::Numbered(number) => numbered.get(number),
+        Exchange::InOrder => pairing.newest().map(AsMut::as_mut),
+        Exchange::Numbered(number) => numbered.get(number).map(AsMut::as_mut),
     }
 }
 

@@ -33,6 +33,8 @@ pub mod stream;
 #[cfg(feature = "tap")]
 pub mod tap;
 pub mod tracer;
+mod watch;
+pub mod wrap;
 
 pub use account::Account;
 pub use connection::{Connection, Ending};

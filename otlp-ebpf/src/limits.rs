@@ -26,6 +26,7 @@ pub struct Limits {
     held_bytes: usize,
     hold_time: Duration,
     acked_hold_time: Duration,
+    quiet_time: Duration,
     statement_bytes: usize,
     prepared_bytes: usize,
     topics: usize,
@@ -63,6 +64,7 @@ impl Limits {
         held_bytes: 256 << 10,
         hold_time: Duration::from_secs(2),
         acked_hold_time: Duration::ZERO,
+        quiet_time: Duration::from_secs(1),
         statement_bytes: 16 << 10,
         prepared_bytes: 128 << 10,
         topics: 512,
@@ -112,6 +114,15 @@ impl Limits {
         "time that they wait where the receiver has those before them: longer than none only where a capture mixes up \
          the two directions",
         "none"
+    );
+    bound!(
+        quiet_time,
+        max_quiet_time,
+        Duration,
+        "time of silence, after the server spoke last, in which an answer may still be due: a client that sends requests \
+         before it has its answers is followed again after a loss once there was more (and four times what the server \
+         ever took)",
+        "1 s"
     );
     bound!(statement_bytes, max_statement_bytes, usize, "bytes of an SQL statement that are read", "16 KiB");
     bound!(

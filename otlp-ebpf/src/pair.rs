@@ -2,8 +2,14 @@
 //!
 //! Responses come in the order of the requests. Where a direction has lost its place that order tells
 //! nothing any more: whatever is in flight is let go, and pairing begins again with the first request
-//! that comes while nothing is in flight, provided that the client was never seen to pipeline (one that
-//! does not has read all it asked for before it asks again). A wrong pair is never made for a right one lost.
+//! that comes while nothing is in flight: if the client was never seen to pipeline (one that does not has
+//! read all it asked for before it asks again) the next one, else the next one after a rest
+//! ([`Rest`](crate::parse::turn::Rest)). Where requests were missed the server must have spoken since. A wrong
+//! pair is never made for a right one lost: a client that turns out to pipeline before its first answer is let go,
+//! and after a rest that was none the next must be longer.
+//!
+//! A client is seen to pipeline where two requests come in one piece, or one behind the other before the server speaks
+//! with nothing lost before it. Else what was lost may be the answer to the first.
 
 mod numbered;
 
@@ -25,6 +31,17 @@ pub(crate) enum Opened<T> {
     Lost(T, Unfollowed),
 }
 
+/// How a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// First in its piece.
+    First,
+    /// First in its piece, after a rest.
+    Rested,
+    /// In one piece with the one before.
+    Together,
+}
+
 /// Why a request cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unfollowed {
@@ -32,6 +49,8 @@ pub(crate) enum Unfollowed {
     InFlight,
     /// Which response will be its own cannot be told.
     Desync,
+    /// Nor that of those that wait.
+    Unsure,
 }
 
 /// What a response answers.
@@ -49,6 +68,8 @@ pub(crate) enum Answered<T> {
     NotAsked,
     /// What, cannot be told.
     Desync,
+    /// Nothing that was asked since a rest, which therefore was none.
+    NoRest,
 }
 
 #[derive(Debug)]
@@ -59,8 +80,18 @@ pub(crate) struct Pairing<T> {
     beyond: u64,
     /// Responses to what comes behind those that wait cannot be told apart.
     lost_place: bool,
+    /// The server has spoken since requests were missed.
+    server_spoke: bool,
+    /// The client has asked since the server spoke.
+    asked: bool,
+    /// It did so before it had its answer, as far as was seen.
+    overlaps: bool,
     /// The client has been seen to send a request before it had its answers.
     pipelines: bool,
+    /// That nothing is in flight is told by the client's manners alone, and no answer has borne it out.
+    unsure: bool,
+    /// Pairing began again after a rest.
+    rested: bool,
     /// A RESP2 connection with a subscription.
     subscribed: bool,
 }
@@ -79,7 +110,12 @@ impl<T> Pairing<T> {
             limit,
             beyond: 0,
             lost_place: false,
+            server_spoke: true,
+            asked: false,
+            overlaps: false,
             pipelines: false,
+            unsure: false,
+            rested: false,
             subscribed: false,
         }
     }
@@ -94,10 +130,27 @@ impl<T> Pairing<T> {
         self.waiting.back_mut().map(|waiting| &mut waiting.request)
     }
 
+    /// Tells that the connection is not seen from its first request on: its client is taken for one that waits.
+    pub(crate) const fn begin_late(&mut self) {
+        self.lost_place = true;
+    }
+
+    /// Requests were missed.
+    const fn begin_lost(&mut self) {
+        self.lost_place = true;
+        self.server_spoke = false;
+    }
+
     /// Takes a request.
-    pub(crate) fn open(&mut self, request: T, expect: Expect) -> Opened<T> {
+    pub(crate) fn open(&mut self, request: T, expect: Expect, comes: Comes) -> Opened<T> {
         let quiet = self.waiting.is_empty() && self.beyond == 0;
-        self.pipelines |= !quiet;
+        self.overlaps |= !quiet || self.asked;
+        self.asked = true;
+        self.pipelines |= comes == Comes::Together;
+        if !quiet && self.unsure {
+            self.begin_lost();
+            return Opened::Lost(request, Unfollowed::Unsure);
+        }
         let (answers, confirmed) = match expect {
             Expect::Nothing => return Opened::Complete(request),
             Expect::One => (1, false),
@@ -105,10 +158,13 @@ impl<T> Pairing<T> {
         };
         let mut realign = false;
         if self.lost_place {
-            if !quiet || self.pipelines {
+            let rested = comes == Comes::Rested;
+            if !quiet || !(rested || (self.server_spoke && !self.pipelines)) {
                 return Opened::Lost(request, Unfollowed::Desync);
             }
             self.lost_place = false;
+            self.unsure = !rested;
+            self.rested = rested;
             realign = true;
         }
         if self.beyond > 0 || self.waiting.len() >= self.limit {
@@ -140,12 +196,20 @@ impl<T> Pairing<T> {
             Role::Answer | Role::Message | Role::Confirmation { .. } => {}
         }
         match self.waiting.pop_front() {
-            Some(oldest) => Answered::Complete(oldest.request),
+            Some(oldest) => {
+                self.unsure &= !self.waiting.is_empty();
+                Answered::Complete(oldest.request)
+            }
             None if self.beyond > 0 => {
                 self.beyond -= 1;
                 Answered::Unfollowed
             }
             None if self.lost_place => Answered::Desync,
+            None if self.rested => {
+                self.lost_place = true;
+                self.rested = false;
+                Answered::NoRest
+            }
             None => Answered::NotAsked,
         }
     }
@@ -155,13 +219,21 @@ impl<T> Pairing<T> {
             oldest.answers -= 1;
             return Answered::Part;
         }
+        self.unsure = false;
         self.waiting.pop_front().map_or(Answered::NotAsked, |oldest| Answered::Complete(oldest.request))
     }
 
     /// Requests can no longer be told; those that wait still get their answers.
     pub(crate) fn lose_requests(&mut self) {
-        self.pipelines |= !self.waiting.is_empty() || self.beyond > 0;
-        self.lost_place = true;
+        self.begin_lost();
+    }
+
+    /// The server says something, some of which may be missing before it.
+    pub(crate) const fn server_speaks(&mut self, missing: u64) {
+        self.server_spoke = true;
+        self.pipelines |= self.overlaps && missing == 0;
+        self.overlaps = false;
+        self.asked = false;
     }
 
     /// Responses can no longer be told; gives the requests that waited.
@@ -173,6 +245,7 @@ impl<T> Pairing<T> {
     /// Gives the requests that wait; they wait no longer.
     pub(crate) fn let_go(&mut self) -> impl Iterator<Item = T> {
         self.beyond = 0;
+        self.unsure = false;
         std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.request)
     }
 }
@@ -182,10 +255,18 @@ mod tests {
     use super::*;
 
     fn open(pairing: &mut Pairing<u32>, request: u32) -> Opened<u32> {
-        pairing.open(request, Expect::One)
+        pairing.open(request, Expect::One, Comes::First)
     }
 
     const WAITS: Opened<u32> = Opened::Waits { realign: false };
+
+    /// Two requests in one piece wait.
+    fn pipelining() -> Pairing<u32> {
+        let mut pairing = Pairing::new(8);
+        open(&mut pairing, 1);
+        assert_eq!(pairing.open(2, Expect::One, Comes::Together), WAITS);
+        pairing
+    }
 
     #[test]
     fn responses_answer_the_oldest_request() {
@@ -235,11 +316,44 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_pipelined_is_not() {
+    fn a_client_whose_answer_was_lost_whole_does_not_pipeline() {
         let mut pairing = Pairing::new(8);
         open(&mut pairing, 1);
         open(&mut pairing, 2);
+        assert_eq!(pairing.lose_responses().count(), 2, "told with the answer to the second");
+        assert_eq!(open(&mut pairing, 3), Opened::Waits { realign: true });
+        assert_eq!(pairing.answer(Role::Answer), Answered::Complete(3));
+    }
+
+    #[test]
+    fn an_answer_behind_two_requests_shows_that_the_client_pipelines_where_none_was_lost() {
+        for (missing, then) in
+            [(0, Opened::Lost(3, Unfollowed::Desync)), (1, Opened::Waits { realign: true })]
+        {
+            let mut pairing = Pairing::new(8);
+            open(&mut pairing, 1);
+            open(&mut pairing, 2);
+            pairing.server_speaks(missing);
+            assert_eq!(pairing.answer(Role::Answer), Answered::Complete(1));
+            assert_eq!(pairing.lose_responses().count(), 1);
+            assert_eq!(open(&mut pairing, 3), then);
+        }
+    }
+
+    #[test]
+    fn where_requests_were_missed_the_server_speaks_first() {
+        let mut pairing = Pairing::new(8);
         pairing.lose_requests();
+        assert_eq!(open(&mut pairing, 1), Opened::Lost(1, Unfollowed::Desync));
+        pairing.server_speaks(0);
+        assert_eq!(open(&mut pairing, 2), Opened::Waits { realign: true });
+    }
+
+    #[test]
+    fn a_client_that_pipelined_is_not() {
+        let mut pairing = pipelining();
+        pairing.lose_requests();
+        pairing.server_speaks(0);
         assert_eq!(
             pairing.answer(Role::Answer),
             Answered::Complete(1),
@@ -252,16 +366,59 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_pipelined_is_paired_again_after_a_rest() {
+        let mut pairing = pipelining();
+        assert_eq!(pairing.lose_responses().count(), 2);
+        assert_eq!(open(&mut pairing, 3), Opened::Lost(3, Unfollowed::Desync));
+        assert_eq!(pairing.open(4, Expect::One, Comes::Rested), Opened::Waits { realign: true });
+        assert_eq!(open(&mut pairing, 5), WAITS, "it may pipeline as before");
+        assert_eq!(pairing.answer(Role::Answer), Answered::Complete(4));
+        assert_eq!(pairing.answer(Role::Answer), Answered::Complete(5));
+    }
+
+    #[test]
+    fn a_rest_tells_nothing_while_something_waits() {
+        let mut pairing = Pairing::new(8);
+        open(&mut pairing, 1);
+        pairing.lose_requests();
+        assert_eq!(pairing.open(2, Expect::One, Comes::Rested), Opened::Lost(2, Unfollowed::Desync));
+        assert_eq!(pairing.answer(Role::Answer), Answered::Complete(1));
+    }
+
+    #[test]
+    fn an_answer_too_many_after_a_rest_shows_that_it_was_none() {
+        let mut pairing = pipelining();
+        assert_eq!(pairing.lose_responses().count(), 2);
+        assert_eq!(pairing.open(3, Expect::One, Comes::Rested), Opened::Waits { realign: true });
+        assert_eq!(pairing.answer(Role::Answer), Answered::Complete(3));
+        assert_eq!(pairing.answer(Role::Answer), Answered::NoRest);
+        assert_eq!(open(&mut pairing, 4), Opened::Lost(4, Unfollowed::Desync));
+    }
+
+    #[test]
+    fn a_client_that_turns_out_to_pipeline_before_its_first_answer_is_let_go() {
+        let mut pairing = Pairing::new(8);
+        pairing.begin_late();
+        assert_eq!(open(&mut pairing, 1), Opened::Waits { realign: true });
+        assert_eq!(open(&mut pairing, 2), Opened::Lost(2, Unfollowed::Unsure));
+        assert_eq!(pairing.lose_responses().collect::<Vec<_>>(), [1]);
+        pairing.server_speaks(0);
+        assert_eq!(pairing.answer(Role::Answer), Answered::Desync);
+        assert_eq!(open(&mut pairing, 3), Opened::Lost(3, Unfollowed::Desync));
+        assert_eq!(pairing.open(4, Expect::One, Comes::Rested), Opened::Waits { realign: true });
+    }
+
+    #[test]
     fn a_subscription_is_complete_with_its_last_confirmation() {
         for push in [false, true] {
             let confirmed = |subscriptions| Role::Confirmation { push, subscriptions };
             let mut pairing = Pairing::new(8);
-            assert_eq!(pairing.open(1, Expect::Confirmations(2)), WAITS);
+            assert_eq!(pairing.open(1, Expect::Confirmations(2), Comes::First), WAITS);
             assert_eq!(pairing.answer(confirmed(1)), Answered::Part);
             assert_eq!(pairing.answer(confirmed(2)), Answered::Complete(1));
             let message = if push { Role::Push } else { Role::Message };
             assert_eq!(pairing.answer(message), Answered::Push);
-            pairing.open(2, Expect::Confirmations(1));
+            pairing.open(2, Expect::Confirmations(1), Comes::First);
             assert_eq!(pairing.answer(confirmed(1)), Answered::Complete(2));
             assert_eq!(pairing.answer(confirmed(0)), Answered::Push, "of an UNSUBSCRIBE from all");
             open(&mut pairing, 3);
@@ -274,7 +431,7 @@ mod tests {
     #[test]
     fn an_error_answers_a_subscription_at_once() {
         let mut pairing = Pairing::new(8);
-        pairing.open(1, Expect::Confirmations(5));
+        pairing.open(1, Expect::Confirmations(5), Comes::First);
         assert_eq!(pairing.answer(Role::Answer), Answered::Complete(1));
     }
 
@@ -282,7 +439,7 @@ mod tests {
     fn a_request_without_an_answer_is_complete_whatever_waits() {
         let mut pairing = Pairing::new(8);
         open(&mut pairing, 1);
-        assert_eq!(pairing.open(2, Expect::Nothing), Opened::Complete(2));
+        assert_eq!(pairing.open(2, Expect::Nothing, Comes::First), Opened::Complete(2));
         assert_eq!(pairing.answer(Role::Answer), Answered::Complete(1));
     }
 }

@@ -22,6 +22,7 @@ pub mod postgres;
 mod prepared;
 pub mod redis;
 pub mod sql;
+pub(crate) mod turn;
 
 use std::fmt;
 
@@ -106,6 +107,12 @@ pub trait Parser: Send {
     /// Tells a parser that has lost its place that the next byte to the client begins the answer to the
     /// oldest of the `in_flight` newest requests; a response under way is given up.
     fn realign(&mut self, in_flight: usize, on: &mut dyn FnMut(Event<'_>));
+
+    /// Tells that the client speaks after the server did: the next byte to the server may begin a message. Needed only
+    /// by who has lost its place and looks for where one begins.
+    fn client_turn(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        let _ = on;
+    }
 
     /// Heap bytes held for the connection now.
     fn held_bytes(&self) -> usize;

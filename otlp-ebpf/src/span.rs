@@ -35,6 +35,8 @@ pub struct Ends {
     pub caller: Option<Arc<str>>,
     /// Which of the two the spans are of.
     pub role: Role,
+    /// What is seen travels within TLS.
+    pub tls: bool,
 }
 
 /// Which end of a connection its spans are of.
@@ -52,13 +54,20 @@ impl Ends {
     /// The ends of a connection whose caller is not known.
     #[must_use]
     pub const fn new(client: SocketAddr, server: SocketAddr) -> Self {
-        Self { client: Some(client), server: Some(server), caller: None, role: Role::Server }
+        Self { client: Some(client), server: Some(server), caller: None, role: Role::Server, tls: false }
     }
 
     /// The same ends, with the service that the client is.
     #[must_use]
     pub fn with_caller(mut self, caller: Option<Arc<str>>) -> Self {
         self.caller = caller;
+        self
+    }
+
+    /// The same ends, between which what is seen travels within TLS: the scheme of their URLs is `https`.
+    #[must_use]
+    pub const fn over_tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 

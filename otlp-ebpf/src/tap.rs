@@ -23,25 +23,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use otlp_core::record::{Resource, Span};
 use otlp_core::sink::Sink;
 use tokio::sync::watch;
 
-pub use self::config::{TapConfig, TapProtocol};
+pub use self::config::TapConfig;
 use self::run::Shared;
 pub use self::stats::{Flow, TapStats};
 use crate::error::{Error, ErrorKind, Result};
-
-/// A span, and whose it is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TappedSpan {
-    /// Name of the service that answered.
-    pub service: Arc<str>,
-    /// The service's resource.
-    pub resource: Arc<Resource>,
-    /// The span.
-    pub span: Span,
-}
+pub use crate::watch::{TapProtocol, TappedSpan};
 
 /// The forwarding tap; see the [module](self).
 #[derive(Debug)]

@@ -439,6 +439,13 @@ impl Parser for Http1 {
         }
     }
 
+    fn client_turn(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        if self.upgraded.is_none() && matches!(self.request.state, State::Search) {
+            // The rest of a line that is none does not go on.
+            self.request.forget(on);
+        }
+    }
+
     fn held_bytes(&self) -> usize {
         let upgraded = self.upgraded.as_ref().map_or(0, |parser| size_of::<Http2>() + parser.held_bytes());
         self.request.held.capacity() + self.response.held.capacity() + self.asked.capacity() + upgraded

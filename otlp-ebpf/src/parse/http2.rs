@@ -27,7 +27,7 @@ mod stream;
 
 use otlp_core::UnixNanos;
 
-use self::fields::Fields;
+use self::fields::{Bounds, Fields};
 pub use self::message::{Headers, Request, Response};
 pub(super) use self::search::infer;
 use self::side::{Side, State};
@@ -68,7 +68,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// ```
 #[derive(Debug)]
 pub struct Http2 {
-    limits: Limits,
+    bounds: Bounds,
     to_server: Side,
     to_client: Side,
     streams: Streams,
@@ -82,13 +82,14 @@ impl Http2 {
     /// A parser for a connection seen from its first byte; one that does not begin with what HTTP/2 begins with is
     /// taken to be seen from somewhere on.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "as all parsers take them")]
     pub fn new(limits: Limits) -> Self {
         Self {
             to_server: Side::new(Direction::ToServer, State::Preface(0), &limits),
             to_client: Side::new(Direction::ToClient, State::Head, &limits),
             streams: Streams::new(limits.in_flight()),
             fields: Fields::default(),
-            limits,
+            bounds: Bounds::of(&limits),
         }
     }
 
@@ -98,7 +99,7 @@ impl Http2 {
         let mut parser = Self::new(limits);
         for direction in [Direction::ToServer, Direction::ToClient] {
             parser.begin_late(direction);
-            parser.side(direction).search.begin_at_edge();
+            parser.side(direction).search().begin_at_edge();
         }
         parser
     }
@@ -135,7 +136,7 @@ impl Http2 {
         let same = expected.iter().zip(bytes).take_while(|(expected, met)| expected == met).count();
         let side = &mut self.to_server;
         if same < expected.len().min(bytes.len()) {
-            side.search.seed(PREFACE.get(..matched).unwrap_or_default());
+            side.search().seed(PREFACE.get(..matched).unwrap_or_default());
             side.offset -= wide(matched);
             self.begin_late(Direction::ToServer);
             self.to_client.decoder.lose();
@@ -170,7 +171,7 @@ impl Http2 {
         }
         let side = self.side(chunk.direction);
         if held > 0 {
-            side.search.seed(header.get(..held).unwrap_or_default());
+            side.search().seed(header.get(..held).unwrap_or_default());
             side.offset -= wide(held);
         }
         side.small.clear();
@@ -406,7 +407,7 @@ impl Parser for Http2 {
             let side = self.side(chunk.direction);
             side.offset += chunk.missing;
             if side.state == State::Search {
-                side.search.begin_at_edge();
+                side.search().begin_at_edge();
             }
         }
         let mut rest = chunk.bytes;
@@ -414,6 +415,7 @@ impl Parser for Http2 {
             let used = self.step(&chunk, rest, on);
             rest = rest.get(used..).unwrap_or_default();
         }
+        self.fields.release();
     }
 
     fn close(&mut self, direction: Direction, time: UnixNanos, on: &mut dyn FnMut(Event<'_>)) {

@@ -451,6 +451,12 @@ impl Parser for Inferring {
         }
     }
 
+    fn client_turn(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        if let Told::Is(parser) = &mut self.told {
+            parser.client_turn(on);
+        }
+    }
+
     fn held_bytes(&self) -> usize {
         let parser = if let Told::Is(parser) = &self.told { parser.held_bytes() } else { 0 };
         let Held { to_server, to_client, chunks } = &self.held;

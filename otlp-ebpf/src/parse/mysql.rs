@@ -8,7 +8,7 @@
 //! # When bytes are refused or lost
 //! Holes within a packet are passed over where its first bytes were seen. Otherwise the place is found again when the
 //! client speaks after the server, with a packet numbered 0, provided that the client was never seen to send a command
-//! before it had the answer to the one before.
+//! before it had the answer to the one before, or that nobody spoke for [`Limits::quiet_time`] before it.
 
 mod answer;
 mod command;
@@ -19,6 +19,7 @@ use otlp_core::UnixNanos;
 
 use self::session::{Phase, Session, Then};
 use super::frame::{Framer, HEADER, Step, unparsed};
+use super::turn::Turns;
 use super::{Chunk, Direction, Event, ParseErrorKind, Parser};
 use crate::limits::Limits;
 use crate::sql::Backslash;
@@ -62,12 +63,7 @@ pub struct MySql {
     client: Framer,
     server: Framer,
     session: Session,
-    /// The client has spoken since the server did.
-    client_spoke: bool,
-    /// The client is known to send a command before it has its answer.
-    pipelines: bool,
-    /// The client sent something unread while an answer was due: if that answer comes, it pipelines.
-    suspect: bool,
+    turns: Turns,
 }
 
 impl MySql {
@@ -77,10 +73,8 @@ impl MySql {
         Self {
             client: Framer::new(Direction::ToServer),
             server: Framer::new(Direction::ToClient),
+            turns: Turns::new(limits.quiet_time()),
             session: Session::new(limits),
-            client_spoke: false,
-            pipelines: false,
-            suspect: false,
         }
     }
 
@@ -94,24 +88,24 @@ impl MySql {
         parser.session.lost = true;
         parser.session.syntax.backslash = Backslash::Unknown;
         // Until the server has spoken, what the client says may be the rest of something.
-        parser.client_spoke = true;
+        parser.turns.client = true;
         parser
     }
 
     fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
         // A message that the server answered before its end was seen ended in the hole, and with it perhaps others.
-        let answered = chunk.missing > 0 && !self.client_spoke && !self.client.is_between();
+        let answered = chunk.missing > 0 && !self.turns.client && !self.client.is_between();
         if self.client.skip(chunk.missing) || answered {
             self.lose_client(ParseErrorKind::Gap, on);
         }
         if chunk.bytes.is_empty() {
-            self.client_spoke |= chunk.missing > 0;
+            self.turns.client |= chunk.missing > 0;
             return;
         }
-        if !self.client_spoke && chunk.missing == 0 {
+        if !self.turns.client && chunk.missing == 0 {
             self.find_place(on);
         }
-        self.client_spoke = true;
+        self.turns.client = true;
         let mut rest = chunk.bytes;
         loop {
             let then = match self.client.step(
@@ -122,7 +116,7 @@ impl MySql {
                 Step::More => return,
                 Step::Part => continue,
                 Step::Unparsed(bytes) => {
-                    self.suspect |= self.session.owes();
+                    self.turns.suspect |= self.session.owes();
                     unparsed(chunk, bytes, on);
                     return;
                 }
@@ -148,7 +142,7 @@ impl MySql {
         if chunk.bytes.is_empty() {
             return;
         }
-        self.client_spoke = false;
+        self.turns.client = false;
         let mut rest = chunk.bytes;
         loop {
             if self.session.reads_rows() {
@@ -182,8 +176,7 @@ impl MySql {
         match then {
             Then::GoOn => {}
             Then::Answered => {
-                self.pipelines |= self.session.owes() || self.suspect;
-                self.suspect = false;
+                self.turns.answered(self.session.owes());
             }
             Then::Refuse(kind) => self.lose_server(kind, on),
             Then::RefuseClient(kind) => self.lose_client(kind, on),
@@ -200,7 +193,7 @@ impl MySql {
     fn find_place(&mut self, on: Emit<'_>) {
         let answered = self.server.is_lost() || (!self.session.owes() && self.server.is_between());
         let lost = self.client.is_lost() || (self.server.is_lost() && self.client.is_between());
-        if !lost || !answered || self.pipelines || !self.session.is_plain() {
+        if !lost || !answered || !self.turns.is_new() || !self.session.is_plain() {
             return;
         }
         self.session.begin_again(on);
@@ -209,13 +202,13 @@ impl MySql {
     }
 
     fn lose_client(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
-        self.suspect |= self.session.owes();
+        self.turns.suspect |= self.session.owes();
         self.client.lose(kind, on);
         self.session.lose_client();
     }
 
     fn lose_server(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
-        self.suspect = false;
+        self.turns.suspect = false;
         self.server.lose(kind, on);
         self.session.lose_server(on);
     }
@@ -223,6 +216,7 @@ impl MySql {
 
 impl Parser for MySql {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
+        self.turns.hear(&chunk);
         match chunk.direction {
             Direction::ToServer => self.client_says(&chunk, on),
             Direction::ToClient => self.server_says(&chunk, on),

@@ -12,7 +12,7 @@
 //! # When bytes are refused or lost
 //! Holes within a message are passed over. Otherwise the place is found again when the server has said that it is
 //! ready for the next query and the client speaks next, provided that the client was never seen to send a query
-//! before it had the answer to the one before.
+//! before it had the answer to the one before, or that nobody spoke for [`Limits::quiet_time`] before it.
 
 mod client;
 mod server;
@@ -24,6 +24,7 @@ use self::session::{Phase, Session, Then};
 use super::frame::{Framer, Step, unparsed};
 #[cfg(doc)]
 use super::sql::{Failure, Operation};
+use super::turn::Turns;
 use super::{Chunk, Direction, Event, ParseErrorKind, Parser};
 use crate::limits::Limits;
 use crate::sql::Backslash;
@@ -65,32 +66,24 @@ pub struct Postgres {
     server: Framer,
     session: Session,
     turns: Turns,
+    tail: Tail,
 }
 
-/// Who speaks, as far as it tells where messages begin.
+/// The last bytes of the server, where it has no place.
 #[derive(Debug, Default)]
-struct Turns {
-    /// The client has spoken since the server did.
-    client: bool,
-    /// The client is known to send a query before it has its answer.
-    pipelines: bool,
-    /// The client sent something unread while an answer was due: if that answer comes, it pipelines.
-    suspect: bool,
-    /// The last bytes of the server, where it has no place.
-    tail: [u8; 6],
-}
+struct Tail([u8; 6]);
 
-impl Turns {
-    fn push_tail(&mut self, bytes: &[u8]) {
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
         for byte in bytes.get(bytes.len().saturating_sub(6)..).unwrap_or_default() {
-            self.tail.rotate_left(1);
-            self.tail[5] = *byte;
+            self.0.rotate_left(1);
+            self.0[5] = *byte;
         }
     }
 
     /// Whether the server's last words were that it is ready.
     const fn ends_ready(&self) -> bool {
-        matches!(self.tail, [b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'])
+        matches!(self.0, [b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'])
     }
 }
 
@@ -101,8 +94,9 @@ impl Postgres {
         Self {
             client: Framer::new(Direction::ToServer),
             server: Framer::new(Direction::ToClient),
+            turns: Turns::new(limits.quiet_time()),
+            tail: Tail::default(),
             session: Session::new(limits),
-            turns: Turns::default(),
         }
     }
 
@@ -166,7 +160,7 @@ impl Postgres {
         }
         self.turns.client = false;
         if chunk.missing > 0 {
-            self.turns.tail = [0; 6];
+            self.tail = Tail::default();
         }
         let mut rest = chunk.bytes;
         loop {
@@ -179,7 +173,7 @@ impl Postgres {
                 Step::More => return,
                 Step::Part => continue,
                 Step::Unparsed(bytes) => {
-                    self.turns.push_tail(bytes);
+                    self.tail.push(bytes);
                     unparsed(chunk, bytes, on);
                     return;
                 }
@@ -223,8 +217,7 @@ impl Postgres {
         match then {
             Then::GoOn => {}
             Then::Ready => {
-                self.turns.pipelines |= self.session.owes() || self.turns.suspect;
-                self.turns.suspect = false;
+                self.turns.answered(self.session.owes());
             }
             Then::Refuse(kind) => self.lose_server(kind, on),
             Then::RefuseClient(kind) => self.lose_client(kind, on),
@@ -240,18 +233,18 @@ impl Postgres {
     /// The client speaks after the server: where the server is ready for a query, that begins here.
     fn find_place(&mut self, on: Emit<'_>) {
         let ready = if self.server.is_lost() {
-            self.turns.ends_ready()
+            self.tail.ends_ready() || self.turns.rested
         } else {
             self.session.is_ready() && self.server.is_between()
         };
         let lost = self.client.is_lost() || (self.server.is_lost() && self.begins_batch());
-        if !lost || !ready || self.turns.pipelines {
+        if !lost || !ready || !self.turns.is_new() {
             return;
         }
         self.session.begin_again(on);
         self.client.resume();
         self.server.resume();
-        self.turns.tail = [0; 6];
+        self.tail = Tail::default();
     }
 
     fn begins_batch(&self) -> bool {
@@ -266,7 +259,7 @@ impl Postgres {
 
     fn lose_server(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
         self.turns.suspect = false;
-        self.turns.tail = [0; 6];
+        self.tail = Tail::default();
         self.server.lose(kind, on);
         self.session.lose_server(on);
     }
@@ -274,6 +267,7 @@ impl Postgres {
 
 impl Parser for Postgres {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
+        self.turns.hear(&chunk);
         match chunk.direction {
             Direction::ToServer => self.client_says(&chunk, on),
             Direction::ToClient => self.server_says(&chunk, on),

@@ -9,7 +9,7 @@
 //! directions are passed over as [`Event::Unparsed`].
 //!
 //! # When a message is refused
-//! To the server the parser then looks for a line feed followed by `*N CR LF $M CR LF`. To the client nothing
+//! To the server the parser then looks for a line feed, or the client's turn to speak, followed by `*N CR LF $M CR LF`. To the client nothing
 //! marks the beginning of a reply, so all bytes are passed over until [`Parser::realign`] says where one begins.
 
 mod number;
@@ -223,6 +223,10 @@ impl Parser for Redis {
 
     fn realign(&mut self, _in_flight: usize, on: &mut dyn FnMut(Event<'_>)) {
         self.replies.realign(on);
+    }
+
+    fn client_turn(&mut self, on: &mut dyn FnMut(Event<'_>)) {
+        self.requests.client_turn(on);
     }
 
     fn held_bytes(&self) -> usize {

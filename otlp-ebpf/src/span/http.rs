@@ -25,7 +25,7 @@ pub(super) fn http1(span: &mut Span, request: &http1::Request<'_>, service: &Ser
     let headers = request.headers();
     let asked = Asked {
         method: Some(request.method()),
-        scheme: "http",
+        scheme: scheme(ends),
         target: Target::of(request.method(), request.target()),
         host: headers.text("host"),
         version: if request.minor_version() == 0 { "1.0" } else { "1.1" },
@@ -38,7 +38,7 @@ pub(super) fn http1(span: &mut Span, request: &http1::Request<'_>, service: &Ser
 pub(super) fn http2(span: &mut Span, request: &http2::Request<'_>, service: &Service, ends: &Ends) {
     let asked = Asked {
         method: request.method(),
-        scheme: request.scheme().unwrap_or("http"),
+        scheme: request.scheme().unwrap_or(scheme(ends)),
         target: request.path().map_or(Target::NONE, |path| Target::of("", path)),
         host: request.authority(),
         version: "2",
@@ -72,6 +72,11 @@ fn tell(span: &mut Span, asked: &Asked<'_>, service: &Service, ends: &Ends) {
     if let Some(agent) = asked.agent {
         attribute(span, semconv::USER_AGENT_ORIGINAL, cut(agent, limit));
     }
+}
+
+/// The scheme where no message says it.
+const fn scheme(ends: &Ends) -> &'static str {
+    if ends.tls { "https" } else { "http" }
 }
 
 /// Tells the server by the name that it was asked for, or else by its address.

@@ -9,54 +9,11 @@ use otlp_core::Clock;
 use otlp_core::time::SystemClock;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::Limits;
-use crate::parse::Parser;
-use crate::parse::infer::{Inferring, Protocol, Protocols};
 #[cfg(feature = "replay")]
 use crate::replay::Recorder;
 use crate::resolve::CallerResolver;
 use crate::service::Service;
-
-/// Which protocol a tap reads.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum TapProtocol {
-    /// One of these, told for each connection from its first bytes.
-    Among(Protocols),
-    /// This one.
-    Is(Arc<dyn Protocol>),
-}
-
-impl TapProtocol {
-    /// This one.
-    #[must_use]
-    pub fn only(protocol: impl Protocol + 'static) -> Self {
-        Self::Is(Arc::new(protocol))
-    }
-
-    /// The protocol's id where it is fixed, else nothing.
-    #[cfg(feature = "replay")]
-    pub(super) fn id(&self) -> &str {
-        match self {
-            Self::Among(_) => "",
-            Self::Is(protocol) => protocol.id(),
-        }
-    }
-
-    pub(super) fn parser(&self, limits: &Limits) -> Box<dyn Parser> {
-        match self {
-            Self::Among(protocols) => Box::new(Inferring::among(protocols.clone(), limits.clone())),
-            Self::Is(protocol) => protocol.parser(limits),
-        }
-    }
-}
-
-impl Default for TapProtocol {
-    /// Any that is known here.
-    fn default() -> Self {
-        Self::Among(Protocols::default())
-    }
-}
+use crate::watch::TapProtocol;
 
 /// How a tap is set up; checked by [`Tap::start`](super::Tap::start).
 ///

@@ -9,13 +9,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
+use super::Flow;
 use super::run::{End, Open, Stop};
-use super::{Flow, TappedSpan};
-use crate::account::Account;
-use crate::connection::{Connection, Ending};
-use crate::id::IdSource;
-use crate::parse::{Chunk, Direction};
+use crate::connection::Ending;
+use crate::parse::Direction;
 use crate::span::Ends;
+use crate::watch::Watch;
 
 /// Bytes read at once, and the most that wait for a slow reader.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -63,39 +62,22 @@ enum Failure {
     Write,
 }
 
-/// What watches the bytes, and what of its account is in the tap's already.
-struct Watch {
-    connection: Connection,
-    #[cfg(feature = "replay")]
-    recording: Option<crate::replay::Recording>,
-    counted: Account,
-    finished: bool,
-}
-
 impl Relay {
     pub(super) fn new(open: Open, client: TcpStream, server: TcpStream, ends: Ends) -> Self {
         let config = &open.shared.config;
-        let parser = config.protocol.parser(&config.service.limits);
-        // A source of its own, so that the identifiers of a connection do not depend on what others do meanwhile.
-        let seed = config.service.ids.seed();
         #[cfg(feature = "replay")]
-        let recording = config
-            .recorder
-            .as_ref()
-            .map(|recorder| recorder.open(&config.service, &ends, config.protocol.id(), seed));
-        let connection = Connection::new(config.service.clone(), parser, ends).ids(IdSource::seeded(seed));
+        let watch = match &config.recorder {
+            Some(recorder) => Watch::recorded(recorder, &config.service, &config.protocol, ends),
+            None => Watch::new(&config.service, &config.protocol, ends),
+        };
+        #[cfg(not(feature = "replay"))]
+        let watch = Watch::new(&config.service, &config.protocol, ends);
         Self {
             client,
             server,
             to_server: Pipe::new(Direction::ToServer),
             to_client: Pipe::new(Direction::ToClient),
-            watch: Watch {
-                connection,
-                #[cfg(feature = "replay")]
-                recording,
-                counted: Account::default(),
-                finished: false,
-            },
+            watch,
             reset: false,
             open,
         }
@@ -125,7 +107,7 @@ impl Relay {
     /// True where nothing is in flight, so that nothing is lost if the connection ends now.
     fn is_idle(&self) -> bool {
         let waiting = self.to_server.waiting.len() + self.to_client.waiting.len();
-        waiting == 0 && self.watch.connection.account().in_progress == 0
+        waiting == 0 && self.watch.in_progress() == 0
     }
 
     fn finish(&mut self, end: End) {
@@ -135,7 +117,7 @@ impl Relay {
             End::CutOff => Ending::Shutdown,
             End::Closed | End::Unreachable => Ending::Closed,
         };
-        self.watch.finish(&self.open, ending);
+        self.watch.finish(&*self.open.shared, ending);
         self.to_server.give_up(&self.open);
         self.to_client.give_up(&self.open);
         if end == End::Reset {
@@ -149,7 +131,7 @@ impl Relay {
 impl Drop for Relay {
     /// Accounts for a connection that is cut off.
     fn drop(&mut self) {
-        if !self.watch.finished {
+        if !self.watch.is_finished() {
             self.finish(End::CutOff);
         }
     }
@@ -232,7 +214,7 @@ impl Pipe {
     /// Shows bytes to what watches, then sends what can be sent of them; keeps the rest.
     fn pass(&mut self, bytes: &[u8], to: &TcpStream, watch: &mut Watch, open: &Open) -> Result<(), Error> {
         if bytes.is_empty() {
-            watch.close(open, self.direction);
+            watch.close(&*open.shared, self.direction);
             self.state = PipeState::Ending;
             return Ok(());
         }
@@ -240,7 +222,7 @@ impl Pipe {
             flow.read += wide(bytes.len());
             flow.waiting += wide(bytes.len());
         });
-        watch.see(open, self.direction, bytes);
+        watch.see(&*open.shared, self.direction, bytes);
         let outcome = to.try_write(bytes);
         let sent = outcome.as_ref().map_or(0, |sent| *sent);
         self.count(open, |flow| {
@@ -275,55 +257,6 @@ impl Pipe {
             });
         });
     }
-}
-
-impl Watch {
-    fn see(&mut self, open: &Open, direction: Direction, bytes: &[u8]) {
-        let chunk = Chunk::new(direction, open.shared.config.clock.now(), bytes);
-        #[cfg(feature = "replay")]
-        if let Some(recording) = &mut self.recording {
-            recording.chunk(&chunk);
-        }
-        self.connection.feed(chunk, &mut |span| give(open, span));
-        self.count(open);
-    }
-
-    fn close(&mut self, open: &Open, direction: Direction) {
-        let now = open.shared.config.clock.now();
-        #[cfg(feature = "replay")]
-        if let Some(recording) = &mut self.recording {
-            recording.close(direction, now);
-        }
-        self.connection.close(direction, now, &mut |span| give(open, span));
-        self.count(open);
-    }
-
-    fn finish(&mut self, open: &Open, ending: Ending) {
-        self.finished = true;
-        let now = open.shared.config.clock.now();
-        #[cfg(feature = "replay")]
-        if let Some(recording) = &mut self.recording {
-            recording.finish(now, ending);
-        }
-        self.connection.finish(now, ending, &mut |span| give(open, span));
-        self.count(open);
-    }
-
-    /// Brings the tap's account up to date, in one step.
-    fn count(&mut self, open: &Open) {
-        let account = self.connection.account();
-        let before = std::mem::replace(&mut self.counted, account);
-        open.shared.count(|stats| {
-            stats.account += account;
-            stats.account -= before;
-        });
-    }
-}
-
-fn give(open: &Open, span: otlp_core::record::Span) {
-    let service = &open.shared.config.service;
-    let (name, resource) = (service.name().clone(), service.resource().clone());
-    open.shared.sink.accept(TappedSpan { service: name, resource, span });
 }
 
 fn is_not_ready(error: &Error) -> bool {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use otlp_core::UnixNanos;
 use otlp_core::sink::Sink;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -14,12 +15,15 @@ use tokio::task::JoinSet;
 
 use super::relay::{self, Relay};
 use super::{TapConfig, TapStats, TappedSpan};
+use crate::account::Account;
+use crate::service::Service;
 use crate::span::Ends;
+use crate::watch::Watcher;
 
 /// What the tasks of a tap share.
 pub(super) struct Shared {
     pub(super) config: TapConfig,
-    pub(super) sink: Arc<dyn Sink<TappedSpan>>,
+    sink: Arc<dyn Sink<TappedSpan>>,
     stats: Mutex<TapStats>,
 }
 
@@ -45,6 +49,27 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, TapStats> {
         // Plain additions are all that happens under the lock.
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher for Shared {
+    fn now(&self) -> UnixNanos {
+        self.config.clock.now()
+    }
+
+    fn service(&self) -> &Arc<Service> {
+        &self.config.service
+    }
+
+    fn sink(&self) -> &dyn Sink<TappedSpan> {
+        &*self.sink
+    }
+
+    fn count(&self, account: Account, before: Account) {
+        self.count(|stats| {
+            stats.account += account;
+            stats.account -= before;
+        });
     }
 }
 

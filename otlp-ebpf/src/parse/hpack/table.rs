@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 /// What an entry costs beside its bytes (RFC 7541 §4.1).
 const OVERHEAD: usize = 32;
 
+/// Bytes that are moved to the front, or added, at once at least.
+const LEAST_SLIDE: usize = 256;
+
 /// The newest entries, as many as their sizes allow.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -93,7 +96,7 @@ impl Table {
             self.clear();
             return;
         }
-        self.slide();
+        self.make_room(name_len.unwrap_or(0) + value.len());
         let at = self.base.wrapping_add(narrow(self.bytes.len()));
         match name {
             Name::Text(text) => self.bytes.extend_from_slice(text),
@@ -138,15 +141,23 @@ impl Table {
         }
     }
 
-    /// Takes out the bytes of entries evicted, once they are a quarter of all.
-    fn slide(&mut self) {
+    /// Makes room for the text of an entry. What the evicted left is used again first, and buffers grow by little:
+    /// most connections have tables, and many of them.
+    fn make_room(&mut self, more: usize) {
         let dead = match self.entries.front() {
             Some(oldest) => wide(oldest.at.wrapping_sub(self.base)),
             None => self.bytes.len(),
         };
-        if dead >= 256 && dead * 4 >= self.bytes.len() {
+        let full = self.bytes.len() + more > self.bytes.capacity();
+        if dead >= LEAST_SLIDE && (full || dead * 4 >= self.bytes.len()) {
             self.bytes.drain(..dead);
             self.base = self.base.wrapping_add(narrow(dead));
+        }
+        if self.bytes.len() + more > self.bytes.capacity() {
+            self.bytes.reserve_exact(more.max(self.bytes.len() / 4).max(LEAST_SLIDE));
+        }
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(8.max(self.entries.len() / 4));
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::side::{Block, State};
 use super::stream::Stream;
 use super::{Chunk, Direction, Emit, Event, Http2, ParseError, ParseErrorKind, Request, RequestHead, grpc};
-use crate::limits::Limits;
 
 /// A header block, read.
 struct Read<'b> {
@@ -15,7 +14,7 @@ struct Read<'b> {
 impl Http2 {
     /// Takes a part of a header block.
     pub(super) fn fragment(&mut self, chunk: &Chunk<'_>, bytes: &[u8], on: Emit<'_>) -> usize {
-        let limit = block_limit(&self.limits);
+        let limit = self.bounds.block_bytes();
         let side = self.side(chunk.direction);
         let wanted = (side.left - side.pad) as usize;
         let part = bytes.get(..wanted).unwrap_or(bytes);
@@ -31,7 +30,7 @@ impl Http2 {
 
     /// Ends the part of a header block that is in this frame with its last bytes.
     pub(super) fn end_fragment(&mut self, chunk: &Chunk<'_>, last: &[u8], on: Emit<'_>) {
-        let limit = block_limit(&self.limits);
+        let limit = self.bounds.block_bytes();
         let side = self.side(chunk.direction);
         side.state = State::Skip;
         if side.frame.ends_block() {
@@ -43,7 +42,7 @@ impl Http2 {
 
     /// Reads the header block under way, of which these are the last bytes.
     pub(super) fn end_block(&mut self, chunk: &Chunk<'_>, last: &[u8], on: Emit<'_>) {
-        let limit = block_limit(&self.limits);
+        let limit = self.bounds.block_bytes();
         let Some(mut block) = self.side(chunk.direction).block.take() else { return };
         let whole = if block.held.is_empty() && !block.is_lost && last.len() <= limit {
             last
@@ -51,17 +50,17 @@ impl Http2 {
             block.hold(last, limit);
             &block.held
         };
-        let Self { limits, fields, to_server, to_client, .. } = self;
+        let Self { bounds, fields, to_server, to_client, .. } = self;
         let decoder = match chunk.direction {
             Direction::ToServer => &mut to_server.decoder,
             Direction::ToClient => &mut to_client.decoder,
         };
         fields.clear();
-        let outcome = decoder.decode(whole, |field| fields.push(field, limits));
+        let outcome = decoder.decode(whole, |field| fields.push(field, *bounds));
         let fault = match outcome {
             _ if block.is_lost => Some(ParseErrorKind::Gap),
             _ if block.is_too_long => {
-                Some(ParseErrorKind::Limit { what: "head_bytes", limit: super::wide(limits.head_bytes()) })
+                Some(ParseErrorKind::Limit { what: "head_bytes", limit: super::wide(bounds.head_bytes) })
             }
             Err(fault) => Some(ParseErrorKind::Hpack(fault)),
             Ok(()) => None,
@@ -165,11 +164,6 @@ impl Http2 {
 fn refuse(direction: Direction, block: &Block, fault: Option<ParseErrorKind>, on: Emit<'_>) {
     let kind = fault.unwrap_or(ParseErrorKind::Gap);
     on(Event::Refused { direction, error: ParseError { offset: block.start, direction, kind } });
-}
-
-/// Bytes of a block, in which each field costs up to a few beside its name and value.
-const fn block_limit(limits: &Limits) -> usize {
-    limits.head_bytes().saturating_add(limits.headers().saturating_mul(4))
 }
 
 impl Block {

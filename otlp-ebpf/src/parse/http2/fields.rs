@@ -17,6 +17,24 @@ pub(super) struct Fields {
     pub(super) has_gap: bool,
 }
 
+/// What there may be of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) head_bytes: usize,
+    headers: usize,
+}
+
+impl Bounds {
+    pub(super) const fn of(limits: &Limits) -> Self {
+        Self { head_bytes: limits.head_bytes(), headers: limits.headers() }
+    }
+
+    /// Bytes of a block, in which each field costs up to a few beside its name and value.
+    pub(super) const fn block_bytes(self) -> usize {
+        self.head_bytes.saturating_add(self.headers.saturating_mul(4))
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Place {
     name: u32,
@@ -24,20 +42,16 @@ struct Place {
     end: u32,
 }
 
-/// A larger buffer is not kept for the next block.
-const KEEP_BYTES: usize = 1 << 10;
-const KEEP_FIELDS: usize = 32;
-
 impl Fields {
     /// Takes one more field.
-    pub(super) fn push(&mut self, field: Field<'_>, limits: &Limits) {
+    pub(super) fn push(&mut self, field: Field<'_>, limits: Bounds) {
         let (Some(name), Some(value)) = (field.name, field.value) else {
             self.has_unknown = true;
             return;
         };
         let begin = self.bytes.len();
         let end = begin + name.len() + value.len();
-        if end > limits.head_bytes() || self.list.len() >= limits.headers() {
+        if end > limits.head_bytes || self.list.len() >= limits.headers {
             self.is_truncated = true;
             return;
         }
@@ -50,12 +64,14 @@ impl Fields {
 
     /// Empties it for the next block.
     pub(super) fn clear(&mut self) {
-        let Self { mut bytes, mut list, .. } = std::mem::take(self);
-        if bytes.capacity() <= KEEP_BYTES && list.capacity() <= KEEP_FIELDS {
-            bytes.clear();
-            list.clear();
-            (self.bytes, self.list) = (bytes, list);
-        }
+        self.bytes.clear();
+        self.list.clear();
+        (self.has_unknown, self.is_truncated, self.has_gap) = (false, false, false);
+    }
+
+    /// Gives its memory back: most connections are idle most of the time.
+    pub(super) fn release(&mut self) {
+        *self = Self::default();
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -130,7 +146,7 @@ mod tests {
         let mut fields = Fields::default();
         for (name, value) in list {
             let field = Field { name: Some(name.as_bytes()), value: Some(value.as_bytes()) };
-            fields.push(field, &Limits::default().max_headers(4).max_head_bytes(64));
+            fields.push(field, Bounds::of(&Limits::default().max_headers(4).max_head_bytes(64)));
         }
         fields
     }

@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 
+use super::fields::Bounds;
 use super::frame::{Frame, HEADER, Kind, LARGEST_FRAME, USUAL_FRAME};
 use super::side::State;
 use super::stream::Streams;
@@ -130,16 +131,16 @@ impl Search {
 impl Http2 {
     /// Looks for a frame in these bytes and those held; reads what is held behind it.
     pub(super) fn search(&mut self, chunk: &Chunk<'_>, bytes: &[u8], on: Emit<'_>) -> usize {
-        let limit = HEADER + self.limits.head_bytes();
-        let used = self.side(chunk.direction).search.take(bytes, limit);
+        let limit = HEADER + self.bounds.head_bytes;
+        let used = self.side(chunk.direction).search().take(bytes, limit);
         while self.find(chunk.direction, on) {
             // What came between was lost as well, for streams that began meanwhile too.
             self.streams.lose(chunk.direction);
             let side = self.side(chunk.direction);
             side.state = State::Head;
-            let mut at = side.search.at;
-            let held = std::mem::take(&mut side.search.held);
-            side.search.begin(Vec::new(), 0);
+            let mut at = side.search().at;
+            let held = std::mem::take(&mut side.search().held);
+            side.search().begin(Vec::new(), 0);
             while let Some(rest) = held.get(at..).filter(|rest| !rest.is_empty()) {
                 at += self.step(chunk, rest, on);
                 if self.side(chunk.direction).state == State::Search {
@@ -151,7 +152,7 @@ impl Http2 {
                 return used;
             }
             // The place was lost again; the bytes read already are not looked at once more.
-            side.search.begin(held, at);
+            side.search().begin(held, at);
         }
         used
     }
@@ -161,17 +162,17 @@ impl Http2 {
     /// Of places that overlap the one counts whose frame ends first: so one that only looks like a frame does not
     /// hold up those behind it, and where the bytes are cut makes no difference.
     fn find(&mut self, direction: Direction, on: Emit<'_>) -> bool {
-        let Self { limits, streams, fields, to_server, to_client, .. } = self;
+        let Self { bounds, streams, fields, to_server, to_client, .. } = self;
         let side = match direction {
             Direction::ToServer => to_server,
             Direction::ToClient => to_client,
         };
-        let mut look = Look { limits, streams, fields, decoder: &mut side.decoder, direction };
-        let search = &mut side.search;
+        let mut look = Look { bounds: *bounds, streams, fields, decoder: &mut side.decoder, direction };
+        let search = side.search.get_or_insert_default();
         let found = loop {
             let rest = search.held.get(search.at..).unwrap_or_default();
             // Frames that are looked for are shorter than 64 KiB, so they begin with a zero.
-            let short = limits.head_bytes() < 1 << 16;
+            let short = bounds.head_bytes < 1 << 16;
             let ahead = if short { memchr(0, rest).unwrap_or(rest.len()) } else { 0 };
             let header = rest.get(ahead..).and_then(<[u8]>::first_chunk::<HEADER>).map(Frame::read);
             let horizon = if header.is_some() { search.at + ahead + HEADER } else { search.held.len() };
@@ -203,7 +204,7 @@ impl Http2 {
 
 /// What is known when bytes are looked at.
 struct Look<'a> {
-    limits: &'a Limits,
+    bounds: Bounds,
     streams: &'a Streams,
     fields: &'a mut Fields,
     /// That of the direction, whose table is lost.
@@ -224,7 +225,7 @@ impl Look<'_> {
             Kind::Window if frame.stream == 0 || in_use => Place::Frame,
             Kind::Reset if in_use => Place::Frame,
             Kind::Data if is_edge && in_use && frame.length <= USUAL_FRAME => Place::Frame,
-            Kind::Headers if frame.ends_block() && length <= self.limits.head_bytes() => {
+            Kind::Headers if frame.ends_block() && length <= self.bounds.head_bytes => {
                 let free = self.direction == Direction::ToServer && !frame.stream.is_multiple_of(2);
                 if in_use == free { Place::Nothing } else { Place::Head(length) }
             }
@@ -241,8 +242,8 @@ impl Look<'_> {
         let block = content.get(frame.lead() as usize..end).filter(|block| !block.is_empty());
         let Some(block) = block else { return false };
         self.fields.clear();
-        let Self { fields, limits, .. } = self;
-        let outcome = self.decoder.decode(block, |field| fields.push(field, limits));
+        let Self { fields, bounds, .. } = self;
+        let outcome = self.decoder.decode(block, |field| fields.push(field, *bounds));
         self.decoder.lose();
         outcome.is_ok()
             && match self.direction {
@@ -307,7 +308,7 @@ fn begins_late(first: &[u8], first_bytes: usize) -> Verdict {
     let limits = Limits::DEFAULT.max_head_bytes(first_bytes.saturating_sub(HEADER));
     let (streams, mut fields, mut decoder) = (Streams::new(0), Fields::default(), Decoder::new(0));
     let mut look = Look {
-        limits: &limits,
+        bounds: Bounds::of(&limits),
         streams: &streams,
         fields: &mut fields,
         decoder: &mut decoder,

@@ -48,7 +48,8 @@ pub(super) struct Side {
     pub(super) decoder: Decoder,
     /// Bytes that a frame may hold.
     pub(super) largest: u32,
-    pub(super) search: Search,
+    /// Needed after a loss only.
+    pub(super) search: Option<Box<Search>>,
     /// A server's, of which nothing has been seen.
     pub(super) fresh: bool,
 }
@@ -85,7 +86,7 @@ impl Side {
             block: None,
             decoder: Decoder::new(limits.table_bytes()),
             largest: USUAL_FRAME,
-            search: Search::default(),
+            search: None,
             fresh: direction == Direction::ToClient,
         }
     }
@@ -133,9 +134,14 @@ impl Side {
         bytes
     }
 
+    /// What a frame is looked for with.
+    pub(super) fn search(&mut self) -> &mut Search {
+        self.search.get_or_insert_default()
+    }
+
     /// Gives up the bytes among which a frame was looked for.
     pub(super) fn forget(&mut self, on: Emit<'_>) {
-        let held = self.search.clear();
+        let held = self.search.as_mut().map_or(0, |search| search.clear());
         self.pass(held, on);
     }
 
@@ -147,7 +153,9 @@ impl Side {
 
     pub(super) fn held_bytes(&self) -> usize {
         let block = self.block.as_ref().map_or(0, |block| block.held.capacity());
-        self.decoder.held_bytes() + self.search.held_bytes() + block
+        self.decoder.held_bytes()
+            + self.search.as_ref().map_or(0, |search| size_of::<Search>() + search.held_bytes())
+            + block
     }
 }
 

@@ -78,7 +78,7 @@ impl Hasher for Spread {
 /// All exchanges under way.
 #[derive(Debug)]
 pub(super) struct Streams {
-    map: HashMap<u32, Stream, BuildHasherDefault<Spread>>,
+    map: HashMap<u32, Box<Stream>, BuildHasherDefault<Spread>>,
     limit: usize,
     /// Times that each direction has lost its place: to the server, to the client.
     losses: [u32; 2],
@@ -121,7 +121,7 @@ impl Streams {
     /// The stream, of whose request or response something has been seen.
     pub(super) fn see(&mut self, id: u32, (direction, time): (Direction, UnixNanos)) -> Option<&mut Stream> {
         let losses = *self.losses_of(direction);
-        let stream = self.map.get_mut(&id)?;
+        let stream = self.map.get_mut(&id)?.as_mut();
         match direction {
             Direction::ToServer => stream.request.see(losses),
             Direction::ToClient => {
@@ -157,7 +157,7 @@ impl Streams {
             self.sifted = stream.response.losses;
         }
         if self.map.len() < self.limit {
-            self.map.insert(id, stream);
+            self.map.insert(id, Box::new(stream));
         }
     }
 
@@ -226,7 +226,8 @@ impl Streams {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.map.capacity() * (size_of::<(u32, Stream)>() + 1) * 8 / 7
+        self.map.capacity() * (size_of::<(u32, Box<Stream>)>() + 1) * 8 / 7
+            + self.map.len() * size_of::<Stream>()
     }
 
     /// Gives up a stream whose answer, or the end of it, may have been lost.
@@ -266,7 +267,7 @@ impl Streams {
         numbers
     }
 
-    fn remove(&mut self, id: u32) -> Option<Stream> {
+    fn remove(&mut self, id: u32) -> Option<Box<Stream>> {
         let stream = self.map.remove(&id);
         if self.map.is_empty() && self.map.capacity() > KEEP {
             self.map = HashMap::default();

@@ -416,6 +416,14 @@ impl Requests {
         self.state = State::Search { at_line: false };
     }
 
+    /// A command may begin with the next byte.
+    pub(super) fn client_turn(&mut self, on: Emit<'_>) {
+        if matches!(self.state, State::Search { .. }) {
+            self.forget(on);
+            self.state = State::Search { at_line: true };
+        }
+    }
+
     pub(super) fn close(&mut self, on: Emit<'_>) {
         match self.state {
             State::Between | State::Opaque => {}

@@ -33,7 +33,7 @@ pub(super) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
             out.extend(connection.to_le_bytes());
             out.extend(service.to_le_bytes());
             out.extend(seed.to_le_bytes());
-            out.push(u8::from(ends.role == Role::Client));
+            out.push(u8::from(ends.role == Role::Client) | u8::from(ends.tls) << 1);
             out.push(u8::from(*late));
             address(ends.client, out);
             address(ends.server, out);
@@ -81,10 +81,12 @@ pub(super) fn read(body: &[u8]) -> Option<Record<'_>> {
         }
         OPENED => {
             let (connection, service, seed) = (fields.u64()?, fields.u32()?, fields.u64()?);
-            let role = if fields.flag()? { Role::Client } else { Role::Server };
+            let ways = fields.u8().filter(|ways| *ways < 4)?;
+            let role = if ways & 1 != 0 { Role::Client } else { Role::Server };
+            let tls = ways & 2 != 0;
             let late = fields.flag()?;
             let (client, server) = (fields.address()?, fields.address()?);
-            let ends = Ends { client, server, caller: shared(fields.text()?), role };
+            let ends = Ends { client, server, caller: shared(fields.text()?), role, tls };
             Record::Opened { connection, service, seed, ends, protocol: fields.text()?, late }
         }
         CHUNK => {
