@@ -88,6 +88,7 @@ install_peers() {
 # What the tests that need more than Rust look for.
 debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client
     curl nghttp2-client nghttp2-server tcpdump clang llvm libbpf-dev
+    golang-go golang-google-grpc-dev golang-golang-x-net-dev
     mariadb-server mariadb-client postgresql postgresql-client postgresql-contrib)
 
 # fuzz RUNS_OR_TIME_FLAG: every target in turn. Needs no nightly: the sanitizer flags are let through.
