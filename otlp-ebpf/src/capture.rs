@@ -302,7 +302,7 @@ fn give(tracer: &mut Tracer, packet: &Packet<'_>, out: &mut dyn FnMut(CapturedSp
 }
 
 impl Naming {
-    /// Ports remembered at most: all there are.
+    /// How often it is looked who listens on a port, before it stays without a name.
     const MOST_LOOKS: u8 = 3;
 
     /// Names the service behind a port, at the first sight of it.

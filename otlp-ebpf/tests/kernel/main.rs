@@ -11,7 +11,18 @@
 
 mod account;
 mod calls;
+#[path = "../database/mod.rs"]
+mod database;
 mod http2;
 mod machine;
 mod network;
+mod privilege;
+mod sql;
 mod tls;
+
+/// What the servers of databases wait with.
+mod loopback {
+    pub(crate) fn until<E: std::fmt::Debug>(mut check: impl FnMut() -> Result<(), E>) {
+        crate::machine::until(|| check().map_err(|error| format!("{error:?}")));
+    }
+}
