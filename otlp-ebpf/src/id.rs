@@ -42,7 +42,6 @@ impl IdSource {
     }
 
     /// A seed for another source.
-    #[cfg(feature = "tap")]
     pub(crate) fn seed(&self) -> u64 {
         self.next_nonzero()
     }

@@ -130,6 +130,7 @@ impl Watch {
     }
 
     /// Requests that wait for their responses.
+    #[cfg(feature = "tap")]
     pub(crate) fn in_progress(&self) -> u64 {
         self.connection.account().in_progress
     }
