@@ -1,7 +1,10 @@
 //! Bytes of connections to OTLP: what `otlp-ebpf` does on one core, and beside readers of single protocols.
 
 mod header;
+pub mod memory;
+mod oracle;
 mod talk;
+mod tap;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -11,8 +14,8 @@ use std::time::Duration;
 use otlp_core::UnixNanos;
 use otlp_core::record::Resource;
 use otlp_core::wire::Writer;
+use otlp_ebpf::parse::Chunk;
 use otlp_ebpf::parse::infer::{Builtin, Protocol};
-use otlp_ebpf::parse::{Chunk, Direction};
 use otlp_ebpf::{Connection, Ends, IdSource, Limits, Service, TracesEncoder};
 
 use crate::measure::{Disagreement, Effort, Row, report, timed};
@@ -20,8 +23,6 @@ use talk::Talk;
 
 /// Exchanges of one measured connection.
 const EXCHANGES: usize = 2_000;
-/// Connections held at once for the figure of memory.
-const CONNECTIONS: u32 = 10_000;
 
 /// Measures the area and prints its rows.
 #[must_use]
@@ -29,10 +30,12 @@ pub fn run(effort: &Effort) -> ExitCode {
     let wanted = |name: &str| name.contains(&effort.only);
     let speeds = SPEEDS.iter().filter(|speed| wanted(speed.name)).map(|speed| Ok(speed.row(effort)));
     let volume = (wanted(VOLUME)).then(|| Ok(volume(effort)));
-    let memory = (wanted(MEMORY)).then(|| Ok(memory()));
-    let peers = header::rows(effort);
-    let rows: Vec<Result<Row, Disagreement>> = speeds.chain(volume).chain(memory).chain(peers).collect();
-    report(rows.into_iter())
+    let memory = || memory::rows(effort).into_iter().map(Ok).collect();
+    let peers = || header::rows(effort).into_iter().chain(oracle::rows(effort)).collect();
+    let taps = || tap::rows(effort).into_iter().map(Ok).collect();
+    // Each as it comes: some take long.
+    let later: [&dyn Fn() -> Vec<Result<Row, Disagreement>>; 3] = [&memory, &peers, &taps];
+    report(speeds.chain(volume).chain(later.into_iter().flat_map(|rows| rows())))
 }
 
 /// Spans of one protocol a second.
@@ -149,35 +152,4 @@ impl Buffers {
         self.encoder.finish(&mut self.out);
         black_box(self.out.as_slice()).len() as u64
     }
-}
-
-const MEMORY: &str = "resident memory of 10,000 HTTP/1 connections, a request in flight on each";
-
-/// What the process grows by.
-fn memory() -> Row {
-    let before = resident_bytes();
-    let service = service();
-    let request = talk::http1(1, 512);
-    let connections: Vec<Connection> = (0..CONNECTIONS)
-        .map(|_| {
-            let parser = Builtin::Http1.parser(&Limits::default());
-            let mut connection = Connection::new(Arc::clone(&service), parser, ends());
-            for (direction, bytes) in
-                request.iter().filter(|(direction, _)| *direction == Direction::ToServer)
-            {
-                connection.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |_| {});
-            }
-            connection
-        })
-        .collect();
-    let grown = resident_bytes().saturating_sub(before) as f64 / 1e6;
-    assert_eq!(connections.len(), CONNECTIONS as usize);
-    Row::count(&format!("{MEMORY}, MB"), grown, 50.0, None)
-}
-
-/// Resident bytes of this process, as the kernel counts them.
-fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
 }

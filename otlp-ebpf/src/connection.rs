@@ -6,6 +6,7 @@ use otlp_core::UnixNanos;
 use otlp_core::record::Span;
 
 use crate::account::Account;
+use crate::database::Database;
 use crate::id::IdSource;
 use crate::join::ExchangeId;
 use crate::pair::{Answered, Comes, Numbered, Opened, Pairing, Unfollowed};
@@ -13,7 +14,7 @@ use crate::parse::redis::Role;
 use crate::parse::turn::{Rest, Turn};
 use crate::parse::{
     Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, Parser, RequestHead,
-    ResponseHead,
+    ResponseHead, ResponseHeaders,
 };
 use crate::service::Service;
 use crate::span::{Draft, Ends, Parents, Placing};
@@ -74,6 +75,7 @@ struct Stitch {
     /// A request came in the piece that is read.
     came: bool,
     numbered: Numbered<Box<Draft>>,
+    database: Database,
     account: Account,
     realign: bool,
 }
@@ -98,6 +100,7 @@ impl Connection {
             rested: false,
             came: false,
             numbered,
+            database: Database::default(),
             account: Account::default(),
             realign: false,
         };
@@ -215,6 +218,7 @@ impl Stitch {
             Event::Response { exchange, time, head, body_bytes, end, .. } => {
                 self.response((exchange, time), &head, (body_bytes, end), out);
             }
+            Event::ResponseBegins { exchange, headers } => self.response_begins(exchange, headers),
             Event::Aborted { exchange, time, error } => self.aborted((exchange, time), error, out),
             Event::Lost { exchange } => self.lost(exchange),
             Event::Interim { .. } => self.account.interim += 1,
@@ -250,7 +254,13 @@ impl Stitch {
             counts: &mut self.account.join,
             parents: &mut self.parents,
         };
-        let draft = Box::new(Draft::begin(placing, (time, head)));
+        let mut draft = Box::new(Draft::begin(placing, (time, head)));
+        let mut selects = None;
+        if let RequestHead::Redis(command) = head {
+            let index;
+            (index, selects) = self.database.ask(command);
+            draft.in_database(index, selects);
+        }
         let opened = match exchange {
             Exchange::Numbered(number) if head.expect() != Expect::Nothing => {
                 let (opened, stale) = self.numbered.open(number, draft);
@@ -261,10 +271,13 @@ impl Stitch {
                 opened
             }
             _ => {
-                let comes = self.comes();
+                let comes = self.comes(head.expect());
                 self.pairing.open(draft, head.expect(), comes)
             }
         };
+        if selects.is_some() && !matches!(opened, Opened::Waits { .. }) {
+            self.database.lose();
+        }
         match opened {
             Opened::Waits { realign } => {
                 self.realign |= realign;
@@ -285,8 +298,9 @@ impl Stitch {
         }
     }
 
-    fn comes(&mut self) -> Comes {
-        let together = std::mem::replace(&mut self.came, true);
+    fn comes(&mut self, expect: Expect) -> Comes {
+        let together = self.came;
+        self.came |= expect != Expect::Nothing;
         match std::mem::take(&mut self.rested) {
             true => Comes::Rested,
             false if together => Comes::Together,
@@ -322,6 +336,9 @@ impl Stitch {
         match answered {
             Answered::Complete(mut draft) => {
                 draft.leave(&self.service);
+                if let Some(selects) = draft.selects() {
+                    self.database.answered(selects, !head.is_error());
+                }
                 account.paired += 1;
                 account.spans += 1;
                 give(&self.service, draft.answered(time, head, body), out);
@@ -342,6 +359,19 @@ impl Stitch {
                 let lost = self.lose_responses();
                 self.account.lost.desync += lost;
             }
+        }
+    }
+
+    fn response_begins(&mut self, exchange: Exchange, headers: ResponseHeaders<'_>) {
+        if !self.service.redactor.shows_response_headers() {
+            return;
+        }
+        let draft = match exchange {
+            Exchange::InOrder => self.pairing.oldest(),
+            Exchange::Numbered(number) => self.numbered.get(number),
+        };
+        if let Some(draft) = draft {
+            draft.response_headers(headers, &self.service);
         }
     }
 
@@ -371,6 +401,7 @@ impl Stitch {
 
     fn refused_request(&mut self, error: ParseError) {
         self.ordinal = None;
+        self.database.lose();
         self.account.refused += 1;
         if is_a_message(error) {
             self.account.requests += 1;
@@ -398,11 +429,13 @@ impl Stitch {
     }
 
     fn lose_responses(&mut self) -> u64 {
+        self.database.lose();
         let Self { pairing, service, .. } = self;
         pairing.lose_responses().map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)
     }
 
     fn let_go(&mut self) -> u64 {
+        self.database.lose();
         let Self { pairing, numbered, service, .. } = self;
         let waiting = pairing.let_go().chain(numbered.let_go());
         waiting.map(|mut draft| draft.leave(service)).fold(0, |count, ()| count + 1)

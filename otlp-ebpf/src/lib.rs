@@ -4,6 +4,7 @@ pub mod account;
 #[cfg(feature = "capture")]
 pub mod capture;
 mod connection;
+mod database;
 mod encode;
 pub mod error;
 pub mod event;

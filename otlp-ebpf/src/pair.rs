@@ -125,6 +125,11 @@ impl<T> Pairing<T> {
         self.waiting.len()
     }
 
+    /// The oldest request, while it waits.
+    pub(crate) fn oldest(&mut self) -> Option<&mut T> {
+        self.waiting.front_mut().map(|waiting| &mut waiting.request)
+    }
+
     /// The newest request, while it waits.
     pub(crate) fn newest(&mut self) -> Option<&mut T> {
         self.waiting.back_mut().map(|waiting| &mut waiting.request)
@@ -144,9 +149,11 @@ impl<T> Pairing<T> {
     /// Takes a request.
     pub(crate) fn open(&mut self, request: T, expect: Expect, comes: Comes) -> Opened<T> {
         let quiet = self.waiting.is_empty() && self.beyond == 0;
-        self.overlaps |= !quiet || self.asked;
-        self.asked = true;
-        self.pipelines |= comes == Comes::Together;
+        if expect != Expect::Nothing {
+            self.overlaps |= !quiet || self.asked;
+            self.asked = true;
+            self.pipelines |= comes == Comes::Together;
+        }
         if !quiet && self.unsure {
             self.begin_lost();
             return Opened::Lost(request, Unfollowed::Unsure);
@@ -338,6 +345,17 @@ mod tests {
             assert_eq!(pairing.lose_responses().count(), 1);
             assert_eq!(open(&mut pairing, 3), then);
         }
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_no_sign_of_pipelining() {
+        let mut pairing = Pairing::new(8);
+        pairing.open(1, Expect::Nothing, Comes::First);
+        open(&mut pairing, 2);
+        pairing.open(3, Expect::Nothing, Comes::Together);
+        pairing.server_speaks(0);
+        assert_eq!(pairing.lose_responses().count(), 1);
+        assert_eq!(open(&mut pairing, 4), Opened::Waits { realign: true });
     }
 
     #[test]

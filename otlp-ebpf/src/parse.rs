@@ -18,6 +18,7 @@ pub mod http2;
 pub mod infer;
 pub mod kafka;
 pub mod mysql;
+pub mod other;
 pub mod postgres;
 mod prepared;
 pub mod redis;
@@ -171,6 +172,13 @@ pub enum Event<'a> {
         /// Which.
         exchange: Exchange,
     },
+    /// The head of an HTTP response has come, that of an interim one excepted; its body may still be under way.
+    ResponseBegins {
+        /// Which request it answers: for [`Exchange::InOrder`] the oldest.
+        exchange: Exchange,
+        /// Its headers.
+        headers: ResponseHeaders<'a>,
+    },
     /// An interim HTTP response (1xx but 101), which answers nothing yet.
     Interim {
         /// Its status code.
@@ -192,6 +200,16 @@ pub enum Event<'a> {
         /// How many.
         bytes: u64,
     },
+}
+
+/// The headers of a response.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum ResponseHeaders<'a> {
+    /// Of HTTP/1.
+    Http1(http1::Headers<'a>),
+    /// Of HTTP/2.
+    Http2(http2::Headers<'a>),
 }
 
 /// How a request is told from the others of its connection.
@@ -218,6 +236,8 @@ pub enum RequestHead<'a> {
     Redis(redis::Command<'a>),
     /// A command to an SQL database.
     Sql(sql::Command<'a>),
+    /// A request of a protocol that is not known here.
+    Other(other::Request<'a>),
 }
 
 impl RequestHead<'_> {
@@ -228,6 +248,7 @@ impl RequestHead<'_> {
             Self::Http1(_) | Self::Http2(_) | Self::Sql(_) => Expect::One,
             Self::Kafka(request) => request.expect(),
             Self::Redis(command) => command.expect(),
+            Self::Other(request) => request.expect(),
         }
     }
 
@@ -251,13 +272,22 @@ pub enum ResponseHead<'a> {
     Redis(redis::Reply<'a>),
     /// How a command to an SQL database ended.
     Sql(sql::Outcome),
+    /// A response of a protocol that is not known here.
+    Other(other::Response<'a>),
 }
 
 impl ResponseHead<'_> {
+    /// Whether it says that a command of Redis failed.
+    pub(crate) fn is_error(&self) -> bool {
+        matches!(self, Self::Redis(reply) if reply.kind() == redis::ReplyKind::Error)
+    }
+
     /// How it takes part in pairing.
     pub(crate) fn role(&self) -> redis::Role {
         match self {
-            Self::Http1(_) | Self::Http2(_) | Self::Kafka(_) | Self::Sql(_) => redis::Role::Answer,
+            Self::Http1(_) | Self::Http2(_) | Self::Kafka(_) | Self::Sql(_) | Self::Other(_) => {
+                redis::Role::Answer
+            }
             Self::Redis(reply) => reply.role(),
         }
     }
@@ -356,6 +386,9 @@ pub enum ParseErrorKind {
     /// The number of a MySQL packet does not follow on the one before.
     #[error("number of mysql packet not valid here")]
     SqlSequence,
+    /// A message of a protocol that is not known here; what was wrong with it.
+    #[error("{0}")]
+    Other(&'static str),
     /// A limit of [`Limits`](crate::Limits) was passed.
     #[error("{what} exceeds limit {limit}")]
     Limit {

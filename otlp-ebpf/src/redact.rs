@@ -31,6 +31,7 @@ use crate::parse::redis::Command;
 pub struct Redaction {
     keys: Redactor,
     headers: Arc<[Box<str>]>,
+    response_headers: Arc<[Box<str>]>,
     headers_off: bool,
     arguments: Arguments,
     sql: Option<SqlHook>,
@@ -66,12 +67,13 @@ const MAX_SHOWN: u64 = 16;
 const MAX_VALUES: usize = 8;
 
 impl Redaction {
-    /// Masks nothing, and shows all request headers and arguments that can be shown: for tests, where nothing is
+    /// Masks nothing, and shows all headers and arguments that can be shown: for tests, where nothing is
     /// secret.
     pub fn off() -> Self {
         Self {
             keys: Redactor::new(Vec::<String>::new()),
             headers: Arc::default(),
+            response_headers: Arc::default(),
             headers_off: true,
             arguments: Arguments::AllShown,
             sql: None,
@@ -87,8 +89,14 @@ impl Redaction {
     /// Shows a request header, as `http.request.header.<name>`; default none. Its value is masked where the name is
     /// one of the keys, or holds `auth`, `cookie`, `token` and the like.
     pub fn request_header(mut self, name: &str) -> Self {
-        let more = std::iter::once(name.to_ascii_lowercase().into_boxed_str());
-        self.headers = self.headers.iter().cloned().chain(more).collect();
+        self.headers = with(&self.headers, name);
+        self
+    }
+
+    /// Shows a response header, as `http.response.header.<name>`; default none. Its value is masked as that of a request
+    /// header is.
+    pub fn response_header(mut self, name: &str) -> Self {
+        self.response_headers = with(&self.response_headers, name);
         self
     }
 
@@ -127,17 +135,41 @@ impl Redaction {
         headers: impl Iterator<Item = (&'h str, &'h [u8])>,
         limit: usize,
     ) {
-        if self.headers.is_empty() && !self.headers_off {
+        self.show(span, ("http.request.header.", &self.headers), headers, limit);
+    }
+
+    /// Whether any header of a response may leave.
+    pub(crate) fn shows_response_headers(&self) -> bool {
+        self.headers_off || !self.response_headers.is_empty()
+    }
+
+    /// Puts the response headers that may leave on a span. O(headers of the response and of the policy).
+    pub(crate) fn response_headers<'h>(
+        &self,
+        span: &mut Span,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        limit: usize,
+    ) {
+        self.show(span, ("http.response.header.", &self.response_headers), headers, limit);
+    }
+
+    fn show<'h>(
+        &self,
+        span: &mut Span,
+        (prefix, shown): (&str, &[Box<str>]),
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        limit: usize,
+    ) {
+        if shown.is_empty() && !self.headers_off {
             return;
         }
         let first = span.attributes.len();
         for (name, value) in headers {
-            let wanted =
-                self.headers_off || self.headers.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let wanted = self.headers_off || shown.iter().any(|known| known.eq_ignore_ascii_case(name));
             let Some(value) = std::str::from_utf8(value).ok().filter(|_| wanted) else { continue };
             let value =
                 AnyValue::from(if self.is_secret(name) { MASK } else { crate::span::cut(value, limit) });
-            let key = format!("http.request.header.{}", name.to_ascii_lowercase());
+            let key = format!("{prefix}{}", name.to_ascii_lowercase());
             let before = span.attributes.iter_mut().skip(first).find(|before| before.key == key);
             match before.map(|before| &mut before.value) {
                 Some(AnyValue::Array(values)) if values.len() < MAX_VALUES => values.push(value),
@@ -178,11 +210,18 @@ impl Redaction {
     }
 }
 
+/// The names, and one more.
+fn with(names: &[Box<str>], name: &str) -> Arc<[Box<str>]> {
+    let more = std::iter::once(name.to_ascii_lowercase().into_boxed_str());
+    names.iter().cloned().chain(more).collect()
+}
+
 impl Default for Redaction {
     fn default() -> Self {
         Self {
             keys: Redactor::default(),
             headers: Arc::default(),
+            response_headers: Arc::default(),
             headers_off: false,
             arguments: Arguments::Hidden,
             sql: None,
@@ -195,6 +234,7 @@ impl fmt::Debug for Redaction {
         f.debug_struct("Redaction")
             .field("keys", &self.keys)
             .field("headers", &self.headers)
+            .field("response_headers", &self.response_headers)
             .field("arguments", &self.arguments)
             .field("sql", &self.sql.is_some())
             .finish_non_exhaustive()

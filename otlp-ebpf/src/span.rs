@@ -8,6 +8,7 @@ mod context;
 mod grpc;
 mod http;
 mod kafka;
+mod other;
 mod place;
 mod redis;
 mod sql;
@@ -19,8 +20,9 @@ use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind, Status, StatusCode};
 use otlp_core::{UnixNanos, semconv};
 
 pub(crate) use self::place::{Parents, Placing};
+use crate::database::Selects;
 use crate::parse::http2::Request;
-use crate::parse::{End, RequestHead, ResponseHead};
+use crate::parse::{End, RequestHead, ResponseHead, ResponseHeaders};
 use crate::service::Service;
 
 /// The two ends of a connection, as far as they are known.
@@ -88,6 +90,8 @@ pub(crate) struct Draft {
     request_ended: bool,
     /// Whether it is in the join table.
     entered: bool,
+    /// The database of Redis that it selects.
+    selects: Option<Selects>,
 }
 
 /// Attribute of a span some of whose bytes were not seen: what it says is right, but may not be all.
@@ -112,6 +116,7 @@ impl Draft {
         let context = match head {
             RequestHead::Http1(request) => context::read(request.headers().iter()),
             RequestHead::Http2(request) => context::read(request.headers().iter()),
+            RequestHead::Other(request) => context::read(request.context()),
             RequestHead::Kafka(_) | RequestHead::Redis(_) | RequestHead::Sql(_) => None,
         };
         placing.place(&mut span, context);
@@ -121,12 +126,39 @@ impl Draft {
             RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
             RequestHead::Sql(command) => sql::request(&mut span, command, service, ends),
+            RequestHead::Other(request) => other::request(&mut span, request, service, ends),
         }
         peers(&mut span, ends);
         if let (Some(findings), RequestHead::Redis(command)) = (&service.findings, head) {
             findings.command(service.name(), command, &span);
         }
-        Self { span, request_body: None, request_ended: false, entered: false }
+        Self { span, request_body: None, request_ended: false, entered: false, selects: None }
+    }
+
+    /// Tells the database of Redis that the command is for, and notes what it selects.
+    pub(crate) fn in_database(&mut self, index: Option<u32>, selects: Option<Selects>) {
+        self.selects = selects;
+        if let Some(index) = index {
+            attribute(&mut self.span, semconv::DB_NAMESPACE, index.to_string());
+        }
+    }
+
+    /// The database of Redis that it selects.
+    pub(crate) const fn selects(&self) -> Option<Selects> {
+        self.selects
+    }
+
+    /// Puts the headers of its response that may leave on the span.
+    pub(crate) fn response_headers(&mut self, headers: ResponseHeaders<'_>, service: &Service) {
+        let limit = service.limits.attribute_bytes();
+        match headers {
+            ResponseHeaders::Http1(headers) => {
+                service.redactor.response_headers(&mut self.span, headers.iter(), limit);
+            }
+            ResponseHeaders::Http2(headers) => {
+                service.redactor.response_headers(&mut self.span, headers.iter(), limit);
+            }
+        }
     }
 
     /// Enters the request in the join table: from here on it can be found as a parent. What the service asks of
@@ -175,6 +207,7 @@ impl Draft {
             ResponseHead::Kafka(response) => kafka::response(&mut self.span, response),
             ResponseHead::Redis(reply) => redis::response(&mut self.span, reply),
             ResponseHead::Sql(outcome) => sql::response(&mut self.span, *outcome),
+            ResponseHead::Other(response) => other::response(&mut self.span, response),
         }
         match end {
             End::Complete => {}

@@ -17,6 +17,7 @@ use otlp_core::{TraceId, UnixNanos};
 use otlp_ebpf::join::JoinTable;
 use otlp_ebpf::parse::infer::{Builtin, Inferring, Protocol};
 use otlp_ebpf::parse::{Chunk, Direction};
+use otlp_ebpf::redact::Redaction;
 use otlp_ebpf::{Connection, Ending, Ends, IdSource, Limits, Service};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -401,6 +402,62 @@ fn subscriptions_and_pushes_do_not_shift_the_answers() {
     assert_eq!(names, [("HELLO", false), ("SUBSCRIBE", false), ("GET", true)]);
     let account = watched.connection.account();
     assert_eq!((account.responses, account.paired, account.pushes), (4, 4, 2));
+}
+
+#[test]
+fn the_database_is_told_once_it_was_selected() {
+    let mut watched = Watched::new(Builtin::Redis);
+    watched.feed(ToServer, "GET a\r\n").feed(ToClient, "$-1\r\n");
+    watched.feed(ToServer, "SELECT 3\r\nGET a\r\n").feed(ToClient, "+OK\r\n$-1\r\n");
+    watched
+        .feed(ToServer, "GET a\r\nselect 99\r\n")
+        .feed(ToClient, "$-1\r\n-ERR DB index is out of range\r\n");
+    watched.feed(ToServer, "GET a\r\n").feed(ToClient, "$-1\r\n");
+    // In a transaction it is not told when it takes effect.
+    watched.feed(ToServer, "MULTI\r\nSELECT 4\r\nEXEC\r\nGET a\r\n");
+    watched.feed(ToClient, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$-1\r\n");
+    let told: Vec<_> = watched
+        .spans
+        .iter()
+        .map(|span| (span.name.as_str(), value(span, "db.namespace").and_then(AnyValue::as_str)))
+        .collect();
+    let three = Some("3");
+    assert_eq!(told[..3], [("GET", None), ("SELECT", None), ("GET", None)], "its answer was not there yet");
+    assert_eq!(told[3..7], [("GET", three), ("select", three), ("GET", three), ("MULTI", three)]);
+    assert_eq!(told[7..], [("SELECT", three), ("EXEC", None), ("GET", None)]);
+}
+
+#[test]
+fn a_database_selected_in_a_hole_is_not_told() {
+    let mut watched = Watched::new(Builtin::Redis);
+    watched.feed(ToServer, "SELECT 3\r\n").feed(ToClient, "+OK\r\n");
+    let holed = Chunk::new(ToServer, watched.now(), b"").after_gap(30);
+    watched.connection.feed(holed, &mut |_| {});
+    watched.feed(ToClient, "+OK\r\n");
+    watched.feed(ToServer, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n").feed(ToClient, "$-1\r\n");
+    assert_eq!(watched.spans[1].name, "GET");
+    assert_eq!(value(&watched.spans[1], "db.namespace"), None);
+}
+
+#[test]
+fn response_headers_are_shown_by_name_and_secrets_masked() {
+    let redaction = Redaction::default().response_header("X-Cache").response_header("set-cookie");
+    for (redaction, shown) in [(redaction, ["HIT", "REDACTED"].map(Some)), (Redaction::default(), [None; 2])]
+    {
+        let mut watched = Watched::with(service().redaction(redaction), Builtin::Http1, ends());
+        watched.feed(ToServer, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+        watched.feed(ToClient, "HTTP/1.1 103 x\r\nX-Cache: EARLY\r\n\r\nHTTP/1.1 200 x\r\nx-cache: HIT\r\n");
+        watched.feed(ToClient, "Set-Cookie: s3cret\r\nServer: x\r\nContent-Length: 1\r\n\r\na");
+        watched.feed(ToClient, "HTTP/1.1 204 x\r\n\r\n");
+        let header = |span: &Span, name: &str| match value(span, &format!("http.response.header.{name}")) {
+            Some(AnyValue::Array(values)) => values[0].as_str().map(str::to_owned),
+            _ => None,
+        };
+        let met = ["x-cache", "set-cookie"].map(|name| header(&watched.spans[0], name));
+        assert_eq!(met.each_ref().map(Option::as_deref), shown);
+        assert_eq!(header(&watched.spans[1], "x-cache"), None, "those of another response");
+        assert!(!format!("{:?}", watched.spans).contains("http.response.header.server"));
+    }
 }
 
 #[test]

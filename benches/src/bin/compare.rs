@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
+use otlp_benches::parse::memory;
 use otlp_benches::transport::worker;
 use otlp_benches::{core, parse as protocols, transport};
 
@@ -18,6 +19,11 @@ fn main() -> ExitCode {
         && area == worker::AREA
     {
         return worker::run(work);
+    }
+    if let Some((area, held)) = args.split_first()
+        && area == memory::AREA
+    {
+        return memory::run(held);
     }
     match parse(args.into_iter()) {
         Some((area, effort)) => run(&area, &effort),

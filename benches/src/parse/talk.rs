@@ -1,5 +1,7 @@
 //! Conversations of one connection, as a client and a server of each protocol have them.
 
+use std::collections::VecDeque;
+
 use otlp_ebpf::parse::Direction::{self, ToClient, ToServer};
 
 /// Chunks in the order in which they are seen.
@@ -61,6 +63,83 @@ pub(super) fn grpc(exchanges: usize, at_once: usize) -> Talk {
     talk
 }
 
+/// Calls of a unary method on one connection, one at a time, whose fields enter the tables of HPACK as grpc-go has
+/// them enter: what is the same each time is named by its place, the trace context is new.
+pub(super) fn grpc_reused(calls: usize) -> Talk {
+    let settings = frame(4, 0, 0, &[]);
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    let mut talk = vec![(ToServer, preface), (ToClient, settings)];
+    let (mut there, mut back) = (Indexed::default(), Indexed::default());
+    for stream in (1..).step_by(2).take(calls) {
+        let parent = format!("00-{stream:032x}-{stream:016x}-01");
+        let head = there.block(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/shop.Cart/Add"),
+            (":authority", "cart.shop.svc:8080"),
+            ("content-type", "application/grpc"),
+            ("user-agent", "grpc-go/1.64.0"),
+            ("te", "trailers"),
+            ("traceparent", &parent),
+        ]);
+        let message = frame(0, 1, stream, &[&[0, 0, 0, 0, 100][..], &[b'x'; 100]].concat());
+        talk.push((ToServer, [frame(1, 4, stream, &head), message].concat()));
+        let head = back.block(&[(":status", "200"), ("content-type", "application/grpc")]);
+        let message = frame(0, 0, stream, &[&[0, 0, 0, 0, 100][..], &[b'x'; 100]].concat());
+        let trailers = frame(1, 5, stream, &back.block(&[("grpc-status", "0"), ("grpc-message", "")]));
+        talk.push((ToClient, [frame(1, 4, stream, &head), message, trailers].concat()));
+    }
+    talk
+}
+
+/// Writes every field into a table of 4,096 bytes (RFC 7541 §6.2.1), the newest first; those in it by their place.
+#[derive(Default)]
+struct Indexed(VecDeque<(String, String)>);
+
+impl Indexed {
+    fn block(&mut self, fields: &[(&str, &str)]) -> Vec<u8> {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            let known = self.0.iter().position(|(met, held)| met == name && held == value);
+            let named = self.0.iter().position(|(met, _)| met == name);
+            match (known, named) {
+                (Some(place), _) => {
+                    integer(0x80, 0x7f, 62 + place, &mut block);
+                    continue;
+                }
+                (None, Some(place)) => integer(0x40, 0x3f, 62 + place, &mut block),
+                (None, None) => {
+                    block.push(0x40);
+                    integer(0, 0x7f, name.len(), &mut block);
+                    block.extend_from_slice(name.as_bytes());
+                }
+            }
+            integer(0, 0x7f, value.len(), &mut block);
+            block.extend_from_slice(value.as_bytes());
+            self.0.push_front(((*name).to_owned(), (*value).to_owned()));
+            while self.0.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>() > 4096 {
+                self.0.pop_back();
+            }
+        }
+        block
+    }
+}
+
+/// A number behind some bits (RFC 7541 §5.1).
+fn integer(bits: u8, mask: u8, number: usize, block: &mut Vec<u8>) {
+    if number < usize::from(mask) {
+        block.push(bits | low_bytes(number)[3]);
+        return;
+    }
+    block.push(bits | mask);
+    let mut rest = number - usize::from(mask);
+    while rest >= 0x80 {
+        block.push(low_bytes(rest & 0x7f)[3] | 0x80);
+        rest >>= 7;
+    }
+    block.push(low_bytes(rest)[3]);
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = low_bytes(payload.len());
     [&[length[1], length[2], length[3], kind, flags], &stream.to_be_bytes()[..], payload].concat()
@@ -112,6 +191,38 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// Statements with literals, answered by a count.
 pub(super) fn mysql(exchanges: usize) -> Talk {
+    let (mut talk, ok) = mysql_login();
+    for number in 0..exchanges {
+        let query = format!("\x03UPDATE item SET price = {number}.5 WHERE name = 'apple'");
+        talk.push((ToServer, packet(0, query.as_bytes())));
+        talk.push((ToClient, packet(1, &ok)));
+    }
+    talk
+}
+
+/// Queries, each answered by so many rows of three columns.
+pub(super) fn mysql_rows(exchanges: usize, rows: u8) -> Talk {
+    let (mut talk, _) = mysql_login();
+    let end = [0xfe, 0, 0, 2, 0, 0, 0];
+    let definition = [
+        b"\x03def\x04shop\x04item\x04item\x05price\x05price\x0c".as_slice(),
+        &[33, 0, 40, 0, 0, 0, 253, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    for number in 0..exchanges {
+        let query = format!("\x03SELECT id, name, price FROM item WHERE shop = {number} AND kind = 'fruit'");
+        talk.push((ToServer, packet(0, query.as_bytes())));
+        let mut bodies = vec![vec![3], definition.clone(), definition.clone(), definition.clone()];
+        bodies.extend((0..rows).map(|row| format!("\x04{row:04}\x0bgreen apple\x0412.5").into_bytes()));
+        bodies.push(end.to_vec());
+        let answer = (1..).zip(&bodies).flat_map(|(number, body)| packet(number, body));
+        talk.push((ToClient, answer.collect()));
+    }
+    talk
+}
+
+/// A login after which result sets end with an OK packet, and such a packet.
+fn mysql_login() -> (Talk, [u8; 7]) {
     // Protocol 4.1, authentication by plugin, no marker at the end of rows.
     let abilities: u32 = 0x0108_8200;
     let [a, b, c, d] = abilities.to_le_bytes();
@@ -127,17 +238,12 @@ pub(super) fn mysql(exchanges: usize) -> Talk {
     let answer =
         [&[a, b, c, d, 0, 0, 0, 1, 33][..], &[0; 23], b"shop\0", &[0], b"mysql_native_password\0"].concat();
     let ok = [0, 1, 0, 2, 0, 0, 0];
-    let mut talk = vec![
+    let talk = vec![
         (ToClient, packet(0, &hello.concat())),
         (ToServer, packet(1, &answer)),
         (ToClient, packet(2, &ok)),
     ];
-    for number in 0..exchanges {
-        let query = format!("\x03UPDATE item SET price = {number}.5 WHERE name = 'apple'");
-        talk.push((ToServer, packet(0, query.as_bytes())));
-        talk.push((ToClient, packet(1, &ok)));
-    }
-    talk
+    (talk, ok)
 }
 
 fn packet(number: u8, body: &[u8]) -> Vec<u8> {
@@ -151,6 +257,27 @@ pub(super) fn redis(exchanges: usize) -> Talk {
         let key = format!("item:{number:08}");
         let command = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$5\r\napple\r\n", key.len());
         [(ToServer, command.into_bytes()), (ToClient, b"+OK\r\n".to_vec())]
+    };
+    (0..exchanges).flat_map(exchange).collect()
+}
+
+/// Commands of some kinds, and replies of some kinds.
+pub(super) fn redis_mixed(exchanges: usize) -> Talk {
+    let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+    let command = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| bulk(word)).collect();
+        format!("*{}\r\n{}", words.len(), words.concat())
+    };
+    let value = "v".repeat(64);
+    let exchange = |number: usize| {
+        let key = format!("item:{number:08}");
+        let (asked, answered) = match number % 4 {
+            0 => (command(&["SET", &key, &value]), "+OK\r\n".to_owned()),
+            1 => (command(&["GET", &key]), bulk(&value)),
+            2 => (command(&["LPUSH", &key, "1", "2", "3"]), "-WRONGTYPE not a list\r\n".to_owned()),
+            _ => (command(&["LRANGE", &key, "0", "9"]), format!("*10\r\n{}", bulk("an element").repeat(10))),
+        };
+        [(ToServer, asked.into_bytes()), (ToClient, answered.into_bytes())]
     };
     (0..exchanges).flat_map(exchange).collect()
 }

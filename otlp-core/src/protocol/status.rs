@@ -5,7 +5,9 @@ mod grpc;
 use std::fmt;
 use std::time::Duration;
 
-pub use self::grpc::{GrpcAnswer, classify_grpc, decode_bin_header, decode_grpc_message, grpc_code};
+pub use self::grpc::{
+    GrpcAnswer, classify_grpc, decode_bin_header, decode_grpc_message, grpc_code, grpc_name,
+};
 use crate::json::{self, Body, Reading};
 use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
@@ -70,7 +72,7 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Http(code) => code.fmt(f),
-            Self::Grpc(code) => match usize::try_from(code).ok().and_then(|code| grpc::NAMES.get(code)) {
+            Self::Grpc(code) => match grpc_name(code) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "gRPC {code}"),
             },

@@ -1,5 +1,7 @@
 //! gRPC: what an HTTP/2 exchange of content type `application/grpc` means.
 
+use otlp_core::protocol::status;
+
 /// The procedure that a request calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Call<'a> {
@@ -32,27 +34,6 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Names of the status codes, in their order.
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// The name of a status code; `None` for a number that is none.
 ///
 /// ```
@@ -62,7 +43,7 @@ const NAMES: [&str; 17] = [
 /// ```
 #[must_use]
 pub fn status_name(code: u32) -> Option<&'static str> {
-    NAMES.get(usize::try_from(code).ok()?).copied()
+    status::grpc_name(i32::try_from(code).ok()?)
 }
 
 /// True where a status says that the server failed, as the semantic conventions have it: `UNKNOWN`,
@@ -79,14 +60,7 @@ pub const fn is_server_error(code: u32) -> bool {
 
 /// What a client takes a response for that brings no status of gRPC, by its HTTP status.
 pub(crate) const fn status_of_http(status: u16) -> u32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => 14,
-        _ => 2,
-    }
+    status::grpc_code(status).unsigned_abs()
 }
 
 /// True for `application/grpc` and its message formats; not for gRPC-Web, whose status is in the body.
@@ -97,7 +71,7 @@ pub(super) fn is_content_type(value: &[u8]) -> bool {
 }
 
 /// A `grpc-status`.
-pub(super) fn status(value: &[u8]) -> Option<u32> {
+pub(super) fn status_code(value: &[u8]) -> Option<u32> {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.len() <= 9)?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
@@ -131,7 +105,7 @@ mod tests {
         for (text, code) in
             [("0", Some(0)), ("16", Some(16)), ("", None), ("-1", None), ("0x1", None), ("9999999999", None)]
         {
-            assert_eq!(status(text.as_bytes()), code, "{text}");
+            assert_eq!(status_code(text.as_bytes()), code, "{text}");
         }
     }
 }

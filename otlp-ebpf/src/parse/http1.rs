@@ -27,6 +27,7 @@ use self::side::{Found, Side, State};
 use super::http2::Http2;
 use super::{
     Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
+    ResponseHeaders,
 };
 use crate::limits::Limits;
 
@@ -71,7 +72,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// The headers of a request, in their order.
+/// The headers of a message, in their order.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     list: &'a [httparse::Header<'a>],
@@ -282,7 +283,12 @@ impl Http1 {
     }
 
     fn response_head(&mut self, head: &[u8], time: UnixNanos, on: Emit<'_>) -> Result<(), ParseErrorKind> {
-        let (response, framing) = head::response(head, &self.limits)?;
+        let (response, framing) = head::response(head, &self.limits, |response, headers| {
+            if response.status >= 200 {
+                let headers = ResponseHeaders::Http1(headers);
+                on(Event::ResponseBegins { exchange: Exchange::InOrder, headers });
+            }
+        })?;
         if matches!(response.status, 100 | 102..=199) {
             on(Event::Interim { status: response.status });
             self.response.finish();

@@ -35,6 +35,7 @@ use self::stream::Streams;
 use super::grpc;
 use super::{
     Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
+    ResponseHeaders,
 };
 use crate::limits::Limits;
 

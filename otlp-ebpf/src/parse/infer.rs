@@ -14,7 +14,7 @@ use super::redis::Redis;
 use super::{Chunk, Direction, Event, ParseError, ParseErrorKind, Parser};
 use crate::limits::Limits;
 
-/// A protocol that connections speak. Implement it to have one of your own followed, see [`Protocols::with`].
+/// A protocol that connections speak. Implement it to have one of your own followed: [`other`](super::other) shows how.
 pub trait Protocol: Send + Sync + fmt::Debug {
     /// Its name, as `network.protocol.name` has it.
     fn name(&self) -> &str;

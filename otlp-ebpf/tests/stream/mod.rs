@@ -71,6 +71,7 @@ impl Told {
             Event::Response { head: ResponseHead::Redis(reply), body_bytes, end, .. } => {
                 format!("reply {reply:?} {body_bytes} {end:?}")
             }
+            Event::ResponseBegins { .. } => return,
             Event::Unparsed { direction, bytes } => {
                 self.unparsed[usize::from(direction == ToClient)] += bytes;
                 return;

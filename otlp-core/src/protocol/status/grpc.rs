@@ -9,7 +9,7 @@ use crate::protocol::percent;
 use crate::view::RpcStatusView;
 
 /// The names of `google.rpc.Code`, by number.
-pub(super) const NAMES: [&str; 17] = [
+const NAMES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -59,6 +59,17 @@ pub const fn grpc_code(http: u16) -> i32 {
         429 | 502 | 503 | 504 => 14,
         _ => 2,
     }
+}
+
+/// The name of a gRPC status code; `None` for a number that is none.
+///
+/// ```
+/// use otlp_core::protocol::status::grpc_name;
+/// assert_eq!((grpc_name(5), grpc_name(17)), (Some("NOT_FOUND"), None));
+/// ```
+#[must_use]
+pub fn grpc_name(code: i32) -> Option<&'static str> {
+    NAMES.get(usize::try_from(code).ok()?).copied()
 }
 
 /// A complete gRPC answer, as the driver received it.

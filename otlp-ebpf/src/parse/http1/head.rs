@@ -75,14 +75,18 @@ fn request_read<R>(
     Ok(then(Request { method, target, minor_version, headers }, framing))
 }
 
-/// Reads the head of a response.
-pub(super) fn response(head: &[u8], limits: &Limits) -> Result<(Response, Framing), ParseErrorKind> {
+/// Reads the head of a response; `then` sees it.
+pub(super) fn response(
+    head: &[u8],
+    limits: &Limits,
+    then: impl FnOnce(Response, Headers<'_>),
+) -> Result<(Response, Framing), ParseErrorKind> {
     let config = httparse::ParserConfig::default();
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     match config.parse_response_with_uninit_headers(&mut parsed, head, &mut usual) {
         Err(httparse::Error::TooManyHeaders) => {}
-        outcome => return response_read(outcome, head, &parsed),
+        outcome => return response_read(outcome, head, &parsed, then),
     }
     let mut many = vec![MaybeUninit::uninit(); limits.headers()];
     let mut parsed = httparse::Response::new(&mut []);
@@ -90,13 +94,14 @@ pub(super) fn response(head: &[u8], limits: &Limits) -> Result<(Response, Framin
     if matches!(outcome, Err(httparse::Error::TooManyHeaders)) {
         return Err(too_many(limits));
     }
-    response_read(outcome, head, &parsed)
+    response_read(outcome, head, &parsed, then)
 }
 
 fn response_read(
     outcome: httparse::Result<usize>,
     head: &[u8],
     parsed: &httparse::Response<'_, '_>,
+    then: impl FnOnce(Response, Headers<'_>),
 ) -> Result<(Response, Framing), ParseErrorKind> {
     complete(outcome, head)?;
     let (Some(status @ 100..), Some(minor_version)) = (parsed.code, parsed.version) else {
@@ -108,7 +113,9 @@ fn response_read(
         Lengths { coded: None, length: Some(length) } => Framing::Length(length),
         Lengths { .. } => Framing::UntilClose,
     };
-    Ok((Response { status, minor_version }, framing))
+    let response = Response { status, minor_version };
+    then(response, Headers { list: parsed.headers });
+    Ok((response, framing))
 }
 
 fn upgrades_to_http2(headers: &[httparse::Header<'_>]) -> bool {

@@ -2,7 +2,10 @@
 
 use super::side::{Block, State};
 use super::stream::Stream;
-use super::{Chunk, Direction, Emit, Event, Http2, ParseError, ParseErrorKind, Request, RequestHead, grpc};
+use super::{
+    Chunk, Direction, Emit, Event, Headers, Http2, ParseError, ParseErrorKind, Request, RequestHead,
+    ResponseHeaders, grpc,
+};
 
 /// A header block, read.
 struct Read<'b> {
@@ -107,6 +110,7 @@ impl Http2 {
     fn response_block(&mut self, chunk: &Chunk<'_>, read: &Read<'_>, on: Emit<'_>) {
         let Read { block, fault } = *read;
         let (id, fields) = (block.stream, &self.fields);
+        let exchange = self.streams.exchange(id);
         let status = fields.status();
         let unknown = fields.has_unknown || fields.has_gap;
         if let Some(status @ 100..=199) = status
@@ -125,9 +129,11 @@ impl Http2 {
             stream.status = status;
             // Of a response that begins here nothing was lost before.
             stream.response.has_gap = status.is_none();
+            let headers = ResponseHeaders::Http2(Headers { fields });
+            on(Event::ResponseBegins { exchange, headers });
         }
         stream.is_grpc |= fields.value("content-type").is_some_and(grpc::is_content_type);
-        match fields.value("grpc-status").and_then(grpc::status) {
+        match fields.value("grpc-status").and_then(grpc::status_code) {
             Some(code) => stream.grpc_status = Some(code),
             None => {
                 let unknown = unknown && stream.is_grpc && block.ends_stream;

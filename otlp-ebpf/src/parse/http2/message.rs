@@ -79,10 +79,10 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// The headers of a request, in their order, pseudo-headers not among them.
+/// The headers of a message, in their order, pseudo-headers not among them.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
-    fields: &'a Fields,
+    pub(super) fields: &'a Fields,
 }
 
 impl<'a> Headers<'a> {
