@@ -1,8 +1,9 @@
 //! Autoregression and moving average of differences, near and a season apart.
 //!
 //! G. Box and G. Jenkins 1970; fitted by conditional sum of squares, orders chosen by walking from a few models to the best
-//! neighbour by Akaike's corrected criterion, as R. J. Hyndman and Y. Khandakar 2008 (`auto.arima`). How often to difference
-//! is told by the strength of the season and by whether differences have the smaller variance, which asks less than the tests there.
+//! neighbour by Akaike's corrected criterion, as R. J. Hyndman and Y. Khandakar 2008 (`auto.arima`). A difference of a season is
+//! taken where it removes a third of the variance, one of a step where the test of D. Dickey and W. Fuller 1979 does not
+//! exclude at 5 % that the values wander.
 #![expect(clippy::indexing_slicing, reason = "lags are checked against the length that they look back on")]
 
 use super::simplex::minimise;
@@ -33,7 +34,7 @@ pub(super) fn paths(task: &Task<'_>) -> Paths {
     let period = task.periods.first().copied().unwrap_or(1);
     let seasonal = period > 1 && known.len() > 3 * period && shrinks(known, period, 0.7);
     let stationary = if seasonal { difference(known, period) } else { known.to_vec() };
-    let once = shrinks(&stationary, 1, 0.9);
+    let once = wanders(&stationary);
     let prepared = prepare(known, if seasonal { period } else { 0 }, once);
     let (order, weights) = walk(&prepared, if period > 1 && known.len() > 4 * period { period } else { 1 });
     let path = |&origin: &usize| {
@@ -53,6 +54,26 @@ fn shrinks(y: &[f64], lag: usize, share: f64) -> bool {
     };
     y.len() > lag + 2 && variance(&difference(y, lag)) < share * variance(y)
 }
+
+/// True where the values do not come back to a mean by more than chance would have it.
+fn wanders(y: &[f64]) -> bool {
+    let steps = difference(y, 1);
+    let level = mean(y.get(..steps.len()).unwrap_or_default());
+    let drift = mean(&steps);
+    let (mut mixed, mut square) = (0.0, 0.0);
+    for (step, before) in steps.iter().zip(y) {
+        mixed += (step - drift) * (before - level);
+        square += (before - level).powi(2);
+    }
+    let back = if square > 0.0 { mixed / square } else { return false };
+    let rest: f64 =
+        steps.iter().zip(y).map(|(step, before)| (step - drift - back * (before - level)).powi(2)).sum();
+    let error = (rest / (of_len(steps.len()) - 2.0).max(1.0) / square).sqrt();
+    back > DICKEY_FULLER * error
+}
+
+/// The 5 % quantile of the test's statistic with a constant.
+const DICKEY_FULLER: f64 = -2.86;
 
 fn difference(y: &[f64], lag: usize) -> Vec<f64> {
     y.iter().skip(lag).zip(y).map(|(value, before)| value - before).collect()
@@ -156,7 +177,7 @@ impl Order {
         let (best, squares) = if used == 0 {
             ([0.0; MOST], values.iter().map(|value| value * value).sum())
         } else {
-            minimise([0.1; MOST], 0.3, CALLS, cost)
+            minimise([0.1; MOST], used, 0.3, CALLS, cost)
         };
         let (count, parameters) = (of_len(values.len().max(1)), of_len(used) + 1.0);
         let correction = 2.0 * parameters * (parameters + 1.0) / (count - parameters - 1.0).max(0.5);
@@ -164,9 +185,15 @@ impl Order {
         (self.bounded(&best), criterion)
     }
 
-    /// Coefficients that neither explode nor have no inverse: the sum of each kind stays below one.
+    /// Coefficients in their places, three near of each kind and one seasonal of each, that neither explode nor have no inverse:
+    /// the sum of each kind stays below one.
     fn bounded(self, at: &[f64; MOST]) -> [f64; MOST] {
-        let mut weights = *at;
+        let mut weights = [0.0; MOST];
+        let places = (0..self.p)
+            .chain(3..3 + self.q)
+            .chain((0..self.seasonal_p).map(|_| 6))
+            .chain((0..self.seasonal_q).map(|_| 7));
+        places.zip(at.iter().copied()).for_each(|(place, value)| weights[place] = value);
         let tamed = |part: &mut [f64]| {
             let sum: f64 = part.iter().map(|value| value.abs()).sum();
             if sum > LARGEST {
@@ -175,12 +202,9 @@ impl Order {
         };
         let (near, seasonal) = weights.split_at_mut(6);
         let (ar, ma) = near.split_at_mut(3);
-        ar[self.p.min(3)..].fill(0.0);
-        ma[self.q.min(3)..].fill(0.0);
         tamed(ar);
         tamed(ma);
-        seasonal[0] = if self.seasonal_p > 0 { seasonal[0].clamp(-LARGEST, LARGEST) } else { 0.0 };
-        seasonal[1] = if self.seasonal_q > 0 { seasonal[1].clamp(-LARGEST, LARGEST) } else { 0.0 };
+        seasonal.iter_mut().for_each(|value| *value = value.clamp(-LARGEST, LARGEST));
         weights
     }
 

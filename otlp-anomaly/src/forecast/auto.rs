@@ -13,15 +13,34 @@ pub(super) struct Choice {
 struct Candidate {
     member: Model,
     paths: Paths,
-    error: f64,
+    /// How wrong it was at each origin.
+    errors: Vec<f64>,
+}
+
+impl Candidate {
+    fn new(member: Model, paths: Paths) -> Self {
+        Self { member, paths, errors: Vec::new() }
+    }
+
+    /// Its mean error at the origins that are not beside `but`; those share values with it.
+    fn error(&self, but: Option<usize>) -> f64 {
+        let counts = |at: usize| but.is_none_or(|but| at.abs_diff(but) > 1);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (_, error) in self.errors.iter().enumerate().filter(|(at, _)| counts(*at)) {
+            sum += error;
+            count += 1.0;
+        }
+        // A tiny error on top keeps shares finite where a candidate is never wrong.
+        ratio(sum, count) + 1e-9
+    }
 }
 
 /// Candidates that are averaged.
-const BEST: usize = 8;
+const BEST: usize = 12;
 /// Of the filters, those that are judged exactly.
-const FILTERS: usize = 12;
+const FILTERS: usize = 16;
 /// A share falls with this power of the error.
-const POWER: f64 = 8.0;
+const POWER: f64 = 12.0;
 /// Values up to which a decomposition at every origin costs no more than all the rest.
 const FEW: usize = 400;
 
@@ -38,13 +57,7 @@ pub(super) fn choose(task: &Task<'_>) -> Choice {
     }
     let bounds = Bounds::new(task);
     candidates.retain(|candidate| candidate.paths.iter().flatten().all(|value| bounds.hold(*value)));
-    for candidate in &mut candidates {
-        candidate.error = weights.error(task, &candidate.paths);
-    }
-    candidates.retain(|candidate| candidate.error.is_finite());
-    candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
-    candidates.truncate(BEST);
-    combine(task, &candidates)
+    combine(task, &weights, candidates)
 }
 
 /// The filters alone, on the scale of the values.
@@ -52,12 +65,9 @@ pub(super) fn filters(task: &Task<'_>) -> Choice {
     let weights = Weights::new(task);
     let mut candidates = Vec::new();
     propose_filters(task, &weights.linear, both(task).unwrap_or((1, 1)), |paths| {
-        candidates.push(Candidate { member: Model::Filter, error: weights.error(task, &paths), paths });
+        candidates.push(Candidate::new(Model::Filter, paths));
     });
-    candidates.retain(|candidate| candidate.error.is_finite());
-    candidates.sort_by(|a, b| a.error.total_cmp(&b.error));
-    candidates.truncate(BEST);
-    combine(task, &candidates)
+    combine(task, &weights, candidates)
 }
 
 /// The short season and the long one, which may be the same.
@@ -92,7 +102,7 @@ fn propose(task: &Task<'_>, weights: &[f64], into: &mut Vec<Candidate>, scale: S
         if let Scale::Log(edge) = scale {
             paths.iter_mut().flatten().for_each(|value| *value = value.min(edge).exp());
         }
-        into.push(Candidate { member, paths, error: f64::INFINITY });
+        into.push(Candidate::new(member, paths));
     };
     let periods = both(task);
     if matches!(scale, Scale::Linear) {
@@ -121,30 +131,61 @@ fn first(task: &Task<'_>) -> usize {
     task.origins.first().copied().unwrap_or(task.y.len())
 }
 
-fn combine(task: &Task<'_>, best: &[Candidate]) -> Choice {
-    let least = best.first().map_or(0.0, |candidate| candidate.error);
-    let share = |candidate: &Candidate| {
-        if candidate.error <= least { 1.0 } else { (least / candidate.error).powf(POWER) }
-    };
-    let whole: f64 = best.iter().map(share).sum();
-    let mut paths = vec![vec![0.0; task.horizon]; task.origins.len()];
+/// Averages the best at each origin, chosen without that origin, so that the errors there are honest; those for the end of
+/// the values are chosen by all origins.
+fn combine(task: &Task<'_>, weights: &Weights, mut candidates: Vec<Candidate>) -> Choice {
+    for candidate in &mut candidates {
+        candidate.errors = weights.errors(task, &candidate.paths);
+    }
+    candidates.retain(|candidate| candidate.error(None).is_finite());
+    if candidates.is_empty() {
+        return Choice { paths: naive::paths(task, 1), members: vec![(Model::SeasonalNaive, 1.0)] };
+    }
+    let tried = task.origins.len().saturating_sub(1);
+    let mut paths = Vec::with_capacity(task.origins.len());
     let mut members: Vec<(Model, f64)> = Vec::new();
-    for candidate in best {
-        let part = share(candidate) / whole;
-        for (path, other) in paths.iter_mut().zip(&candidate.paths) {
-            path.iter_mut().zip(other).for_each(|(sum, value)| *sum += part * value);
+    for nth in 0..task.origins.len() {
+        let but = (nth < tried && tried > LEAST_ORIGINS).then_some(nth);
+        let shares = shares(&candidates, but);
+        let mut path = vec![0.0; task.horizon];
+        for &(part, candidate) in &shares {
+            let foreseen = candidate.paths.get(nth).map(Vec::as_slice).unwrap_or_default();
+            path.iter_mut().zip(foreseen).for_each(|(sum, value)| *sum += part * value);
         }
+        paths.push(path);
+        if nth == tried {
+            members = tally(&shares);
+        }
+    }
+    Choice { paths, members }
+}
+
+/// With fewer origins than this none is left out in the choice for one.
+const LEAST_ORIGINS: usize = 4;
+
+/// The best candidates and what each has in the average.
+fn shares(candidates: &[Candidate], but: Option<usize>) -> Vec<(f64, &Candidate)> {
+    let mut ranked: Vec<(f64, &Candidate)> =
+        candidates.iter().map(|candidate| (candidate.error(but), candidate)).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    ranked.truncate(BEST);
+    let least = ranked.first().map_or(0.0, |(error, _)| *error);
+    ranked.iter_mut().for_each(|(share, _)| *share = (least / *share).powf(POWER));
+    let whole: f64 = ranked.iter().map(|(share, _)| share).sum();
+    ranked.iter_mut().for_each(|(share, _)| *share /= whole);
+    ranked
+}
+
+fn tally(shares: &[(f64, &Candidate)]) -> Vec<(Model, f64)> {
+    let mut members: Vec<(Model, f64)> = Vec::new();
+    for &(part, candidate) in shares {
         match members.iter_mut().find(|(member, _)| *member == candidate.member) {
             Some((_, sum)) => *sum += part,
             None => members.push((candidate.member, part)),
         }
     }
-    if best.is_empty() {
-        paths = naive::paths(task, 1);
-        members.push((Model::SeasonalNaive, 1.0));
-    }
     members.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Choice { paths, members }
+    members
 }
 
 /// What an error at each point counts: half as much as it is large, half as much as it is large beside the value.
@@ -170,20 +211,20 @@ impl Weights {
         Self { linear: linear.collect(), absolute, relative }
     }
 
-    /// The mean of the mean absolute scaled error and the symmetric relative error beside the last cycle's.
-    fn error(&self, task: &Task<'_>, paths: &Paths) -> f64 {
-        let (mut absolute, mut relative, mut count) = (0.0, 0.0, 0.0);
-        for (path, &origin) in paths.iter().zip(task.origins) {
-            let actual = task.y.get(origin..).unwrap_or_default();
-            for (foreseen, value) in path.iter().zip(actual) {
+    /// For each origin the mean of the mean absolute scaled error and the symmetric relative error beside the last cycle's.
+    fn errors(&self, task: &Task<'_>, paths: &Paths) -> Vec<f64> {
+        let tried = task.origins.iter().filter(|origin| **origin < task.y.len());
+        let error = |(path, origin): (&Vec<f64>, &usize)| {
+            let (mut absolute, mut relative, mut count) = (0.0, 0.0, 0.0);
+            for (foreseen, value) in path.iter().zip(task.y.iter().skip(*origin)) {
                 let off = (foreseen - value).abs();
                 absolute += off;
                 relative += ratio(2.0 * off, foreseen.abs() + value.abs());
                 count += 1.0;
             }
-        }
-        // A tiny error on top keeps shares finite where a candidate is never wrong.
-        0.5 * ratio(absolute, count * self.absolute) + 0.5 * ratio(relative, count * self.relative) + 1e-9
+            0.5 * ratio(absolute, count * self.absolute) + 0.5 * ratio(relative, count * self.relative)
+        };
+        paths.iter().zip(tried).map(error).collect()
     }
 }
 

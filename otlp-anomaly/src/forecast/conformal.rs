@@ -63,7 +63,7 @@ impl Errors {
 /// What all intervals are widened by for being from the origins that chose the model.
 const WIDER: f64 = 1.0;
 /// And by this over the number of origins.
-const FEW: f64 = 0.5;
+const FEW: f64 = 0.7;
 
 /// The mean error of a step and its neighbours, held towards the mean of all.
 fn local(by_step: &[Vec<f64>], step: usize, overall: f64) -> f64 {

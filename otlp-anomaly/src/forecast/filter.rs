@@ -57,7 +57,7 @@ const LEVELS: [(f64, f64); 11] = [
     (1.0, 0.0),
 ];
 const SHORT: [f64; 3] = [0.02, 0.1, 0.3];
-const LONG: [(f64, f64); 4] = [(0.05, 0.5), (0.05, 1.0), (0.15, 0.8), (0.4, 0.5)];
+const LONG: [(f64, f64); 6] = [(0.02, 1.0), (0.02, 0.5), (0.1, 1.0), (0.1, 0.5), (0.3, 0.9), (0.6, 0.9)];
 
 /// Where all settings begin: estimates from the first two long cycles.
 #[derive(Debug, Clone)]

@@ -61,7 +61,14 @@ impl Fit {
             let shares = Shares::new(shape, at);
             y.iter().map(|&value| state.step(&shares, value).powi(2)).sum::<f64>()
         };
-        let (best, squares) = minimise([-1.0, -2.0, 1.0, -2.0], 1.0, calls, cost);
+        // Level, season, slope, damping: the last are not varied where they mean nothing.
+        let used = match (shape.trend, shape.period > 1) {
+            (Trend::None, false) => 1,
+            (Trend::None, true) => 2,
+            (Trend::Straight, _) => 3,
+            (Trend::Damped, _) => 4,
+        };
+        let (best, squares) = minimise([-1.0, -2.0, -2.0, 1.0], used, 1.0, calls, cost);
         let seasonal = if shape.period > 1 { of_len(shape.period) + 1.0 } else { 0.0 };
         let parameters =
             3.0 + match shape.trend {
@@ -110,7 +117,7 @@ impl Fit {
 
 impl Shares {
     /// Any numbers to parameters within their bounds.
-    fn new(shape: Shape, &[level, slope, damping, season]: &[f64; 4]) -> Self {
+    fn new(shape: Shape, &[level, season, slope, damping]: &[f64; 4]) -> Self {
         let share = |x: f64| 1.0 / (1.0 + (-x).exp());
         let level = share(level).clamp(1e-4, 0.9999);
         Self {
