@@ -4,9 +4,11 @@ pub mod alert;
 pub mod cause;
 pub mod detect;
 pub mod feature;
+pub mod forecast;
 mod measure;
 mod number;
 mod random;
 pub mod score;
+pub mod season;
 
 pub use otlp_core::{Error, ErrorKind, Result};
