@@ -101,12 +101,15 @@ const CAPTURE_TRUNCATED: &str = "otlp.capture.truncated";
 /// Attributes that fit without a second allocation: those of an HTTP exchange that does not fail. They are 1 KiB, the
 /// most that glibc keeps at hand for each thread; more is taken from and given back to the heap of all each time.
 const USUAL_ATTRIBUTES: usize = 16;
+/// The same of a gRPC call.
+const GRPC_ATTRIBUTES: usize = 12;
 
 impl Draft {
     /// Begins the span of a request.
     pub(crate) fn begin(mut placing: Placing<'_>, (time, head): (UnixNanos, &RequestHead<'_>)) -> Self {
         let (service, ends) = (placing.service, placing.ends);
-        let attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+        let of_grpc = matches!(head, RequestHead::Http2(request) if request.grpc().is_some());
+        let attributes = Vec::with_capacity(if of_grpc { GRPC_ATTRIBUTES } else { USUAL_ATTRIBUTES });
         let kind = match ends.role {
             Role::Server => SpanKind::Server,
             Role::Client => SpanKind::Client,

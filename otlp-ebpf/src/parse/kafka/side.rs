@@ -169,7 +169,7 @@ impl<W: Way> Side<W> {
         &self.way
     }
 
-    pub(super) const fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         self.walk.held_bytes() + self.facts.held_bytes()
     }
 
@@ -358,6 +358,7 @@ impl<W: Way> Side<W> {
         let (facts, start, missed) = (&mut self.facts, self.start_time, self.missed);
         let message = Message { facts, start, time, bytes, missed, end };
         self.way.complete(talk, message, on);
+        self.facts.release();
     }
 
     /// What was taken for a message is none: looks through its bytes again from the second on, where they are few.

@@ -72,8 +72,7 @@ impl fmt::Debug for Topics<'_> {
 #[derive(Debug, Default)]
 pub(super) struct TopicList {
     names: String,
-    entries: [Entry; KEPT],
-    count: usize,
+    entries: Vec<Entry>,
     /// There were more, or which there were is not known.
     pub(super) more: bool,
 }
@@ -89,28 +88,27 @@ struct Entry {
 impl TopicList {
     pub(super) fn clear(&mut self) {
         self.names.clear();
-        self.count = 0;
+        self.entries.clear();
         self.more = false;
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.count == 0 && !self.more
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.more
     }
 
-    pub(super) const fn held_bytes(&self) -> usize {
-        self.names.capacity()
+    pub(super) fn held_bytes(&self) -> usize {
+        self.names.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// True where one topic at most is known to be meant.
-    pub(super) const fn is_single(&self) -> bool {
-        self.count <= 1 && !self.more
+    pub(super) fn is_single(&self) -> bool {
+        self.entries.len() <= 1 && !self.more
     }
 
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.names.clear();
         self.names.push_str(&other.names);
-        self.entries = other.entries;
-        self.count = other.count;
+        self.entries.clone_from(&other.entries);
         self.more = other.more;
     }
 
@@ -128,14 +126,16 @@ impl TopicList {
     }
 
     fn push(&mut self, entry: Entry, name: &str) {
-        match self.entries.get_mut(self.count) {
-            Some(place) => {
-                *place = entry;
-                self.names.push_str(name);
-                self.count += 1;
-            }
-            None => self.more = true,
+        if self.entries.len() >= KEPT {
+            self.more = true;
+            return;
         }
+        if self.entries.capacity() == 0 {
+            // Most messages are about one topic.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push(entry);
+        self.names.push_str(name);
     }
 
     pub(super) fn add_all(&mut self, other: &Self) {
@@ -172,8 +172,8 @@ impl TopicList {
 
     /// Looks up the names of those known by their ids.
     pub(super) fn resolve(&mut self, ids: &TopicIds) {
-        let Self { names, entries, count, .. } = self;
-        for entry in entries.iter_mut().take(*count).filter(|entry| entry.from == entry.to) {
+        let Self { names, entries, .. } = self;
+        for entry in entries.iter_mut().filter(|entry| entry.from == entry.to) {
             let Some(id) = entry.id else { continue };
             ids.with(&id, |name| {
                 entry.from = names.len();
@@ -184,7 +184,7 @@ impl TopicList {
     }
 
     fn entries(&self) -> &[Entry] {
-        self.entries.get(..self.count).unwrap_or_default()
+        &self.entries
     }
 
     fn name(&self, entry: &Entry) -> Option<&str> {
@@ -341,7 +341,7 @@ mod tests {
         forgotten.add_id([1; 16]);
         session.remove_all(&forgotten);
         assert_eq!(names(&session), ["a", "c"]);
-        assert_eq!(session.count, 3, "the other id is still there");
+        assert_eq!(session.entries.len(), 3, "the other id is still there");
     }
 
     #[test]

@@ -48,6 +48,23 @@ impl Number {
     }
 }
 
+/// A plain number at the front of these bytes, its CR LF behind it: the number, and how many bytes both take. Nothing
+/// where it is not all there, or is none that is written as nearly all are: the slow way tells.
+pub(super) fn plain(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().take(MOST_DIGITS + 1).enumerate() {
+        if !byte.is_ascii_digit() {
+            let ends = at > 0 && bytes.get(at..at + 2)? == b"\r\n";
+            return ends.then_some((value, at + 2));
+        }
+        value = value * 10 + u64::from(byte - b'0');
+    }
+    None
+}
+
+/// Digits of a length that is read fast: below 1 GB.
+const MOST_DIGITS: usize = 9;
+
 #[cfg(test)]
 mod tests {
     use super::*;

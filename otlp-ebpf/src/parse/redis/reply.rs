@@ -3,7 +3,7 @@
 use memchr::memchr2;
 use otlp_core::UnixNanos;
 
-use super::number::{Number, Value};
+use super::number::{Number, Value, plain};
 use super::{Reply, ReplyKind, Short, wide};
 use crate::limits::Limits;
 use crate::parse::{Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, ResponseHead};
@@ -109,6 +109,12 @@ impl Replies {
                 on(Event::Unparsed { direction: Direction::ToClient, bytes: wide(rest.len()) });
                 return;
             }
+            if let Some(used) = self.whole(rest, chunk.time) {
+                self.offset += wide(used);
+                rest = rest.get(used..).unwrap_or_default();
+                self.complete(chunk.time, on);
+                continue;
+            }
             let (used, outcome) = self.step(rest, chunk.time);
             self.offset += wide(used);
             rest = rest.get(used..).unwrap_or_default();
@@ -144,6 +150,47 @@ impl Replies {
             Ok(then) => (1, Ok(then)),
             Err(kind) => (0, Err(kind)),
         }
+    }
+
+    /// Takes a reply that is all there and of the usual types, as nearly all are; gives how many bytes it is. Nothing is
+    /// taken where it is not: the slow way tells what.
+    fn whole(&mut self, bytes: &[u8], time: UnixNanos) -> Option<usize> {
+        if !matches!(self.state, State::Between) {
+            return None;
+        }
+        let limits = (self.limits.line_bytes(), self.limits.value_bytes());
+        let (kind, behind) = bytes.split_first()?;
+        if *kind == b'*' {
+            return self.whole_array(behind, limits, time).map(|used| used + 1);
+        }
+        let (text, _, used) = usual(bytes, limits)?;
+        self.begin(time);
+        if *kind == b'-' {
+            self.kind = ReplyKind::Error;
+            self.prefix.push(text);
+        }
+        Some(used)
+    }
+
+    /// An array of texts and integers.
+    fn whole_array(&mut self, bytes: &[u8], limits: (u64, u64), time: UnixNanos) -> Option<usize> {
+        let (count, mut at) = plain(bytes)?;
+        if !(1..=MOST_VALUES).contains(&count) || self.limits.depth() == 0 {
+            return None;
+        }
+        let (mut first, mut last_integer) = (None, 0);
+        for _ in 0..count {
+            let rest = bytes.get(at..)?;
+            let (text, integer, used) = usual(rest, limits).filter(|_| rest.first() != Some(&b'-'))?;
+            last_integer = integer.unwrap_or(last_integer);
+            first.get_or_insert(if integer.is_none() { text } else { &[] });
+            at += used;
+        }
+        self.begin(time);
+        self.kind = ReplyKind::Array;
+        self.last_integer = last_integer;
+        self.first.push(first.unwrap_or_default());
+        Some(at)
     }
 
     fn begin(&mut self, time: UnixNanos) {
@@ -393,6 +440,32 @@ impl Replies {
 
     pub(super) const fn held_bytes(&self) -> usize {
         self.stack.capacity() * size_of::<Frame>()
+    }
+}
+
+/// Values of an array that is read fast.
+const MOST_VALUES: u64 = 64;
+
+/// A text or integer that is all there, as nearly all are written: its text, the integer, and how many bytes it is.
+fn usual(bytes: &[u8], (line, value): (u64, u64)) -> Option<(&[u8], Option<i64>, usize)> {
+    let (kind, behind) = bytes.split_first()?;
+    match kind {
+        b'+' | b'-' => {
+            let end = memchr2(b'\r', b'\n', behind).filter(|end| wide(*end) < line)?;
+            let text = behind.get(..end).filter(|_| behind.get(end..end + 2) == Some(b"\r\n"))?;
+            Some((text, None, end + 3))
+        }
+        b':' => {
+            let (integer, used) = plain(behind)?;
+            Some((&[], i64::try_from(integer).ok(), used + 1))
+        }
+        b'$' => {
+            let (length, from) = plain(behind).filter(|(length, _)| *length <= value)?;
+            let to = from + usize::try_from(length).ok()?;
+            let text = behind.get(from..to).filter(|_| behind.get(to..to + 2) == Some(b"\r\n"))?;
+            Some((text, None, to + 3))
+        }
+        _ => None,
     }
 }
 
