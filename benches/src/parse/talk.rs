@@ -200,25 +200,31 @@ pub(super) fn mysql(exchanges: usize) -> Talk {
     talk
 }
 
-/// Queries, each answered by so many rows of three columns.
+/// A statement prepared, then run over and over, each time answered by so many rows of three columns.
 pub(super) fn mysql_rows(exchanges: usize, rows: u8) -> Talk {
     let (mut talk, _) = mysql_login();
+    talk.push((ToServer, packet(0, b"\x16SELECT id, name, price FROM item WHERE shop = ?")));
+    let prepared = [packet(1, &[0, 1, 0, 0, 0, 3, 0, 1, 0, 0, 0, 0]), packet(2, &definition())];
+    let columns = (3..6).flat_map(|number| packet(number, &definition()));
+    talk.push((ToClient, prepared.concat().into_iter().chain(columns).collect()));
     let end = [0xfe, 0, 0, 2, 0, 0, 0];
-    let definition = [
-        b"\x03def\x04shop\x04item\x04item\x05price\x05price\x0c".as_slice(),
-        &[33, 0, 40, 0, 0, 0, 253, 0, 0, 0, 0, 0],
-    ]
-    .concat();
     for number in 0..exchanges {
-        let query = format!("\x03SELECT id, name, price FROM item WHERE shop = {number} AND kind = 'fruit'");
-        talk.push((ToServer, packet(0, query.as_bytes())));
-        let mut bodies = vec![vec![3], definition.clone(), definition.clone(), definition.clone()];
-        bodies.extend((0..rows).map(|row| format!("\x04{row:04}\x0bgreen apple\x0412.5").into_bytes()));
+        let [.., low] = low_bytes(number);
+        let run = [&[0x17, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 8, 0][..], &[low; 8]].concat();
+        talk.push((ToServer, packet(0, &run)));
+        let mut bodies = vec![vec![3], definition(), definition(), definition()];
+        bodies.extend((0..rows).map(|row| format!("\0\0{row:08}\x0bgreen apple\x0412.5").into_bytes()));
         bodies.push(end.to_vec());
         let answer = (1..).zip(&bodies).flat_map(|(number, body)| packet(number, body));
         talk.push((ToClient, answer.collect()));
     }
     talk
+}
+
+/// The definition of a column.
+fn definition() -> Vec<u8> {
+    let names = b"\x03def\x04shop\x04item\x04item\x05price\x05price\x0c".as_slice();
+    [names, &[33, 0, 40, 0, 0, 0, 253, 0, 0, 0, 0, 0]].concat()
 }
 
 /// A login after which result sets end with an OK packet, and such a packet.
