@@ -149,7 +149,7 @@ impl Table {
             None => self.bytes.len(),
         };
         let full = self.bytes.len() + more > self.bytes.capacity();
-        if dead >= LEAST_SLIDE && (full || dead * 4 >= self.bytes.len()) {
+        if dead >= 2 * LEAST_SLIDE && (full || dead * 4 >= self.bytes.len()) {
             self.bytes.drain(..dead);
             self.base = self.base.wrapping_add(narrow(dead));
         }
