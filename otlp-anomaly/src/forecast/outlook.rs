@@ -362,7 +362,13 @@ impl Approach {
         }
         // Speeds that are not much worse (a ratio of likelihoods) bound the ceiling.
         let most = squares.max(1e-300) * (3.84 / count).exp();
-        let near = tries.iter().filter(|(squares, ..)| *squares <= most).map(|(_, _, ceiling, _)| *ceiling);
+        // At least the neighbours of the best count: nothing is known more finely than it was tried.
+        let resolution = 10_f64.powf(2.0 * step / f64::from(SPEEDS));
+        let beside = |other: f64| other < speed * resolution && speed < other * resolution;
+        let near = tries
+            .iter()
+            .filter(|(squares, other, ..)| *squares <= most || beside(*other))
+            .map(|(_, _, ceiling, _)| *ceiling);
         let (low, high) = near.fold((ceiling, ceiling), |(low, high), next| (low.min(next), high.max(next)));
         Some(Self { ceiling: Estimate::new(low, ceiling, high), gap, speed, span })
     }
