@@ -2,6 +2,7 @@
 //!
 //! How to read what comes out stands in the `README.md` of this package.
 
+pub mod anomaly;
 pub mod core;
 pub mod heap;
 pub mod measure;

@@ -7,14 +7,17 @@
 mod arima;
 mod auto;
 mod autoregress;
+pub mod burn;
 mod conformal;
 mod decomposed;
 mod filter;
 mod grid;
 mod linear;
 mod naive;
+pub mod outlook;
 mod regression;
 mod simplex;
+mod slope;
 mod smoothing;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,8 @@ use otlp_core::{Error, ErrorKind, Result};
 use crate::number::of_len;
 use crate::season::{self, Passes};
 use conformal::Errors;
+
+pub use slope::Estimate;
 
 /// A way to foresee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

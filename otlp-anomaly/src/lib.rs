@@ -2,7 +2,9 @@
 
 pub mod alert;
 pub mod cause;
+pub mod change;
 pub mod detect;
+pub mod drift;
 pub mod feature;
 pub mod forecast;
 mod measure;

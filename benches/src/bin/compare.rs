@@ -6,12 +6,13 @@ use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
 use otlp_benches::parse::memory;
 use otlp_benches::transport::worker;
-use otlp_benches::{core, parse as protocols, transport};
+use otlp_benches::{anomaly, core, parse as protocols, transport};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const USAGE: &str = "usage: compare AREA [--runs N] [--only TEXT]\nareas: core, parse, transport, all";
+const USAGE: &str =
+    "usage: compare AREA [--runs N] [--only TEXT]\nareas: anomaly, core, parse, transport, all";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,11 +34,13 @@ fn main() -> ExitCode {
 
 fn run(area: &str, effort: &Effort) -> ExitCode {
     match area {
+        "anomaly" => anomaly::run(effort),
         "core" => core::run(effort),
         "parse" => protocols::run(effort),
         "transport" => transport::run(effort),
         "all" => {
-            let codes = [core::run(effort), protocols::run(effort), transport::run(effort)];
+            let codes =
+                [anomaly::run(effort), core::run(effort), protocols::run(effort), transport::run(effort)];
             codes.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
         }
         _ => usage(),

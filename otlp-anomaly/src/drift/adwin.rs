@@ -1,0 +1,241 @@
+//! A window that is as long as its mean stays the same.
+#![expect(clippy::indexing_slicing, reason = "buckets lie below the length of their row")]
+
+use std::collections::VecDeque;
+
+use otlp_core::{Error, ErrorKind, Result};
+
+use crate::number::to_f64;
+
+/// How sensitive an [`Adwin`] is.
+///
+/// ```
+/// use otlp_anomaly::drift::AdwinConfig;
+/// let mut drift = AdwinConfig::new().build()?;
+/// let told = (0..1_000_u32).filter(|at| drift.observe(if *at < 500 { 0.2 } else { 0.8 })).next();
+/// assert!(told.is_some_and(|at| (500..600).contains(&at)));
+/// # Ok::<(), otlp_anomaly::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct AdwinConfig {
+    confidence: f64,
+    clock: u32,
+    max_buckets: usize,
+    least: u32,
+    grace: u32,
+}
+
+impl AdwinConfig {
+    /// The defaults, which are those of river's.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { confidence: 0.002, clock: 32, max_buckets: 5, least: 5, grace: 10 }
+    }
+
+    /// Sets how often a cut may be wrong, above 0 to 0.5; default 0.002.
+    #[must_use]
+    pub const fn confidence(mut self, confidence: f64) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// Sets after how many values the window is looked at, 1 to 100,000; default 32.
+    #[must_use]
+    pub const fn clock(mut self, clock: u32) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets how many buckets of one size there are at most, 2 to 64; default 5.
+    #[must_use]
+    pub const fn max_buckets(mut self, max_buckets: usize) -> Self {
+        self.max_buckets = max_buckets;
+        self
+    }
+
+    /// Makes the detector.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where a value lies outside what its setter says.
+    pub fn build(self) -> Result<Adwin> {
+        let fits = self.confidence > 0.0
+            && self.confidence <= 0.5
+            && (1..=100_000).contains(&self.clock)
+            && (2..=64).contains(&self.max_buckets);
+        if !fits {
+            return Err(Error::new(ErrorKind::Config, format!("adwin: values out of range in {self:?}")));
+        }
+        Ok(Adwin { config: self, rows: vec![Row::default()], sum: 0.0, spread: 0.0, width: 0, ticks: 0 })
+    }
+}
+
+impl Default for AdwinConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Keeps the longest window of which no two parts have different means.
+///
+/// A. Bifet and R. Gavaldà 2007, "Learning from Time-Varying Data with Adaptive Windowing": the window is an exponential
+/// histogram, so that memory and a look at it are O(log values), and old buckets are dropped as long as some cut of
+/// the window has means that differ by more than the bound. Settings and bound are those of river's ADWIN, the answers too.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adwin {
+    config: AdwinConfig,
+    /// Row `n` holds buckets of `2^n` values, oldest first.
+    rows: Vec<Row>,
+    sum: f64,
+    /// Sum of the squared distances from the mean.
+    spread: f64,
+    width: u64,
+    ticks: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Row {
+    /// The sum of a bucket and the sum of its squared distances from its mean.
+    buckets: VecDeque<(f64, f64)>,
+}
+
+/// Rows there can be: more values than anybody has.
+const MAX_ROWS: usize = 40;
+
+impl Adwin {
+    /// Takes in a value; true where old ones were dropped because the mean changed. What is not finite is left out.
+    pub fn observe(&mut self, value: f64) -> bool {
+        if !value.is_finite() {
+            return false;
+        }
+        let value = value.clamp(-LARGEST, LARGEST);
+        self.insert(value);
+        self.ticks += 1;
+        if !self.ticks.is_multiple_of(u64::from(self.config.clock))
+            || self.width <= u64::from(self.config.grace)
+        {
+            return false;
+        }
+        let mut changed = false;
+        while self.cut() {
+            changed = true;
+        }
+        changed
+    }
+
+    /// Mean of the window; zero where it is empty.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.width > 0 { self.sum / to_f64(self.width) } else { 0.0 }
+    }
+
+    /// Values in the window.
+    #[must_use]
+    pub const fn width(&self) -> u64 {
+        self.width
+    }
+
+    fn insert(&mut self, value: f64) {
+        if self.width > 0 {
+            let width = to_f64(self.width);
+            self.spread += width * (value - self.sum / width).powi(2) / (width + 1.0);
+        }
+        self.sum += value;
+        self.width += 1;
+        self.rows[0].buckets.push_back((value, 0.0));
+        let mut row = 0;
+        while self.rows[row].buckets.len() > self.config.max_buckets {
+            if row + 1 == self.rows.len() {
+                if self.rows.len() == MAX_ROWS {
+                    self.drop_oldest();
+                    return;
+                }
+                self.rows.push(Row::default());
+            }
+            let (Some(one), Some(two)) =
+                (self.rows[row].buckets.pop_front(), self.rows[row].buckets.pop_front())
+            else {
+                return;
+            };
+            let size = to_f64(1 << row);
+            let apart = size * size * (one.0 / size - two.0 / size).powi(2) / (2.0 * size);
+            self.rows[row + 1].buckets.push_back((one.0 + two.0, one.1 + two.1 + apart));
+            row += 1;
+        }
+    }
+
+    /// Drops the oldest bucket where some cut says that the mean changed.
+    fn cut(&mut self) -> bool {
+        let width = to_f64(self.width);
+        let variance = self.spread.max(0.0) / width;
+        let chance = (2.0 * width.ln() / self.config.confidence).ln();
+        let least = f64::from(self.config.least);
+        let (mut old_count, mut old_sum) = (0.0, 0.0);
+        for (row, buckets) in self.rows.iter().enumerate().rev() {
+            let size = to_f64(1 << row);
+            for (nth, (sum, _)) in buckets.buckets.iter().enumerate() {
+                if row == 0 && nth + 1 == buckets.buckets.len() {
+                    return false;
+                }
+                old_count += size;
+                old_sum += sum;
+                let new_count = width - old_count;
+                if new_count < least || old_count < least {
+                    continue;
+                }
+                let apart = (old_sum / old_count - (self.sum - old_sum) / new_count).abs();
+                let share = 1.0 / (old_count - least + 1.0) + 1.0 / (new_count - least + 1.0);
+                if apart > (2.0 * share * variance * chance).sqrt() + 2.0 / 3.0 * chance * share {
+                    self.drop_oldest();
+                    return self.width > u64::from(self.config.grace);
+                }
+            }
+        }
+        false
+    }
+
+    fn drop_oldest(&mut self) {
+        let row = self.rows.len() - 1;
+        let Some((sum, spread)) = self.rows[row].buckets.pop_front() else { return };
+        let size = to_f64(1 << row);
+        self.width -= 1 << row;
+        self.sum -= sum;
+        let left = to_f64(self.width);
+        if self.width > 0 {
+            let apart = sum / size - self.sum / left;
+            self.spread -= spread + size * left * apart * apart / (size + left);
+        } else {
+            self.spread = 0.0;
+        }
+        while self.rows.len() > 1 && self.rows.last().is_some_and(|row| row.buckets.is_empty()) {
+            self.rows.pop();
+        }
+    }
+
+    /// Buckets kept.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.rows.iter().map(|row| row.buckets.len()).sum()
+    }
+}
+
+const LARGEST: f64 = 1e150;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::of_len;
+
+    #[test]
+    fn the_histogram_knows_mean_and_variance_of_what_it_holds() {
+        let mut drift = AdwinConfig::new().clock(100_000).build().unwrap();
+        let values: Vec<f64> = (0..1_000_u32).map(|at| f64::from(at * 37 % 101)).collect();
+        values.iter().for_each(|value| _ = drift.observe(*value));
+        let mean = values.iter().sum::<f64>() / of_len(values.len());
+        let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        assert!((drift.mean() - mean).abs() < 1e-9);
+        assert!((drift.spread / spread - 1.0).abs() < 1e-9, "{} for {spread}", drift.spread);
+        let held: f64 = drift.rows.iter().flat_map(|row| &row.buckets).map(|(sum, _)| sum).sum();
+        assert!((held - drift.sum).abs() < 1e-6 && drift.buckets() < 60);
+    }
+}
