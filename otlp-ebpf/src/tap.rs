@@ -54,7 +54,11 @@ impl Tap {
     /// let upstream = TcpListener::bind("127.0.0.1:0")?;
     /// let server = std::thread::spawn({
     ///     let upstream = upstream.try_clone()?;
-    ///     move || upstream.accept()?.0.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+    ///     move || {
+    ///         let mut stream = upstream.accept()?.0;
+    ///         stream.read_exact(&mut [0; 22])?;
+    ///         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+    ///     }
     /// });
     /// let service = Service::new("shop", Arc::new(IdSource::seeded(7)));
     /// let sink = Arc::new(MemorySink::new(100));

@@ -27,7 +27,7 @@ impl Source {
         clippy::cast_sign_loss,
         reason = "a small number from zero up"
     )]
-    fn below(&mut self, edge: usize) -> usize {
+    pub(super) fn below(&mut self, edge: usize) -> usize {
         (self.uniform() * edge as f64) as usize
     }
 
