@@ -70,9 +70,9 @@ fn row(figure: &str, name: &str, effort: &Effort, their: &Answer) -> Vec<Row> {
             ok: their.nanos_a_value / best >= 50.0,
         },
         Row::count(
-            &format!("{name}: values from a change to the first alarm, mean of nine"),
+            &format!("{name}: values from a change to the first alarm, median of nine"),
             delay,
-            their_delay + 1.0,
+            their_delay,
             Some(("river", their_delay)),
         ),
         Row::count(
@@ -84,12 +84,15 @@ fn row(figure: &str, name: &str, effort: &Effort, their: &Answer) -> Vec<Row> {
     ]
 }
 
-/// Mean delay over the changes, a whole run where there was no alarm, and alarms that were not the first after a change.
+/// Median delay over the changes, a whole run where there was no alarm, and alarms that were not the first after a change.
 fn judged(told: &[usize]) -> (f64, f64) {
     let first = |change: usize| told.iter().copied().find(|at| (change..change + RUN).contains(at));
-    let delays: Vec<usize> = (1..RUNS).map(|nth| first(nth * RUN).map_or(RUN, |at| at - nth * RUN)).collect();
+    let mut delays: Vec<usize> =
+        (1..RUNS).map(|nth| first(nth * RUN).map_or(RUN, |at| at - nth * RUN)).collect();
     let found = delays.iter().filter(|delay| **delay < RUN).count();
-    (delays.iter().sum::<usize>() as f64 / delays.len() as f64, (told.len() - found) as f64)
+    delays.sort_unstable();
+    let median = delays.get(delays.len() / 2).copied().unwrap_or(RUN);
+    (median as f64, (told.len() - found) as f64)
 }
 
 /// # Panics

@@ -66,7 +66,15 @@ impl AdwinConfig {
         if !fits {
             return Err(Error::new(ErrorKind::Config, format!("adwin: values out of range in {self:?}")));
         }
-        Ok(Adwin { config: self, rows: vec![Row::default()], sum: 0.0, spread: 0.0, width: 0, ticks: 0 })
+        Ok(Adwin {
+            config: self,
+            rows: vec![VecDeque::with_capacity(self.max_buckets + 1)],
+            sum: 0.0,
+            spread: 0.0,
+            width: 0,
+            until_look: self.clock,
+            drifted: false,
+        })
     }
 }
 
@@ -80,23 +88,26 @@ impl Default for AdwinConfig {
 ///
 /// A. Bifet and R. Gavaldà 2007, "Learning from Time-Varying Data with Adaptive Windowing": the window is an exponential
 /// histogram, so that memory and a look at it are O(log values), and old buckets are dropped as long as some cut of
-/// the window has means that differ by more than the bound. Settings and bound are those of river's ADWIN, the answers too.
+/// the window has means that differ by more than the bound. Settings and bound are those of river's ADWIN, and as there the
+/// value after an alarm begins a new window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adwin {
     config: AdwinConfig,
-    /// Row `n` holds buckets of `2^n` values, oldest first.
-    rows: Vec<Row>,
+    /// Row `n` holds the sums of buckets of `2^n` values, oldest first.
+    rows: Vec<VecDeque<Bucket>>,
     sum: f64,
     /// Sum of the squared distances from the mean.
     spread: f64,
     width: u64,
-    ticks: u64,
+    until_look: u32,
+    drifted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Row {
-    /// The sum of a bucket and the sum of its squared distances from its mean.
-    buckets: VecDeque<(f64, f64)>,
+/// The sum of some values, and that of their squared distances from their mean.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Bucket {
+    sum: f64,
+    spread: f64,
 }
 
 /// Rows there can be: more values than anybody has.
@@ -108,19 +119,22 @@ impl Adwin {
         if !value.is_finite() {
             return false;
         }
-        let value = value.clamp(-LARGEST, LARGEST);
-        self.insert(value);
-        self.ticks += 1;
-        if !self.ticks.is_multiple_of(u64::from(self.config.clock))
-            || self.width <= u64::from(self.config.grace)
-        {
+        if self.drifted {
+            self.rows.truncate(1);
+            self.rows[0].clear();
+            (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
+        }
+        self.insert(value.clamp(-LARGEST, LARGEST));
+        self.until_look -= 1;
+        if self.until_look > 0 {
             return false;
         }
-        let mut changed = false;
-        while self.cut() {
-            changed = true;
+        self.until_look = self.config.clock;
+        while self.width > u64::from(self.config.grace) && self.differs() {
+            self.drop_oldest();
+            self.drifted = true;
         }
-        changed
+        self.drifted
     }
 
     /// Mean of the window; zero where it is empty.
@@ -135,59 +149,69 @@ impl Adwin {
         self.width
     }
 
+    /// Buckets kept.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.rows.iter().map(VecDeque::len).sum()
+    }
+
     fn insert(&mut self, value: f64) {
         if self.width > 0 {
+            // width / (width + 1) * (value - sum / width)^2 with one division.
             let width = to_f64(self.width);
-            self.spread += width * (value - self.sum / width).powi(2) / (width + 1.0);
+            let apart = width * value - self.sum;
+            self.spread += apart * apart / (width * (width + 1.0));
         }
         self.sum += value;
         self.width += 1;
-        self.rows[0].buckets.push_back((value, 0.0));
-        let mut row = 0;
-        while self.rows[row].buckets.len() > self.config.max_buckets {
+        self.rows[0].push_back(Bucket { sum: value, spread: 0.0 });
+        let (mut row, mut inverse) = (0, 0.5);
+        while self.rows[row].len() > self.config.max_buckets {
             if row + 1 == self.rows.len() {
                 if self.rows.len() == MAX_ROWS {
                     self.drop_oldest();
                     return;
                 }
-                self.rows.push(Row::default());
+                self.rows.push(VecDeque::with_capacity(self.config.max_buckets + 1));
             }
-            let (Some(one), Some(two)) =
-                (self.rows[row].buckets.pop_front(), self.rows[row].buckets.pop_front())
-            else {
+            let (Some(one), Some(two)) = (self.rows[row].pop_front(), self.rows[row].pop_front()) else {
                 return;
             };
-            let size = to_f64(1 << row);
-            let apart = size * size * (one.0 / size - two.0 / size).powi(2) / (2.0 * size);
-            self.rows[row + 1].buckets.push_back((one.0 + two.0, one.1 + two.1 + apart));
+            let apart = one.sum - two.sum;
+            // Both are of one size, so that their means' distance costs its square by twice that size.
+            let spread = one.spread + two.spread + apart * apart * inverse;
+            self.rows[row + 1].push_back(Bucket { sum: one.sum + two.sum, spread });
             row += 1;
+            inverse *= 0.5;
         }
     }
 
-    /// Drops the oldest bucket where some cut says that the mean changed.
-    fn cut(&mut self) -> bool {
+    /// True where some cut says that the mean changed.
+    fn differs(&self) -> bool {
         let width = to_f64(self.width);
-        let variance = self.spread.max(0.0) / width;
         let chance = (2.0 * width.ln() / self.config.confidence).ln();
-        let least = f64::from(self.config.least);
+        let (least, noise) = (f64::from(self.config.least), 2.0 * self.spread.max(0.0) / width * chance);
         let (mut old_count, mut old_sum) = (0.0, 0.0);
         for (row, buckets) in self.rows.iter().enumerate().rev() {
             let size = to_f64(1 << row);
-            for (nth, (sum, _)) in buckets.buckets.iter().enumerate() {
-                if row == 0 && nth + 1 == buckets.buckets.len() {
-                    return false;
-                }
+            let last = if row == 0 { 1 } else { 0 };
+            for bucket in buckets.iter().take(buckets.len().saturating_sub(last)) {
                 old_count += size;
-                old_sum += sum;
+                old_sum += bucket.sum;
                 let new_count = width - old_count;
+                let (old_free, new_free) = (old_count - least + 1.0, new_count - least + 1.0);
+                // The distance of the means by both counts; most cuts are within the noise alone, which needs no division.
+                let both = old_count * new_count;
+                let apart = old_sum * width - self.sum * old_count;
+                if apart * apart * old_free * new_free <= noise * (old_free + new_free) * both * both {
+                    continue;
+                }
                 if new_count < least || old_count < least {
                     continue;
                 }
-                let apart = (old_sum / old_count - (self.sum - old_sum) / new_count).abs();
-                let share = 1.0 / (old_count - least + 1.0) + 1.0 / (new_count - least + 1.0);
-                if apart > (2.0 * share * variance * chance).sqrt() + 2.0 / 3.0 * chance * share {
-                    self.drop_oldest();
-                    return self.width > u64::from(self.config.grace);
+                let share = 1.0 / old_free + 1.0 / new_free;
+                if apart.abs() / both > (share * noise).sqrt() + 2.0 / 3.0 * chance * share {
+                    return true;
                 }
             }
         }
@@ -196,30 +220,24 @@ impl Adwin {
 
     fn drop_oldest(&mut self) {
         let row = self.rows.len() - 1;
-        let Some((sum, spread)) = self.rows[row].buckets.pop_front() else { return };
+        let Some(bucket) = self.rows[row].pop_front() else { return };
         let size = to_f64(1 << row);
         self.width -= 1 << row;
-        self.sum -= sum;
+        self.sum -= bucket.sum;
         let left = to_f64(self.width);
         if self.width > 0 {
-            let apart = sum / size - self.sum / left;
-            self.spread -= spread + size * left * apart * apart / (size + left);
+            let apart = bucket.sum / size - self.sum / left;
+            self.spread -= bucket.spread + size * left * apart * apart / (size + left);
         } else {
             self.spread = 0.0;
         }
-        while self.rows.len() > 1 && self.rows.last().is_some_and(|row| row.buckets.is_empty()) {
+        while self.rows.len() > 1 && self.rows.last().is_some_and(VecDeque::is_empty) {
             self.rows.pop();
         }
     }
-
-    /// Buckets kept.
-    #[must_use]
-    pub fn buckets(&self) -> usize {
-        self.rows.iter().map(|row| row.buckets.len()).sum()
-    }
 }
 
-const LARGEST: f64 = 1e150;
+const LARGEST: f64 = 1e100;
 
 #[cfg(test)]
 mod tests {
@@ -235,7 +253,7 @@ mod tests {
         let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         assert!((drift.mean() - mean).abs() < 1e-9);
         assert!((drift.spread / spread - 1.0).abs() < 1e-9, "{} for {spread}", drift.spread);
-        let held: f64 = drift.rows.iter().flat_map(|row| &row.buckets).map(|(sum, _)| sum).sum();
+        let held: f64 = drift.rows.iter().flatten().map(|bucket| bucket.sum).sum();
         assert!((held - drift.sum).abs() < 1e-6 && drift.buckets() < 60);
     }
 }
