@@ -8,9 +8,9 @@ use otlp_anomaly::drift::{AdwinConfig, KswinConfig};
 use super::series::Source;
 use crate::measure::{Disagreement, Effort, Row, timed};
 
-/// Values between changes, and changes.
-const RUN: usize = 1_000;
-const RUNS: usize = 10;
+/// Values between changes, and stretches between them.
+const RUN: usize = 400;
+const RUNS: usize = 31;
 
 pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Disagreement>> {
     let mut rows = Vec::new();
@@ -38,7 +38,7 @@ struct Answer {
     told: Vec<usize>,
 }
 
-/// A mean that changes every thousand values.
+/// A mean that changes from stretch to stretch.
 fn values() -> Vec<f64> {
     let mut source = Source(5);
     (0..RUN * RUNS)
@@ -70,13 +70,13 @@ fn row(figure: &str, name: &str, effort: &Effort, their: &Answer) -> Vec<Row> {
             ok: their.nanos_a_value / best >= 50.0,
         },
         Row::count(
-            &format!("{name}: values from a change to the first alarm, median of nine"),
+            &format!("{name}: values from a change to the first alarm, median of thirty"),
             delay,
             their_delay,
             Some(("river", their_delay)),
         ),
         Row::count(
-            &format!("{name}: alarms beside those, in 10,000 values"),
+            &format!("{name}: alarms beside those, in 12,400 values"),
             wrong,
             their_wrong + if name == "KSWIN" { 5.0 } else { 0.0 },
             Some(("river", their_wrong)),

@@ -119,8 +119,18 @@ struct Runs {
     mean: Vec<f64>,
     scale: Vec<f64>,
     ln_scale: Vec<f64>,
-    /// The factors of each run's length, for the time of a point.
-    factors: Vec<Factor>,
+    /// What is worked with during a point.
+    desk: Desk,
+}
+
+/// The factors of each run's length and what comes of them, in columns so that one instruction works on several runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Desk {
+    width: Vec<f64>,
+    power: Vec<f64>,
+    density: Vec<f64>,
+    step: Vec<f64>,
+    far: Vec<f64>,
 }
 
 /// What of Student's density depends on the length of the run alone.
@@ -213,33 +223,46 @@ impl Runs {
 
     /// Multiplies each share with how likely its run makes the value, takes the value into all runs, and gives the sum of shares.
     ///
-    /// Nothing in the loop branches or calls, so that it works on several runs at once. Student's density needs the logarithm of
-    /// one and the scaled squared distance, which is also what the logarithm of the scale grows by: one logarithm and one
+    /// Nothing in the loops branches or calls, so that they work on several runs at once. Student's density needs the logarithm
+    /// of one and the scaled squared distance, which is also what the logarithm of the scale grows by: one logarithm and one
     /// exponential a run.
     fn weigh(&mut self, value: f64, table: &[Factor]) -> f64 {
-        self.factors.clear();
-        self.factors.extend(self.length.iter().map(|length| table[*length]));
-        self.length.iter_mut().for_each(|length| *length += 1);
-        let count = self.factors.len();
+        let count = self.length.len();
+        let desk = &mut self.desk;
+        for column in [&mut desk.width, &mut desk.power, &mut desk.density, &mut desk.step, &mut desk.far] {
+            column.resize(count, 0.0);
+        }
+        for (at, length) in self.length.iter_mut().enumerate() {
+            let factor = &table[*length];
+            *length += 1;
+            (desk.width[at], desk.power[at]) = (factor.width, factor.power);
+            (desk.density[at], desk.step[at]) = (factor.density, factor.step);
+        }
         let (share, mean) = (&mut self.share[..count], &mut self.mean[..count]);
         let (scale, ln_scale) = (&mut self.scale[..count], &mut self.ln_scale[..count]);
+        let (far, step, width) = (&mut desk.far[..count], &desk.step[..count], &desk.width[..count]);
         for at in 0..count {
-            let factor = &self.factors[at];
             let off = value - mean[at];
-            let far = 1.0 + off * off * factor.width / scale[at];
-            let ln_far = ln(far);
-            share[at] *= exp(factor.density - factor.power * ln_far - 0.5 * ln_scale[at]);
-            mean[at] += off * factor.step;
-            scale[at] *= far;
+            far[at] = 1.0 + off * off * width[at] / scale[at];
+            mean[at] += off * step[at];
+            scale[at] *= far[at];
+        }
+        let (power, density) = (&desk.power[..count], &mut desk.density[..count]);
+        for at in 0..count {
+            let ln_far = ln(far[at]);
+            density[at] -= power[at] * ln_far + 0.5 * ln_scale[at];
             ln_scale[at] += ln_far;
+        }
+        for at in 0..count {
+            share[at] *= exp(density[at]);
         }
         share.iter().sum()
     }
 
     /// Drops runs whose share is less.
     fn keep(&mut self, least: f64) {
-        let mut to = 0;
-        for from in 0..self.length.len() {
+        let Some(mut to) = self.share.iter().position(|share| *share < least) else { return };
+        for from in to + 1..self.length.len() {
             if self.share[from] >= least {
                 self.length[to] = self.length[from];
                 self.share[to] = self.share[from];
@@ -279,30 +302,37 @@ impl Factor {
 }
 
 /// The natural logarithm of a number that is one or more, to 1e-12, without a branch.
-#[expect(clippy::cast_sign_loss, reason = "whole numbers below zero are subtracted as their complement")]
+#[inline]
 fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
-    // How many halvings bring it to between the roots of a half and of two.
-    let exponent = ((bits >> 32) as i32 - HALF_ROOT) >> 20;
-    let near = f64::from_bits(bits.wrapping_sub((i64::from(exponent) as u64) << 52));
+    // The exponent as a number: put into the low bits of two to the 52nd, which is then taken off.
+    let exponent = f64::from_bits((bits >> 52) | TWO_52) - (4_503_599_627_370_496.0 + 1_023.0);
+    let near = f64::from_bits((bits & MANTISSA) | 1.0_f64.to_bits());
+    let above = near > std::f64::consts::SQRT_2;
+    let near = if above { 0.5 * near } else { near };
+    let exponent = if above { exponent + 1.0 } else { exponent };
     let odd = (near - 1.0) / (near + 1.0);
     let square = odd * odd;
-    let tail = 1.0 / 9.0 + square * (1.0 / 11.0 + square * (1.0 / 13.0 + square / 15.0));
+    let tail = 1.0 / 9.0 + square * (1.0 / 11.0 + square * (1.0 / 13.0 + square * (1.0 / 15.0)));
     let series = 1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0 + square * tail)));
-    f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * odd * series
+    exponent * std::f64::consts::LN_2 + 2.0 * odd * series
 }
 
-/// The upper half of the bits of the root of a half.
-const HALF_ROOT: i32 = 0x3fe6_a09e;
+/// The bits of two to the 52nd, and those of a mantissa.
+const TWO_52: u64 = 0x4330_0000_0000_0000;
+const MANTISSA: u64 = 0x000f_ffff_ffff_ffff;
 
 /// The exponential, to 1e-12 of itself, without a branch; what would be below 1e-304 or above 1e304 is held there.
+#[inline]
 fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0);
     // Adding this number leaves the nearest whole one in the low bits.
     let whole = x * std::f64::consts::LOG2_E + ROUND;
     let near = x - (whole - ROUND) * std::f64::consts::LN_2;
     let tail = 1.0 / 720.0
-        + near * (1.0 / 5_040.0 + near * (1.0 / 40_320.0 + near * (1.0 / 362_880.0 + near / 3_628_800.0)));
+        + near
+            * (1.0 / 5_040.0
+                + near * (1.0 / 40_320.0 + near * (1.0 / 362_880.0 + near * (1.0 / 3_628_800.0))));
     let series = 1.0
         + near
             * (1.0

@@ -1,11 +1,9 @@
 //! A window that is as long as its mean stays the same.
 #![expect(clippy::indexing_slicing, reason = "buckets lie below the length of their row")]
 
-use std::collections::VecDeque;
-
 use otlp_core::{Error, ErrorKind, Result};
 
-use crate::number::to_f64;
+use crate::number::{of_len, ratio, to_f64};
 
 /// How sensitive an [`Adwin`] is.
 ///
@@ -68,7 +66,9 @@ impl AdwinConfig {
         }
         Ok(Adwin {
             config: self,
-            rows: vec![VecDeque::with_capacity(self.max_buckets + 1)],
+            rows: vec![Vec::new()],
+            recent: Vec::with_capacity(BLOCK),
+            moved: Vec::with_capacity(BLOCK),
             sum: 0.0,
             spread: 0.0,
             width: 0,
@@ -94,7 +94,11 @@ impl Default for AdwinConfig {
 pub struct Adwin {
     config: AdwinConfig,
     /// Row `n` holds the sums of buckets of `2^n` values, oldest first.
-    rows: Vec<VecDeque<Bucket>>,
+    rows: Vec<Vec<Bucket>>,
+    /// Values that stand in no bucket yet: those since the last look.
+    recent: Vec<f64>,
+    /// Buckets on their way from one row to the next.
+    moved: Vec<Bucket>,
     sum: f64,
     /// Sum of the squared distances from the mean.
     spread: f64,
@@ -110,6 +114,8 @@ struct Bucket {
     spread: f64,
 }
 
+/// Values that are put into buckets at once.
+const BLOCK: usize = 64;
 /// Rows there can be: more values than anybody has.
 const MAX_ROWS: usize = 40;
 
@@ -124,11 +130,15 @@ impl Adwin {
             self.rows[0].clear();
             (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
         }
-        self.insert(value.clamp(-LARGEST, LARGEST));
+        self.recent.push(value.clamp(-LARGEST, LARGEST));
         self.until_look -= 1;
         if self.until_look > 0 {
+            if self.recent.len() == BLOCK {
+                self.insert();
+            }
             return false;
         }
+        self.insert();
         self.until_look = self.config.clock;
         while self.width > u64::from(self.config.grace) && self.differs() {
             self.drop_oldest();
@@ -140,49 +150,54 @@ impl Adwin {
     /// Mean of the window; zero where it is empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        if self.width > 0 { self.sum / to_f64(self.width) } else { 0.0 }
+        ratio(self.sum + self.recent.iter().sum::<f64>(), to_f64(self.width()))
     }
 
     /// Values in the window.
     #[must_use]
     pub const fn width(&self) -> u64 {
-        self.width
+        self.width + self.recent.len() as u64
     }
 
     /// Buckets kept.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.rows.iter().map(VecDeque::len).sum()
+        self.rows.iter().map(Vec::len).sum::<usize>() + self.recent.len()
     }
 
-    fn insert(&mut self, value: f64) {
-        if self.width > 0 {
-            // width / (width + 1) * (value - sum / width)^2 with one division.
-            let width = to_f64(self.width);
-            let apart = width * value - self.sum;
-            self.spread += apart * apart / (width * (width + 1.0));
-        }
-        self.sum += value;
-        self.width += 1;
-        self.rows[0].push_back(Bucket { sum: value, spread: 0.0 });
+    /// Puts the recent values into buckets; where they stand is where they would, had each been put there when it came.
+    fn insert(&mut self) {
+        let (width, count) = (to_f64(self.width), of_len(self.recent.len()));
+        let sum: f64 = self.recent.iter().sum();
+        let mean = ratio(sum, count);
+        let apart = mean - ratio(self.sum, width);
+        self.spread += self.recent.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+        self.spread += ratio(apart * apart * width * count, width + count);
+        self.sum += sum;
+        self.width += self.recent.len() as u64;
+        self.moved.clear();
+        self.moved.extend(self.recent.drain(..).map(|sum| Bucket { sum, spread: 0.0 }));
         let (mut row, mut inverse) = (0, 0.5);
-        while self.rows[row].len() > self.config.max_buckets {
-            if row + 1 == self.rows.len() {
-                if self.rows.len() == MAX_ROWS {
-                    self.drop_oldest();
-                    return;
-                }
-                self.rows.push(VecDeque::with_capacity(self.config.max_buckets + 1));
+        while !self.moved.is_empty() {
+            if row == self.rows.len() {
+                self.rows.push(Vec::new());
             }
-            let (Some(one), Some(two)) = (self.rows[row].pop_front(), self.rows[row].pop_front()) else {
-                return;
-            };
-            let apart = one.sum - two.sum;
-            // Both are of one size, so that their means' distance costs its square by twice that size.
-            let spread = one.spread + two.spread + apart * apart * inverse;
-            self.rows[row + 1].push_back(Bucket { sum: one.sum + two.sum, spread });
+            let buckets = &mut self.rows[row];
+            buckets.append(&mut self.moved);
+            // Two of the oldest made one as often as there was one too many.
+            let pairs = buckets.len().saturating_sub(self.config.max_buckets).div_ceil(2);
+            self.moved.extend(buckets[..2 * pairs].chunks_exact(2).map(|pair| {
+                let (one, two) = (pair[0], pair[1]);
+                let apart = one.sum - two.sum;
+                // Both are of one size, so that their means' distance costs its square by twice that size.
+                Bucket { sum: one.sum + two.sum, spread: one.spread + two.spread + apart * apart * inverse }
+            }));
+            buckets.drain(..2 * pairs);
             row += 1;
             inverse *= 0.5;
+        }
+        while self.rows.len() > MAX_ROWS {
+            self.drop_oldest();
         }
     }
 
@@ -220,7 +235,10 @@ impl Adwin {
 
     fn drop_oldest(&mut self) {
         let row = self.rows.len() - 1;
-        let Some(bucket) = self.rows[row].pop_front() else { return };
+        if self.rows[row].is_empty() {
+            return;
+        }
+        let bucket = self.rows[row].remove(0);
         let size = to_f64(1 << row);
         self.width -= 1 << row;
         self.sum -= bucket.sum;
@@ -231,7 +249,7 @@ impl Adwin {
         } else {
             self.spread = 0.0;
         }
-        while self.rows.len() > 1 && self.rows.last().is_some_and(VecDeque::is_empty) {
+        while self.rows.len() > 1 && self.rows.last().is_some_and(Vec::is_empty) {
             self.rows.pop();
         }
     }
@@ -242,11 +260,10 @@ const LARGEST: f64 = 1e100;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::of_len;
 
     #[test]
     fn the_histogram_knows_mean_and_variance_of_what_it_holds() {
-        let mut drift = AdwinConfig::new().clock(100_000).build().unwrap();
+        let mut drift = AdwinConfig::new().clock(1_000).confidence(1e-9).build().unwrap();
         let values: Vec<f64> = (0..1_000_u32).map(|at| f64::from(at * 37 % 101)).collect();
         values.iter().for_each(|value| _ = drift.observe(*value));
         let mean = values.iter().sum::<f64>() / of_len(values.len());
