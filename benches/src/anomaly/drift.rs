@@ -99,16 +99,17 @@ fn judged(told: &[usize]) -> (f64, f64) {
 /// Never: the configurations are within bounds.
 #[expect(clippy::expect_used, reason = "the configurations are within bounds")]
 fn ours(name: &str, values: &[f64]) -> Vec<usize> {
-    let told = |mut detector: Box<dyn FnMut(f64) -> bool>| {
-        values.iter().enumerate().filter(|(_, value)| detector(**value)).map(|(at, _)| at).collect()
-    };
     if name == "ADWIN" {
         let mut detector = AdwinConfig::new().build().expect("the defaults");
-        told(Box::new(move |value| detector.observe(value)))
+        told(values, |value| detector.observe(value))
     } else {
         let mut detector = KswinConfig::new().build().expect("the defaults");
-        told(Box::new(move |value| detector.observe(value)))
+        told(values, |value| detector.observe(value))
     }
+}
+
+fn told(values: &[f64], mut detector: impl FnMut(f64) -> bool) -> Vec<usize> {
+    values.iter().enumerate().filter(|(_, value)| detector(**value)).map(|(at, _)| at).collect()
 }
 
 /// River's answer; none where there is no river.

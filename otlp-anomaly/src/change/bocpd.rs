@@ -202,9 +202,9 @@ impl Bocpd {
     }
 
     fn run(&mut self, before: Option<usize>) -> Run {
-        let pairs = self.runs.share.iter().zip(&self.runs.length);
-        let (share, length) = pairs
-            .fold((0.0, 0), |best, (share, length)| if *share > best.0 { (*share, *length) } else { best });
+        let share = self.runs.share.iter().copied().fold(0.0, f64::max);
+        let at = self.runs.share.iter().position(|other| *other >= share);
+        let length = at.and_then(|at| self.runs.length.get(at)).copied().unwrap_or(0);
         self.likeliest = length;
         // A run that goes on is one longer than it was.
         let changed = before.filter(|before| length < *before && length > 0).map(|_| length);

@@ -122,15 +122,16 @@ const MAX_ROWS: usize = 40;
 impl Adwin {
     /// Takes in a value; true where old ones were dropped because the mean changed. What is not finite is left out.
     pub fn observe(&mut self, value: f64) -> bool {
-        if !value.is_finite() {
-            return false;
+        let usual = value.abs() <= LARGEST;
+        if !usual {
+            return value.is_finite() && self.observe(value.clamp(-LARGEST, LARGEST));
         }
         if self.drifted {
             self.rows.truncate(1);
             self.rows[0].clear();
             (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
         }
-        self.recent.push(value.clamp(-LARGEST, LARGEST));
+        self.recent.push(value);
         self.until_look -= 1;
         if self.until_look > 0 {
             if self.recent.len() == BLOCK {
