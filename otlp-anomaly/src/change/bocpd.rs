@@ -86,12 +86,9 @@ impl BocpdConfig {
         if !fits {
             return Err(Error::new(ErrorKind::Config, format!("bocpd: values out of range in {self:?}")));
         }
-        Ok(Bocpd {
-            config: self,
-            runs: vec![State { length: 0, share: 1.0, mean: self.mean, scale: self.scale }],
-            factors: Vec::new(),
-            likeliest: 0,
-        })
+        let mut runs = Runs::default();
+        runs.begin(&self, 1.0);
+        Ok(Bocpd { config: self, runs, factors: Vec::new(), likeliest: 0 })
     }
 }
 
@@ -109,27 +106,42 @@ impl Default for BocpdConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bocpd {
     config: BocpdConfig,
-    runs: Vec<State>,
+    runs: Runs,
     factors: Vec<Factor>,
     likeliest: usize,
 }
 
-/// A run that may be under way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct State {
-    length: usize,
-    share: f64,
-    mean: f64,
-    scale: f64,
+/// Runs that may be under way, the oldest first, each number of theirs beside those of the others.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Runs {
+    length: Vec<usize>,
+    share: Vec<f64>,
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+    ln_scale: Vec<f64>,
+    /// What is worked with during a point.
+    desk: Desk,
+}
+
+/// The factors of each run's length and what comes of them, in columns so that one instruction works on several runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Desk {
+    width: Vec<f64>,
+    power: Vec<f64>,
+    density: Vec<f64>,
+    step: Vec<f64>,
+    far: Vec<f64>,
 }
 
 /// What of Student's density depends on the length of the run alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Factor {
-    /// Twice the scale times this is what the squared distance is divided by.
+    /// The squared distance times this and by the scale is what the density falls with.
     width: f64,
     power: f64,
     density: f64,
+    /// What of a distance the mean moves by.
+    step: f64,
 }
 
 /// What is believed after a point.
@@ -151,73 +163,128 @@ impl Bocpd {
             return self.run(None);
         }
         let value = value.clamp(-LARGEST, LARGEST);
-        let hazard = 1.0 / self.config.expected_run;
-        let longest = self.runs.last().map_or(0, |run| run.length);
+        let longest = self.runs.length.first().copied().unwrap_or(0);
         while self.factors.len() <= longest {
             self.factors.push(Factor::new(&self.config, self.factors.len()));
         }
-        let mut whole = 0.0;
-        for run in &mut self.runs {
-            let factor = &self.factors[run.length];
-            let off = value - run.mean;
-            // ln_1p and exp of a sum instead of powers: the densities of far values stay above zero longer.
-            let density = factor.density
-                - factor.power * (off * off / (run.scale * factor.width)).ln_1p()
-                - 0.5 * run.scale.ln();
-            run.share *= density.exp();
-            whole += run.share;
-            let weight = self.config.mean_weight + of_len(run.length);
-            run.scale += 0.5 * weight / (weight + 1.0) * off * off;
-            run.mean += off / (weight + 1.0);
-            run.length += 1;
+        let before = self.likeliest;
+        let whole = self.runs.weigh(value, &self.factors);
+        if whole > 0.0 && whole.is_finite() {
+            self.renew(1.0 / self.config.expected_run, whole);
+        } else {
+            // No run explains the point: all is forgotten.
+            self.runs = Runs::default();
+            self.runs.begin(&self.config, 1.0);
         }
-        if whole <= 0.0 || !whole.is_finite() {
-            self.start_anew();
-            return self.run(Some(self.likeliest));
-        }
-        self.renew(hazard, whole);
-        self.run(Some(self.likeliest))
+        self.run(Some(before))
     }
 
     /// Runs that are kept now.
     #[must_use]
-    pub fn runs(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// No run explains the point: all is forgotten.
-    fn start_anew(&mut self) {
-        let config = &self.config;
-        self.runs.clear();
-        self.runs.push(State { length: 0, share: 1.0, mean: config.mean, scale: config.scale });
+    pub const fn runs(&self) -> usize {
+        self.runs.length.len()
     }
 
     /// A new run takes the hazard's part of all; the rest is normed and what is too small is dropped.
     fn renew(&mut self, hazard: f64, whole: f64) {
-        let least = self.config.least;
         let part = (1.0 - hazard) / whole;
-        self.runs.retain_mut(|run| {
-            run.share *= part;
-            run.share >= least
-        });
-        if self.runs.len() >= self.config.max_runs {
-            let mut shares: Vec<f64> = self.runs.iter().map(|run| run.share).collect();
-            let drop = self.runs.len() + 1 - self.config.max_runs;
+        self.runs.share.iter_mut().for_each(|share| *share *= part);
+        self.runs.keep(self.config.least);
+        if self.runs.length.len() >= self.config.max_runs {
+            let mut shares = self.runs.share.clone();
+            let drop = self.runs.length.len() + 1 - self.config.max_runs;
             let (_, edge, _) = shares.select_nth_unstable_by(drop, f64::total_cmp);
-            let edge = *edge;
-            self.runs.retain(|run| run.share >= edge);
+            self.runs.keep(*edge);
         }
-        let (mean, scale) = (self.config.mean, self.config.scale);
-        self.runs.insert(0, State { length: 0, share: hazard, mean, scale });
+        // Equal shares at the edge may have stayed: the oldest of them go.
+        self.runs.cut(self.config.max_runs - 1);
+        self.runs.begin(&self.config, hazard);
     }
 
     fn run(&mut self, before: Option<usize>) -> Run {
-        let first = State { length: 0, share: 0.0, mean: 0.0, scale: 0.0 };
-        let best = self.runs.iter().fold(first, |best, run| if run.share > best.share { *run } else { best });
-        self.likeliest = best.length;
+        let share = self.runs.share.iter().copied().fold(0.0, f64::max);
+        let at = self.runs.share.iter().position(|other| *other >= share);
+        let length = at.and_then(|at| self.runs.length.get(at)).copied().unwrap_or(0);
+        self.likeliest = length;
         // A run that goes on is one longer than it was.
-        let changed = before.filter(|before| best.length < *before && best.length > 0).map(|_| best.length);
-        Run { length: best.length, share: best.share, changed }
+        let changed = before.filter(|before| length < *before && length > 0).map(|_| length);
+        Run { length, share, changed }
+    }
+}
+
+impl Runs {
+    fn begin(&mut self, config: &BocpdConfig, share: f64) {
+        self.length.push(0);
+        self.share.push(share);
+        self.mean.push(config.mean);
+        self.scale.push(config.scale);
+        self.ln_scale.push(config.scale.ln());
+    }
+
+    /// Multiplies each share with how likely its run makes the value, takes the value into all runs, and gives the sum of shares.
+    ///
+    /// Nothing in the loops branches or calls, so that they work on several runs at once. Student's density needs the logarithm
+    /// of one and the scaled squared distance, which is also what the logarithm of the scale grows by: one logarithm and one
+    /// exponential a run.
+    fn weigh(&mut self, value: f64, table: &[Factor]) -> f64 {
+        let count = self.length.len();
+        let desk = &mut self.desk;
+        for column in [&mut desk.width, &mut desk.power, &mut desk.density, &mut desk.step, &mut desk.far] {
+            column.resize(count, 0.0);
+        }
+        for (at, length) in self.length.iter_mut().enumerate() {
+            let factor = &table[*length];
+            *length += 1;
+            (desk.width[at], desk.power[at]) = (factor.width, factor.power);
+            (desk.density[at], desk.step[at]) = (factor.density, factor.step);
+        }
+        let (share, mean) = (&mut self.share[..count], &mut self.mean[..count]);
+        let (scale, ln_scale) = (&mut self.scale[..count], &mut self.ln_scale[..count]);
+        let (far, step, width) = (&mut desk.far[..count], &desk.step[..count], &desk.width[..count]);
+        for at in 0..count {
+            let off = value - mean[at];
+            far[at] = 1.0 + off * off * width[at] / scale[at];
+            mean[at] += off * step[at];
+            scale[at] *= far[at];
+        }
+        let (power, density) = (&desk.power[..count], &mut desk.density[..count]);
+        for at in 0..count {
+            let ln_far = ln(far[at]);
+            density[at] -= power[at] * ln_far + 0.5 * ln_scale[at];
+            ln_scale[at] += ln_far;
+        }
+        for at in 0..count {
+            share[at] *= exp(density[at]);
+        }
+        share.iter().sum()
+    }
+
+    /// Drops runs whose share is less.
+    fn keep(&mut self, least: f64) {
+        let Some(mut to) = self.share.iter().position(|share| *share < least) else { return };
+        for from in to + 1..self.length.len() {
+            if self.share[from] >= least {
+                self.length[to] = self.length[from];
+                self.share[to] = self.share[from];
+                self.mean[to] = self.mean[from];
+                self.scale[to] = self.scale[from];
+                self.ln_scale[to] = self.ln_scale[from];
+                to += 1;
+            }
+        }
+        self.length.truncate(to);
+        [&mut self.share, &mut self.mean, &mut self.scale, &mut self.ln_scale]
+            .into_iter()
+            .for_each(|part| part.truncate(to));
+    }
+
+    /// Drops the oldest runs of more than so many.
+    fn cut(&mut self, most: usize) {
+        let more = self.length.len().saturating_sub(most);
+        self.length.drain(..more);
+        [&mut self.share, &mut self.mean, &mut self.scale, &mut self.ln_scale]
+            .into_iter()
+            .for_each(|part| _ = part.drain(..more));
     }
 }
 
@@ -230,9 +297,52 @@ impl Factor {
         let (weight, shape) = (config.mean_weight + length, config.shape + length / 2.0);
         let width = 2.0 * (weight + 1.0) / weight;
         let density = ln_gamma(shape + 0.5) - ln_gamma(shape) - 0.5 * (std::f64::consts::PI * width).ln();
-        Self { width, power: shape + 0.5, density }
+        Self { width: 1.0 / width, power: shape + 0.5, density, step: 1.0 / (weight + 1.0) }
     }
 }
+
+/// The natural logarithm of a number that is one or more, to 1e-12, without a branch.
+#[inline]
+fn ln(x: f64) -> f64 {
+    let bits = x.to_bits();
+    // The exponent as a number: put into the low bits of two to the 52nd, which is then taken off.
+    let exponent = f64::from_bits((bits >> 52) | TWO_52) - (4_503_599_627_370_496.0 + 1_023.0);
+    let near = f64::from_bits((bits & MANTISSA) | 1.0_f64.to_bits());
+    let above = near > std::f64::consts::SQRT_2;
+    let near = if above { 0.5 * near } else { near };
+    let exponent = if above { exponent + 1.0 } else { exponent };
+    let odd = (near - 1.0) / (near + 1.0);
+    let square = odd * odd;
+    let tail = 1.0 / 9.0 + square * (1.0 / 11.0 + square * (1.0 / 13.0 + square * (1.0 / 15.0)));
+    let series = 1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0 + square * tail)));
+    exponent * std::f64::consts::LN_2 + 2.0 * odd * series
+}
+
+/// The bits of two to the 52nd, and those of a mantissa.
+const TWO_52: u64 = 0x4330_0000_0000_0000;
+const MANTISSA: u64 = 0x000f_ffff_ffff_ffff;
+
+/// The exponential, to 1e-12 of itself, without a branch; what would be below 1e-304 or above 1e304 is held there.
+#[inline]
+fn exp(x: f64) -> f64 {
+    let x = x.clamp(-700.0, 700.0);
+    // Adding this number leaves the nearest whole one in the low bits.
+    let whole = x * std::f64::consts::LOG2_E + ROUND;
+    let near = x - (whole - ROUND) * std::f64::consts::LN_2;
+    let tail = 1.0 / 720.0
+        + near
+            * (1.0 / 5_040.0
+                + near * (1.0 / 40_320.0 + near * (1.0 / 362_880.0 + near * (1.0 / 3_628_800.0))));
+    let series = 1.0
+        + near
+            * (1.0
+                + near
+                    * (0.5 + near * (1.0 / 6.0 + near * (1.0 / 24.0 + near * (1.0 / 120.0 + near * tail)))));
+    series * f64::from_bits(whole.to_bits().wrapping_add(1_023) << 52)
+}
+
+/// One and a half times two to the 52nd.
+const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// The logarithm of the gamma function above zero, to 1e-12 (J. Stirling's series, after moving the argument to eight and more).
 fn ln_gamma(mut x: f64) -> f64 {
@@ -264,11 +374,24 @@ mod tests {
     }
 
     #[test]
+    fn logarithm_and_exponential_are_those_of_the_library() {
+        for step in 0..4_000_u32 {
+            let x = 1.0 + (f64::from(step) * 0.01).exp();
+            assert!((ln(x) - x.ln()).abs() < 1e-11 * x.ln().max(1.0), "{x}: {} for {}", ln(x), x.ln());
+            let y = f64::from(step) * 0.2 - 690.0;
+            if y < 690.0 {
+                assert!((exp(y) / y.exp() - 1.0).abs() < 1e-11, "{y}: {} for {}", exp(y), y.exp());
+            }
+        }
+        assert!((ln(1.0)).abs() < 1e-15 && (exp(0.0) - 1.0).abs() < 1e-15 && exp(-1e9) < 1e-300);
+    }
+
+    #[test]
     fn shares_sum_to_one_as_long_as_nothing_is_pruned() {
         let mut changes = BocpdConfig::new().prune(0.0, 4_096).build().unwrap();
         for at in 0..200_u32 {
             changes.observe((f64::from(at) * 0.7).sin());
-            let whole: f64 = changes.runs.iter().map(|run| run.share).sum();
+            let whole: f64 = changes.runs.share.iter().sum();
             assert!((whole - 1.0).abs() < 1e-9, "{whole}");
         }
         assert_eq!(changes.runs(), 201);

@@ -1,11 +1,9 @@
 //! A window that is as long as its mean stays the same.
 #![expect(clippy::indexing_slicing, reason = "buckets lie below the length of their row")]
 
-use std::collections::VecDeque;
-
 use otlp_core::{Error, ErrorKind, Result};
 
-use crate::number::to_f64;
+use crate::number::{of_len, ratio, to_f64};
 
 /// How sensitive an [`Adwin`] is.
 ///
@@ -66,7 +64,17 @@ impl AdwinConfig {
         if !fits {
             return Err(Error::new(ErrorKind::Config, format!("adwin: values out of range in {self:?}")));
         }
-        Ok(Adwin { config: self, rows: vec![Row::default()], sum: 0.0, spread: 0.0, width: 0, ticks: 0 })
+        Ok(Adwin {
+            config: self,
+            rows: vec![Vec::new()],
+            recent: Vec::with_capacity(BLOCK),
+            moved: Vec::with_capacity(BLOCK),
+            sum: 0.0,
+            spread: 0.0,
+            width: 0,
+            until_look: self.clock,
+            drifted: false,
+        })
     }
 }
 
@@ -80,114 +88,146 @@ impl Default for AdwinConfig {
 ///
 /// A. Bifet and R. Gavaldà 2007, "Learning from Time-Varying Data with Adaptive Windowing": the window is an exponential
 /// histogram, so that memory and a look at it are O(log values), and old buckets are dropped as long as some cut of
-/// the window has means that differ by more than the bound. Settings and bound are those of river's ADWIN, the answers too.
+/// the window has means that differ by more than the bound. Settings and bound are those of river's ADWIN, and as there the
+/// value after an alarm begins a new window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adwin {
     config: AdwinConfig,
-    /// Row `n` holds buckets of `2^n` values, oldest first.
-    rows: Vec<Row>,
+    /// Row `n` holds the sums of buckets of `2^n` values, oldest first.
+    rows: Vec<Vec<Bucket>>,
+    /// Values that stand in no bucket yet: those since the last look.
+    recent: Vec<f64>,
+    /// Buckets on their way from one row to the next.
+    moved: Vec<Bucket>,
     sum: f64,
     /// Sum of the squared distances from the mean.
     spread: f64,
     width: u64,
-    ticks: u64,
+    until_look: u32,
+    drifted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Row {
-    /// The sum of a bucket and the sum of its squared distances from its mean.
-    buckets: VecDeque<(f64, f64)>,
+/// The sum of some values, and that of their squared distances from their mean.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Bucket {
+    sum: f64,
+    spread: f64,
 }
 
+/// Values that are put into buckets at once.
+const BLOCK: usize = 64;
 /// Rows there can be: more values than anybody has.
 const MAX_ROWS: usize = 40;
 
 impl Adwin {
     /// Takes in a value; true where old ones were dropped because the mean changed. What is not finite is left out.
     pub fn observe(&mut self, value: f64) -> bool {
-        if !value.is_finite() {
+        let usual = value.abs() <= LARGEST;
+        if !usual {
+            return value.is_finite() && self.observe(value.clamp(-LARGEST, LARGEST));
+        }
+        if self.drifted {
+            self.rows.truncate(1);
+            self.rows[0].clear();
+            (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
+        }
+        self.recent.push(value);
+        self.until_look -= 1;
+        if self.until_look > 0 {
+            if self.recent.len() == BLOCK {
+                self.insert();
+            }
             return false;
         }
-        let value = value.clamp(-LARGEST, LARGEST);
-        self.insert(value);
-        self.ticks += 1;
-        if !self.ticks.is_multiple_of(u64::from(self.config.clock))
-            || self.width <= u64::from(self.config.grace)
-        {
-            return false;
+        self.insert();
+        self.until_look = self.config.clock;
+        while self.width > u64::from(self.config.grace) && self.differs() {
+            self.drop_oldest();
+            self.drifted = true;
         }
-        let mut changed = false;
-        while self.cut() {
-            changed = true;
-        }
-        changed
+        self.drifted
     }
 
     /// Mean of the window; zero where it is empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        if self.width > 0 { self.sum / to_f64(self.width) } else { 0.0 }
+        ratio(self.sum + self.recent.iter().sum::<f64>(), to_f64(self.width()))
     }
 
     /// Values in the window.
     #[must_use]
     pub const fn width(&self) -> u64 {
-        self.width
+        self.width + self.recent.len() as u64
     }
 
-    fn insert(&mut self, value: f64) {
-        if self.width > 0 {
-            let width = to_f64(self.width);
-            self.spread += width * (value - self.sum / width).powi(2) / (width + 1.0);
-        }
-        self.sum += value;
-        self.width += 1;
-        self.rows[0].buckets.push_back((value, 0.0));
-        let mut row = 0;
-        while self.rows[row].buckets.len() > self.config.max_buckets {
-            if row + 1 == self.rows.len() {
-                if self.rows.len() == MAX_ROWS {
-                    self.drop_oldest();
-                    return;
-                }
-                self.rows.push(Row::default());
+    /// Buckets kept.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.rows.iter().map(Vec::len).sum::<usize>() + self.recent.len()
+    }
+
+    /// Puts the recent values into buckets; where they stand is where they would, had each been put there when it came.
+    fn insert(&mut self) {
+        let (width, count) = (to_f64(self.width), of_len(self.recent.len()));
+        let sum: f64 = self.recent.iter().sum();
+        let mean = ratio(sum, count);
+        let apart = mean - ratio(self.sum, width);
+        self.spread += self.recent.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+        self.spread += ratio(apart * apart * width * count, width + count);
+        self.sum += sum;
+        self.width += self.recent.len() as u64;
+        self.moved.clear();
+        self.moved.extend(self.recent.drain(..).map(|sum| Bucket { sum, spread: 0.0 }));
+        let (mut row, mut inverse) = (0, 0.5);
+        while !self.moved.is_empty() {
+            if row == self.rows.len() {
+                self.rows.push(Vec::new());
             }
-            let (Some(one), Some(two)) =
-                (self.rows[row].buckets.pop_front(), self.rows[row].buckets.pop_front())
-            else {
-                return;
-            };
-            let size = to_f64(1 << row);
-            let apart = size * size * (one.0 / size - two.0 / size).powi(2) / (2.0 * size);
-            self.rows[row + 1].buckets.push_back((one.0 + two.0, one.1 + two.1 + apart));
+            let buckets = &mut self.rows[row];
+            buckets.append(&mut self.moved);
+            // Two of the oldest made one as often as there was one too many.
+            let pairs = buckets.len().saturating_sub(self.config.max_buckets).div_ceil(2);
+            self.moved.extend(buckets[..2 * pairs].chunks_exact(2).map(|pair| {
+                let (one, two) = (pair[0], pair[1]);
+                let apart = one.sum - two.sum;
+                // Both are of one size, so that their means' distance costs its square by twice that size.
+                Bucket { sum: one.sum + two.sum, spread: one.spread + two.spread + apart * apart * inverse }
+            }));
+            buckets.drain(..2 * pairs);
             row += 1;
+            inverse *= 0.5;
+        }
+        while self.rows.len() > MAX_ROWS {
+            self.drop_oldest();
         }
     }
 
-    /// Drops the oldest bucket where some cut says that the mean changed.
-    fn cut(&mut self) -> bool {
+    /// True where some cut says that the mean changed.
+    fn differs(&self) -> bool {
         let width = to_f64(self.width);
-        let variance = self.spread.max(0.0) / width;
         let chance = (2.0 * width.ln() / self.config.confidence).ln();
-        let least = f64::from(self.config.least);
+        let (least, noise) = (f64::from(self.config.least), 2.0 * self.spread.max(0.0) / width * chance);
         let (mut old_count, mut old_sum) = (0.0, 0.0);
         for (row, buckets) in self.rows.iter().enumerate().rev() {
             let size = to_f64(1 << row);
-            for (nth, (sum, _)) in buckets.buckets.iter().enumerate() {
-                if row == 0 && nth + 1 == buckets.buckets.len() {
-                    return false;
-                }
+            let last = if row == 0 { 1 } else { 0 };
+            for bucket in buckets.iter().take(buckets.len().saturating_sub(last)) {
                 old_count += size;
-                old_sum += sum;
+                old_sum += bucket.sum;
                 let new_count = width - old_count;
+                let (old_free, new_free) = (old_count - least + 1.0, new_count - least + 1.0);
+                // The distance of the means by both counts; most cuts are within the noise alone, which needs no division.
+                let both = old_count * new_count;
+                let apart = old_sum * width - self.sum * old_count;
+                if apart * apart * old_free * new_free <= noise * (old_free + new_free) * both * both {
+                    continue;
+                }
                 if new_count < least || old_count < least {
                     continue;
                 }
-                let apart = (old_sum / old_count - (self.sum - old_sum) / new_count).abs();
-                let share = 1.0 / (old_count - least + 1.0) + 1.0 / (new_count - least + 1.0);
-                if apart > (2.0 * share * variance * chance).sqrt() + 2.0 / 3.0 * chance * share {
-                    self.drop_oldest();
-                    return self.width > u64::from(self.config.grace);
+                let share = 1.0 / old_free + 1.0 / new_free;
+                if apart.abs() / both > (share * noise).sqrt() + 2.0 / 3.0 * chance * share {
+                    return true;
                 }
             }
         }
@@ -196,46 +236,42 @@ impl Adwin {
 
     fn drop_oldest(&mut self) {
         let row = self.rows.len() - 1;
-        let Some((sum, spread)) = self.rows[row].buckets.pop_front() else { return };
+        if self.rows[row].is_empty() {
+            return;
+        }
+        let bucket = self.rows[row].remove(0);
         let size = to_f64(1 << row);
         self.width -= 1 << row;
-        self.sum -= sum;
+        self.sum -= bucket.sum;
         let left = to_f64(self.width);
         if self.width > 0 {
-            let apart = sum / size - self.sum / left;
-            self.spread -= spread + size * left * apart * apart / (size + left);
+            let apart = bucket.sum / size - self.sum / left;
+            self.spread -= bucket.spread + size * left * apart * apart / (size + left);
         } else {
             self.spread = 0.0;
         }
-        while self.rows.len() > 1 && self.rows.last().is_some_and(|row| row.buckets.is_empty()) {
+        while self.rows.len() > 1 && self.rows.last().is_some_and(Vec::is_empty) {
             self.rows.pop();
         }
     }
-
-    /// Buckets kept.
-    #[must_use]
-    pub fn buckets(&self) -> usize {
-        self.rows.iter().map(|row| row.buckets.len()).sum()
-    }
 }
 
-const LARGEST: f64 = 1e150;
+const LARGEST: f64 = 1e100;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::of_len;
 
     #[test]
     fn the_histogram_knows_mean_and_variance_of_what_it_holds() {
-        let mut drift = AdwinConfig::new().clock(100_000).build().unwrap();
+        let mut drift = AdwinConfig::new().clock(1_000).confidence(1e-9).build().unwrap();
         let values: Vec<f64> = (0..1_000_u32).map(|at| f64::from(at * 37 % 101)).collect();
         values.iter().for_each(|value| _ = drift.observe(*value));
         let mean = values.iter().sum::<f64>() / of_len(values.len());
         let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         assert!((drift.mean() - mean).abs() < 1e-9);
         assert!((drift.spread / spread - 1.0).abs() < 1e-9, "{} for {spread}", drift.spread);
-        let held: f64 = drift.rows.iter().flat_map(|row| &row.buckets).map(|(sum, _)| sum).sum();
+        let held: f64 = drift.rows.iter().flatten().map(|bucket| bucket.sum).sum();
         assert!((held - drift.sum).abs() < 1e-6 && drift.buckets() < 60);
     }
 }

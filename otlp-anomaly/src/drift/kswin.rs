@@ -105,7 +105,8 @@ pub struct Kswin {
 }
 
 impl Kswin {
-    /// Takes in a value; true where the last ones are from elsewhere, after which only they are kept. What is not finite is left out.
+    /// Takes in a value; true where the last ones are from elsewhere, after which a new window is begun, as river does it. What is
+    /// not finite is left out.
     pub fn observe(&mut self, value: f64) -> bool {
         if !value.is_finite() {
             return false;
@@ -125,7 +126,7 @@ impl Kswin {
         self.new.sort_unstable_by(f64::total_cmp);
         let drifted = sample::distance(&self.old, &self.new) >= self.edge - 0.25 / of_len(recent);
         if drifted {
-            self.window.drain(..window - recent);
+            self.window.clear();
         }
         drifted
     }
