@@ -51,6 +51,7 @@ use self::clock::Clocks;
 pub use self::config::{CaptureBuilder, Policy, Source, Tls};
 pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
+use crate::account::Account;
 use crate::event::{End, Record, is_unix};
 use crate::probe::HookReport;
 use crate::program::{Loaded, Process, libraries, port_set};
@@ -204,6 +205,16 @@ impl Capture {
         stats
     }
 
+    /// What became of the requests to each service, by its name. O(connections).
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<Arc<str>, Account> {
+        let mut accounts = self.sight.server.accounts();
+        for (service, account) in self.sight.client.accounts() {
+            *accounts.entry(service).or_default() += account;
+        }
+        accounts
+    }
+
     /// Which hooks are used, which are not, and why.
     #[must_use]
     pub fn hooks(&self) -> &[HookReport] {
@@ -211,7 +222,9 @@ impl Capture {
     }
 
     /// Detaches, gives out what was seen until then, counts what was in flight as lost, and gives the final account.
-    pub fn finish(mut self, out: &mut dyn FnMut(CapturedSpan)) -> CaptureStats {
+    ///
+    /// What is asked for afterwards is the final account; nothing more is captured.
+    pub fn finish(&mut self, out: &mut dyn FnMut(CapturedSpan)) -> CaptureStats {
         self.detach();
         self.ready.drain(..).for_each(&mut *out);
         // A program that runs on another processor ends within microseconds; then nothing is added.

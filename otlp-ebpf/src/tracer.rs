@@ -13,6 +13,7 @@ mod config;
 mod entry;
 mod table;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -134,6 +135,8 @@ pub struct Tracer {
     pool: Pool,
     /// Of connections that are gone.
     stats: TracerStats,
+    /// Of these, by the name of the service: as many as there are names of ports at most.
+    accounts: BTreeMap<Arc<str>, Account>,
     open: u64,
     now: UnixNanos,
 }
@@ -145,7 +148,15 @@ impl Tracer {
         let config = config.begin();
         let pool = Pool::new(config.max_held_bytes);
         let table = Table::default();
-        Self { config, table, pool, stats: TracerStats::default(), open: 0, now: UnixNanos::ZERO }
+        Self {
+            config,
+            table,
+            pool,
+            stats: TracerStats::default(),
+            accounts: BTreeMap::new(),
+            open: 0,
+            now: UnixNanos::ZERO,
+        }
     }
 
     /// Names the service behind a port from now on, given the one that connections to it would be of. Those that are
@@ -199,8 +210,21 @@ impl Tracer {
     #[must_use]
     pub fn stats(&self) -> TracerStats {
         let mut stats = TracerStats { open: self.open, stream: self.pool.counts(), ..self.stats };
-        self.table.iter().for_each(|entry| entry.count(&mut stats));
+        for entry in self.table.iter() {
+            stats.unknown_bytes += entry.unknown_bytes();
+            stats.account += entry.account().map(|(_, account)| account).unwrap_or_default();
+        }
         stats
+    }
+
+    /// The accounts of services so far, by their names: together that of [`TracerStats`]. O(connections).
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<Arc<str>, Account> {
+        let mut accounts = self.accounts.clone();
+        for (service, account) in self.table.iter().filter_map(Entry::account) {
+            *accounts.entry(Arc::clone(service.name())).or_default() += account;
+        }
+        accounts
     }
 
     /// Heap bytes that are held for connections: what parsers and reassembly hold, and the table. O(connections).
@@ -256,7 +280,11 @@ impl Tracer {
             Gone::Idle | Gone::Evicted | Gone::CutOff => Ending::Shutdown,
         };
         entry.finish(self.now, ending, (&self.config, &mut self.pool), out);
-        entry.count(&mut self.stats);
+        self.stats.unknown_bytes += entry.unknown_bytes();
+        if let Some((service, account)) = entry.account() {
+            self.stats.account += account;
+            *self.accounts.entry(Arc::clone(service.name())).or_default() += account;
+        }
         entry.forget();
         self.open -= 1;
         *(match gone {

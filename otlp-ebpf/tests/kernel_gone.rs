@@ -128,7 +128,7 @@ fn attach_and_detach(times: usize) {
         // One with a listener that is ours, so that every way to look for processes is gone.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let Ok(capture) = Capture::builder().source(Source::Network).port(port).ring_bytes(4096).build()
+        let Ok(mut capture) = Capture::builder().source(Source::Network).port(port).ring_bytes(4096).build()
         else {
             drop(begin(Source::Network));
             return;

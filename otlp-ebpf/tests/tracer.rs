@@ -3,11 +3,13 @@
 
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use otlp_core::UnixNanos;
 use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind};
+use otlp_ebpf::join::JoinTable;
 use otlp_ebpf::parse::Direction::{ToClient, ToServer};
 use otlp_ebpf::parse::infer::Builtin;
 use otlp_ebpf::tracer::{Packet, Tracer, TracerConfig};
@@ -79,6 +81,30 @@ fn services_are_named_by_their_ports_and_protocols_fixed_there() {
     let (spans, stats) = trace(config().service_of(8080, service("shop"), Builtin::Redis), &wire.packets);
     assert_eq!(spans.len(), 0);
     assert!(stats.account.refused > 0, "what is said to be Redis is read as Redis");
+}
+
+#[test]
+fn whoever_knows_the_client_names_it_and_each_service_has_an_account_of_its_own() {
+    let ids = Arc::new(IdSource::seeded(1));
+    let service = |name| Service::new(name, Arc::clone(&ids)).join(Arc::new(JoinTable::default()));
+    let known = |client: SocketAddr, server: SocketAddr| {
+        (client.port() == 40_000 && server.port() == 8080).then(|| Arc::from("order"))
+    };
+    let config = config().service(8080, service("shop")).callers(Arc::new(known));
+    let [of_order, of_a_stranger] =
+        [40_000, 40_001].map(|port| exchange(Wire::new(port).open(), 1000).close());
+    for (wire, peer, unknown) in [(of_order, "order", 0), (of_a_stranger, "None", 1)] {
+        let mut tracer = Tracer::new(config.clone());
+        let mut spans = Vec::new();
+        wire.packets.iter().for_each(|packet| {
+            tracer.take(&packet.packet(), &mut |_, span| spans.push(span));
+            assert_eq!(tracer.accounts().get("shop").copied().unwrap_or_default(), tracer.stats().account);
+        });
+        assert_eq!(text(&spans[0], "service.peer.name"), peer);
+        let accounts = tracer.accounts();
+        assert_eq!((accounts.len(), accounts["shop"].spans), (1, 1));
+        assert_eq!(accounts["shop"].join.caller_unknown, unknown);
+    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::IdSource;
 use crate::parse::infer::{Protocol, Protocols};
+use crate::resolve::CallerResolver;
 use crate::service::Service;
 use crate::span::Role;
 
@@ -31,6 +33,7 @@ pub struct TracerConfig {
     /// New ones for each tracer where none are given: some learn from what they read.
     given: Option<Protocols>,
     pub(super) protocols: Protocols,
+    pub(super) callers: Option<Arc<dyn CallerResolver>>,
     pub(super) role: Role,
     pub(super) seed: u64,
     pub(super) max_connections: usize,
@@ -57,6 +60,7 @@ impl TracerConfig {
             otherwise: Followed { service, protocol: None },
             given: None,
             protocols: Protocols::default(),
+            callers: None,
             role: Role::Server,
             seed,
             max_connections: 65_536,
@@ -93,6 +97,14 @@ impl TracerConfig {
     #[must_use]
     pub fn protocols(mut self, protocols: Protocols) -> Self {
         self.given = Some(protocols);
+        self
+    }
+
+    /// Sets who tells which service a client is, asked once a connection, when it begins to be followed, and waited for;
+    /// default nobody. Of use in a live capture of this machine; only where the server's spans are made.
+    #[must_use]
+    pub fn callers(mut self, callers: Arc<dyn CallerResolver>) -> Self {
+        self.callers = Some(callers);
         self
     }
 
@@ -149,6 +161,12 @@ impl TracerConfig {
     pub(super) fn begin(mut self) -> Self {
         self.protocols = self.given.clone().unwrap_or_default();
         self
+    }
+
+    /// Which service the client of a connection is, where that is asked and known.
+    pub(super) fn caller(&self, client: SocketAddr, server: SocketAddr) -> Option<Arc<str>> {
+        let callers = self.callers.as_ref().filter(|_| self.role == Role::Server)?;
+        callers.resolve(client, server)
     }
 
     /// The service and protocol behind a port.

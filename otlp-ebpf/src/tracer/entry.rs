@@ -6,7 +6,7 @@ use std::sync::Arc;
 use otlp_core::UnixNanos;
 
 use super::config::{Followed, TracerConfig};
-use super::{Emit, Packet, TracerStats};
+use super::{Emit, Packet};
 use crate::account::Account;
 use crate::connection::{Connection, Ending};
 use crate::event::is_unix;
@@ -130,11 +130,16 @@ impl Entry {
         }
     }
 
-    /// Adds its account to what is known of all.
-    pub(super) fn count(&self, stats: &mut TracerStats) {
-        stats.unknown_bytes += self.watch.unknown_bytes;
-        if let State::Following(_, connection) = &self.watch.state {
-            stats.account += connection.account();
+    /// Bytes that could not be told.
+    pub(super) const fn unknown_bytes(&self) -> u64 {
+        self.watch.unknown_bytes
+    }
+
+    /// Whose it is, and its account; none where its protocol is not known.
+    pub(super) fn account(&self) -> Option<(&Arc<Service>, Account)> {
+        match &self.watch.state {
+            State::Following(service, connection) => Some((service, connection.account())),
+            State::Seeking(_) | State::Unknown | State::Over => None,
         }
     }
 
@@ -227,7 +232,11 @@ impl Watch {
         let [low, high] = self.ends;
         let (client, server) = if self.flipped { (high, low) } else { (low, high) };
         // Sockets of the Unix domain have no addresses.
-        let ends = if is_unix(&server) { Ends::default() } else { Ends::new(client, server) };
+        let ends = if is_unix(&server) {
+            Ends::default()
+        } else {
+            Ends::new(client, server).with_caller(config.caller(client, server))
+        };
         let ends = ends.seen_by(config.role);
         let connection = Connection::new(Arc::clone(service), parser, ends).ids(IdSource::seeded(self.seed));
         let connection = if from_start { connection } else { connection.late() };

@@ -167,7 +167,7 @@ pub(crate) fn spans(capture: &mut Capture, wanted: usize) -> Vec<CapturedSpan> {
 }
 
 /// Ends a capture: nothing more may come, and everything must be accounted for.
-pub(crate) fn end(capture: Capture) -> CaptureStats {
+pub(crate) fn end(mut capture: Capture) -> CaptureStats {
     let mut more = Vec::new();
     let stats = capture.finish(&mut |span| more.push(span.span.name));
     assert_eq!(more, [""; 0], "spans nobody waited for");
