@@ -1,4 +1,4 @@
-//! Spans to OTLP requests, and out: drains the taps' outbox, encodes, and hands over to the exporter.
+//! Spans to OTLP requests, and out: drains the outboxes of the capture, encodes, and hands over to the exporter.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

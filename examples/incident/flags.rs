@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::capture::Way;
 use crate::shop::{Fault, Role};
 
 /// Breaks a small shop of real processes and has the suite find out what happened.
@@ -29,6 +30,10 @@ pub(crate) struct Flags {
     /// What breaks
     #[arg(long, value_enum, default_value_t = Fault::DbSlow)]
     pub(crate) fault: Fault,
+
+    /// What sees the traffic
+    #[arg(long, value_enum, default_value_t = Way::Auto)]
+    pub(crate) capture: Way,
 
     /// Folder for the report, the raw data and the logs
     #[arg(long, default_value = "target/incident")]
@@ -58,22 +63,31 @@ mod tests {
     fn defaults_are_those_of_the_documentation() {
         let flags = parse("").unwrap();
         assert_eq!((flags.seconds(), flags.rate, flags.seed), (40, 200, 7));
-        assert_eq!((flags.fault, flags.role), (Fault::DbSlow, None));
+        assert_eq!((flags.fault, flags.capture, flags.role), (Fault::DbSlow, Way::Auto, None));
         assert_eq!(flags.out, PathBuf::from("target/incident"));
     }
 
     #[test]
     fn each_flag_is_read() {
-        let flags = parse("--seconds 20 --rate 50 --seed 9 --fault error-burst --out x --role db").unwrap();
+        let flags =
+            parse("--seconds 20 --rate 50 --seed 9 --fault error-burst --capture tap --out x --role db")
+                .unwrap();
         assert_eq!((flags.seconds(), flags.rate, flags.seed), (20, 50, 9));
-        assert_eq!((flags.fault, flags.role), (Fault::ErrorBurst, Some(Role::Db)));
+        assert_eq!((flags.fault, flags.capture, flags.role), (Fault::ErrorBurst, Way::Tap, Some(Role::Db)));
         assert_eq!(parse("--short").unwrap().seconds(), 15);
     }
 
     #[test]
     fn what_cannot_work_is_refused() {
-        for line in ["--seconds 5", "--rate 0", "--fault fire", "--short --seconds 9", "--role mail", "extra"]
-        {
+        for line in [
+            "--seconds 5",
+            "--rate 0",
+            "--fault fire",
+            "--capture film",
+            "--short --seconds 9",
+            "--role mail",
+            "extra",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! One program, no services, no privileges: it starts itself again as six processes that talk HTTP/1.1, gRPC,
-//! PostgreSQL and RESP over loopback, puts a forwarding tap in front of each, exports what it sees over OTLP to a
-//! receiver of its own, and analyses what arrives. `target/incident/report.html` shows what came of it.
+//! PostgreSQL and RESP over loopback, sees their requests through the kernel where it may and through a forwarding tap
+//! in front of each where it may not, exports what it sees over OTLP to a receiver of its own, and analyses what
+//! arrives. `target/incident/report.html` shows what came of it.
 
 mod account;
 mod analysis;

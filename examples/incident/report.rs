@@ -102,7 +102,7 @@ fn run(flags: &Flags, outcome: &Outcome) -> Run {
         seconds: outcome.ended.duration_since(outcome.started).as_secs_f64(),
         rate_per_sec: flags.rate.into(),
         seed: flags.seed,
-        capture: "forwarding tap".to_owned(),
+        capture: outcome.captured.method.to_owned(),
         command: format!(
             "cargo run --release --example incident -- --seconds {seconds} --rate {rate} --seed {seed} --fault {fault}"
         ),
@@ -372,14 +372,14 @@ fn balance(role: Role, outcome: &Outcome) -> Balance {
             lost.push(Loss { reason: reason.to_owned(), count });
         }
     };
-    if let Some(tapped) = outcome.tapped.get(&role) {
-        let at_tap = &tapped.tap.account.lost;
-        add("request not readable", at_tap.malformed_request);
-        add("response not readable", at_tap.malformed_response);
-        add("order of responses lost", at_tap.desync);
-        add("too many in flight", at_tap.in_flight_limit);
-        add("still open at the end", at_tap.shutdown);
-        add("no room to wait", tapped.outbox.dropped);
+    if let Some(seen) = outcome.captured.services.get(&role) {
+        let unseen = &seen.account.lost;
+        add("request not readable", unseen.malformed_request);
+        add("response not readable", unseen.malformed_response);
+        add("order of responses lost", unseen.desync);
+        add("too many in flight", unseen.in_flight_limit);
+        add("still open at the end", unseen.shutdown);
+        add("no room to wait", seen.outbox.dropped);
     }
     for ((service, reason), count) in &outcome.exported.lost {
         if service == name {

@@ -16,7 +16,7 @@ use otlp_logai::Window;
 use crate::account::Account;
 use crate::analysis::{Analysis, Found, LATENESS, LogReading, News, Noticed, ProfileReading};
 use crate::analysis::{compare_profiles, read_logs};
-use crate::capture::{Capture, Tapped};
+use crate::capture::{Capture, Captured};
 use crate::export::{Exported, Exporting};
 use crate::flags::Flags;
 use crate::load::{Load, LoadConfig, LoadReport};
@@ -44,8 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) load: LoadReport,
     /// What the services say they served.
     pub(crate) served: BTreeMap<Role, Counts>,
-    /// What the taps saw.
-    pub(crate) tapped: BTreeMap<Role, Tapped>,
+    /// What was seen of it.
+    pub(crate) captured: Captured,
     /// What the exporter did.
     pub(crate) exported: Exported,
     /// What the receiver took.
@@ -107,7 +107,7 @@ impl Stage {
             profile: ProfileConfig::default(),
             program: Program::this()?,
         })?;
-        let capture = Capture::start(&shop.services(), flags.seed)?;
+        let capture = Capture::start(&shop.services(), flags.capture, flags.seed)?;
         let services: BTreeMap<_, _> = shop.services().iter().map(|own| (own.role, own.address)).collect();
         let direct = |role| services.get(&role).copied().unwrap_or(receiver.local_addr());
         shop.connect(|role| capture.address_of(role).unwrap_or_else(|| direct(role)))?;
@@ -118,12 +118,16 @@ impl Stage {
 
     fn play(self, flags: &Flags, length: Duration, teller: &mut Teller) -> Result<Outcome, Error> {
         let target = self.capture.address_of(Role::Gateway);
-        let target = target.ok_or_else(|| Error::new(ErrorKind::Config, "the gateway has no tap"))?;
+        let target = target.ok_or_else(|| Error::new(ErrorKind::Config, "the gateway is not watched"))?;
         let load = Load::start(&LoadConfig { target, rate_per_sec: flags.rate.into(), seed: flags.seed })?;
         let started = SystemClock.now();
         teller.clock = Instant::now();
         let shown = figure::rate(flags.rate.into());
-        teller.say(&format!("six services behind taps, {shown} of load, seed {}", flags.seed))?;
+        let method = self.capture.method();
+        teller.say(&format!("six services, {shown} of load, seed {}; capture: {method}", flags.seed))?;
+        if let Some(why) = self.capture.refused().and_then(std::error::Error::source) {
+            teller.say(&format!("not by the kernel: {why}"))?;
+        }
         let others = Role::ALL.into_iter().filter(|role| role.protocol() != Protocol::Http);
         let others: Vec<String> = others.map(|role| format!("{role} {}", role.protocol())).collect();
         teller.say(&format!("they speak {}, but {}", Protocol::Http, others.join(", ")))?;
@@ -131,7 +135,7 @@ impl Stage {
         let ended = SystemClock.now();
         let load = load.stop()?;
         let served = self.shop.stop()?;
-        let tapped = self.capture.stop();
+        let captured = self.capture.stop();
         let drained = self.exporting.drain();
         teller.say("load ended, everything drained; reading logs and profiles")?;
         // Spans have all arrived, so the windows up to the end of the load can close.
@@ -160,7 +164,7 @@ impl Stage {
             broken,
             load,
             served,
-            tapped,
+            captured,
             exported,
             received,
             socket,
@@ -196,7 +200,7 @@ impl Stage {
             let seen = figure::count(self.capture.requests());
             teller
                 .account
-                .progress(teller.clock.elapsed(), &format!("{answered} answered, {seen} requests tapped"));
+                .progress(teller.clock.elapsed(), &format!("{answered} answered, {seen} requests seen"));
         }
         Ok(broken)
     }

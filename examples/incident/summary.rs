@@ -58,7 +58,7 @@ pub(crate) struct Run {
     pub(crate) rate_per_sec: f64,
     /// What every choice was drawn from.
     pub(crate) seed: u64,
-    /// How traffic was captured, such as `forwarding tap`.
+    /// How traffic was captured, such as `forwarding tap` or `kernel, TCP segments`.
     pub(crate) capture: String,
     /// The command that repeats the run.
     pub(crate) command: String,

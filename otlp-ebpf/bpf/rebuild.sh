@@ -19,7 +19,7 @@ esac
 
 for machine in x86:x86_64 arm64:aarch64; do
     mkdir -p "$to/${machine#*:}"
-    for program in network process; do
+    for program in network opened process; do
         object=$to/${machine#*:}/$program.o
         # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
         "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \
@@ -31,7 +31,7 @@ for machine in x86:x86_64 arm64:aarch64; do
 done
 
 [ "$to" = . ] && exit
-for object in x86_64/network.o x86_64/process.o aarch64/network.o aarch64/process.o; do
+for object in */*.o; do
     cmp "$object" "$to/$object" || { echo "$object is not what its source gives: run $0" >&2 && exit 1; }
 done
 echo "the objects are what their sources give"

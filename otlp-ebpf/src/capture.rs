@@ -32,6 +32,7 @@
 //!
 //! The traced traffic is never altered, nor waited for.
 
+mod callers;
 mod clock;
 mod config;
 mod start;

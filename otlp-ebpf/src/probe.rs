@@ -16,7 +16,7 @@ use aya::programs::ProgramType;
 use aya::sys::is_program_supported;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::program::{Settings, Wanted, attach_network, attach_process, os_error};
+use crate::program::{Opened, Settings, Wanted, attach_network, attach_process, os_error};
 
 /// A place in the kernel at which bytes can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ use crate::program::{Settings, Wanted, attach_network, attach_process, os_error}
 pub enum Hook {
     /// TCP segments at the sockets of control groups (`cgroup_skb`).
     Network,
+    /// Connecting of the sockets of control groups (`sock_ops`): which process calls.
+    Connect,
     /// The exit of system calls (`raw_tp/sys_exit`).
     Calls,
     /// Functions of OpenSSL (`uprobe`).
@@ -31,13 +33,14 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 3] = [Self::Network, Self::Calls, Self::Tls];
+    const ALL: [Self; 4] = [Self::Network, Self::Connect, Self::Calls, Self::Tls];
 
     /// Its name, as reports and errors have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Network => "network",
+            Self::Connect => "connect",
             Self::Calls => "calls",
             Self::Tls => "tls",
         }
@@ -46,7 +49,7 @@ impl Hook {
     /// The capabilities that it takes.
     const fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Network => &["CAP_BPF", "CAP_NET_ADMIN"],
+            Self::Network | Self::Connect => &["CAP_BPF", "CAP_NET_ADMIN"],
             Self::Calls | Self::Tls => &["CAP_BPF", "CAP_PERFMON"],
         }
     }
@@ -174,6 +177,7 @@ pub fn probe() -> Report {
     let hooks = Hook::ALL.map(|hook| {
         let tried = match hook {
             Hook::Network => cgroup2_root(proc).and_then(|root| attach_network(&settings, &[root])).map(drop),
+            Hook::Connect => cgroup2_root(proc).and_then(|root| Opened::attach(&[root])).map(drop),
             Hook::Calls | Hook::Tls => {
                 let (calls, tls) = (hook == Hook::Calls, hook == Hook::Tls);
                 let wanted = Wanted { every_process: false, calls, tls, connections: 16 };

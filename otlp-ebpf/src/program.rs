@@ -5,6 +5,7 @@
 
 mod library;
 mod network;
+mod opened;
 mod process;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
@@ -12,6 +13,7 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
 pub(crate) use self::library::{Library, libraries};
 pub(crate) use self::network::attach as attach_network;
+pub(crate) use self::opened::Opened;
 pub(crate) use self::process::{Process, Wanted, attach as attach_process};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -100,10 +102,7 @@ pub(crate) fn port_set(ports: impl Iterator<Item = u16>) -> Box<PortSet> {
 
 impl Loaded {
     fn new(mut ebpf: Ebpf, hook: &'static str) -> Result<Self> {
-        let mut map = |name: &'static str| {
-            ebpf.take_map(name)
-                .ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{hook}: no map {name}")))
-        };
+        let mut map = |name: &'static str| ebpf.take_map(name).ok_or_else(|| no_map(hook, name));
         let ring = RingBuf::try_from(map("RECORDS")?).map_err(|error| failed(hook, "its ring", error))?;
         let counts =
             PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
@@ -202,6 +201,10 @@ fn load(
 
 fn failed(hook: &str, what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Io, format!("{hook}: {what} failed")).with_source(error)
+}
+
+fn no_map(hook: &str, name: &str) -> Error {
+    Error::new(ErrorKind::Malformed, format!("{hook}: no map {name}"))
 }
 
 fn no_program(hook: &str, name: &str) -> Error {

@@ -35,8 +35,9 @@ fn accounts(outcome: &Outcome, summary: &Summary) -> Promise {
         .filter(|balance| !balance.is_balanced())
         .map(|balance| &*balance.service)
         .collect();
-    let taps_agree =
-        outcome.tapped.values().all(|tapped| tapped.tap.is_balanced() && tapped.outbox.is_balanced());
+    let captured = &outcome.captured;
+    let capture_agrees =
+        captured.is_balanced && captured.services.values().all(|seen| seen.outbox.is_balanced());
     let served: u64 = summary.balances.iter().map(|balance| balance.served).sum();
     let accepted: u64 = summary.balances.iter().map(|balance| balance.accepted).sum();
     let rejected: u64 = summary.balances.iter().map(|balance| balance.rejected).sum();
@@ -46,21 +47,25 @@ fn accounts(outcome: &Outcome, summary: &Summary) -> Promise {
     if !open.is_empty() {
         detail.push_str(&format!("; not balanced: {}", open.join(", ")));
     }
+    if captured.overrun > 0 {
+        let overrun = figure::count(captured.overrun);
+        detail.push_str(&format!("; {overrun} records of the kernel found its ring full"));
+    }
     promise(
         "Every request served is a span that was accepted, rejected or counted as lost",
-        open.is_empty() && taps_agree,
+        open.is_empty() && capture_agrees,
         detail,
     )
 }
 
-/// The taps changed nothing that a client could notice: each answer was given by the service, once.
+/// The capture changed nothing that a client could notice: each answer was given by the service, once.
 fn clients(outcome: &Outcome) -> Promise {
     let load = &outcome.load.progress;
     let served = outcome.served.get(&Role::Gateway).map_or(0, Counts::served);
     let holds = load.answered == served && load.failed == 0;
     let [answered, served, failed] = [load.answered, served, load.failed].map(figure::count);
     promise(
-        "Every answer reached its client through the taps",
+        "Every answer reached its client as if nobody watched",
         holds,
         format!("{answered} answers received, {served} given, {failed} failed"),
     )

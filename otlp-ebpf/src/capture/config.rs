@@ -1,11 +1,13 @@
 //! What a capture is told.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::Targets;
 use super::{Capture, start};
 use crate::error::{Error, ErrorKind, Result};
+use crate::resolve::process::ProcessTable;
 use crate::tracer::TracerConfig;
 
 /// Which hook sees the bytes of connections that are not encrypted.
@@ -73,6 +75,7 @@ impl Policy {
 pub struct CaptureBuilder {
     pub(super) targets: Targets,
     pub(super) tracer: TracerConfig,
+    pub(super) callers: Option<Arc<ProcessTable>>,
     pub(super) source: Source,
     pub(super) tls: Tls,
     pub(super) policy: Policy,
@@ -88,6 +91,7 @@ impl CaptureBuilder {
         Self {
             targets: Targets::default(),
             tracer: TracerConfig::new(seed()),
+            callers: None,
             source: Source::Auto,
             tls: Tls::Off,
             policy: Policy::default(),
@@ -134,6 +138,16 @@ impl CaptureBuilder {
     /// time. A service whose port is not named there is named after the process that listens on it.
     pub fn tracer(mut self, config: TracerConfig) -> Self {
         self.tracer = config;
+        self
+    }
+
+    /// Names the processes that call: the spans of a server say whose process opened the connection, and find the
+    /// request that it came from where services [share a table](crate::Service::join). Default nobody is named.
+    ///
+    /// The kernel notes which process connects; where it does not allow that, and for connections open before,
+    /// `/proc` is looked through, which misses those that do not last.
+    pub fn callers(mut self, services: Arc<ProcessTable>) -> Self {
+        self.callers = Some(services);
         self
     }
 

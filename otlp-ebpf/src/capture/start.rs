@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::callers::Callers;
 use super::clock::Clocks;
 use super::config::{CaptureBuilder, Source, Tls};
 use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::probe::{Hook, HookReport, HookState, cgroup2_root, reason};
-use crate::program::{Loaded, Process, Settings, Wanted, attach_network, attach_process};
+use crate::program::{Loaded, Opened, Process, Settings, Wanted, attach_network, attach_process};
 use crate::tracer::Tracer;
 
-pub(super) fn start(builder: CaptureBuilder) -> Result<Capture> {
+pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
     let settings = Settings {
         all: builder.targets.is_all(),
         both_ends: !builder.targets.groups.is_empty(),
@@ -23,9 +25,25 @@ pub(super) fn start(builder: CaptureBuilder) -> Result<Capture> {
         ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),
     };
     let mut hooks = Vec::new();
+    connect(&mut builder, &mut hooks);
     let network = network(&builder, &settings, &mut hooks)?;
     let process = process(&builder, &settings, network.is_none(), &mut hooks)?;
     Ok(assemble(builder, (network, process), hooks))
+}
+
+/// The hook that tells who calls, where callers have names.
+fn connect(builder: &mut CaptureBuilder, hooks: &mut Vec<HookReport>) {
+    let Some(services) = builder.callers.take() else {
+        hooks.push(HookReport::new(Hook::Connect, HookState::NotAsked, "no process that calls was named"));
+        return;
+    };
+    let (state, why, opened) = match groups(builder).and_then(|groups| Opened::attach(&groups)) {
+        Ok(opened) => (HookState::Used, "attached to control groups".to_owned(), Some(opened)),
+        Err(error) => (HookState::FellBack, reason(Hook::Connect, &error), None),
+    };
+    hooks.push(HookReport::new(Hook::Connect, state, &why));
+    let callers = Callers { opened, services };
+    builder.tracer = builder.tracer.clone().callers(Arc::new(callers));
 }
 
 /// The network's hook, where it is asked for and can be had.

@@ -48,6 +48,12 @@ impl ProcessTable {
         self.services.write().unwrap_or_else(PoisonError::into_inner).remove(&pid);
     }
 
+    /// The service that a process runs; none where it was not added.
+    #[must_use]
+    pub fn service_of(&self, pid: u32) -> Option<Arc<str>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).get(&pid).cloned()
+    }
+
     fn inode(&self, client: SocketAddr, server: SocketAddr) -> Option<u64> {
         ["net/tcp", "net/tcp6"].iter().find_map(|name| {
             let table = BufReader::new(File::open(self.proc.join(name)).ok()?);

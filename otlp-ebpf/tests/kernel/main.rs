@@ -10,6 +10,7 @@
 #![cfg(all(feature = "capture", target_os = "linux"))]
 
 mod account;
+mod callers;
 mod calls;
 #[path = "../database/mod.rs"]
 mod database;
