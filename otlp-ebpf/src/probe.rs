@@ -273,7 +273,8 @@ pub(crate) fn reason(hook: Hook, error: &Error) -> String {
             said
         }
     } else {
-        format!("{said}; missing {}: run as root, or with setcap", missing.join(" and "))
+        // What can be done comes first: whoever shows one line shows that.
+        format!("missing {}: run as root, or with setcap ({said})", missing.join(" and "))
     }
 }
 
@@ -297,7 +298,7 @@ mod tests {
         let denied = || std::io::Error::from_raw_os_error(1);
         let error = Error::new(ErrorKind::Io, "network: attaching failed").with_source(denied());
         let met = reason(Hook::Network, &error);
-        assert!(met.starts_with(&format!("network: attaching failed: {}", denied())), "{met}");
+        assert!(met.contains(&format!("network: attaching failed: {}", denied())), "{met}");
         assert!(met.contains("missing CAP_") || met.contains("refuses"), "{met}");
     }
 
