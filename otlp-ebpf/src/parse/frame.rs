@@ -124,6 +124,17 @@ impl Framer {
             self.start = self.offset;
             self.start_time = time;
         }
+        if size == HEADER
+            && self.have == 0
+            && let Some((header, behind)) = rest.split_first_chunk()
+        {
+            // All there, as nearly all are.
+            self.header = *header;
+            *rest = behind;
+            self.have = size;
+            self.offset += wide(size);
+            return Step::Header(self.header);
+        }
         let room = self.header.get_mut(self.have..size).unwrap_or_default();
         let count = room.len().min(rest.len());
         let (bytes, behind) = rest.split_at_checked(count).unwrap_or_default();

@@ -145,8 +145,9 @@ impl MySql {
         self.turns.client = false;
         let mut rest = chunk.bytes;
         loop {
-            if self.session.reads_rows() {
-                let passed = self.server.pass(&mut rest, |header, there| self.session.row(header, there));
+            if self.session.passes() {
+                let passed =
+                    self.server.pass(&mut rest, |header, there| self.session.passed_over(header, there));
                 self.session.passed(chunk.time, passed);
             }
             let size = if self.server.is_part() { HEADER - 1 } else { HEADER };

@@ -1,15 +1,15 @@
 //! What a span says of a gRPC call.
 
-use otlp_core::record::{Span, SpanKind};
+use otlp_core::record::SpanKind;
 use otlp_core::semconv;
 
-use super::{Ends, attribute, cut, fail, http};
+use super::{EncodedSpan, Ends, attribute, cut, fail, http};
 use crate::parse::grpc::{Call, is_server_error, status_name, status_of_http};
 use crate::parse::http2::{Request, Response};
 use crate::service::Service;
 
 pub(super) fn request(
-    span: &mut Span,
+    span: &mut EncodedSpan,
     (request, call): (&Request<'_>, Call<'_>),
     service: &Service,
     ends: &Ends,
@@ -30,9 +30,8 @@ pub(super) fn request(
 }
 
 /// Tells the status; `is_whole` where nothing of the response was missed, so that one that is not there was not sent.
-pub(super) fn response(span: &mut Span, response: Response, is_whole: bool) {
-    let known = |attribute: &otlp_core::record::KeyValue| attribute.key == semconv::RPC_SYSTEM_NAME;
-    if !span.attributes.iter().any(known) {
+pub(super) fn response(span: &mut EncodedSpan, response: Response, is_whole: bool) {
+    if !span.attributes.contains(semconv::RPC_SYSTEM_NAME) {
         // Its request did not show what it was.
         attribute(span, semconv::RPC_SYSTEM_NAME, SYSTEM);
     }
@@ -54,7 +53,7 @@ pub(super) fn response(span: &mut Span, response: Response, is_whole: bool) {
             }
         }
         None => {
-            attribute(span, semconv::RPC_RESPONSE_STATUS_CODE, code.to_string());
+            attribute(span, semconv::RPC_RESPONSE_STATUS_CODE, code.to_string().as_str());
             fail(span, "_OTHER");
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use otlp_core::context::w3c::TraceParent;
-use otlp_core::record::{Link, Span};
+use otlp_core::record::Link;
 use otlp_core::{SpanId, TraceId};
 
-use super::{Ends, Role};
+use super::{EncodedSpan, Ends, Role};
 use crate::account::JoinCounts;
 use crate::id::IdSource;
 use crate::join::{ExchangeId, Joined};
@@ -31,7 +31,7 @@ impl Placing<'_> {
     /// Puts the span into its trace: below the request of the caller that caused it, where that can be told, else
     /// below what the request's header names, else below the client's view of the same exchange, else at the root
     /// of a new one.
-    pub(super) fn place(&mut self, span: &mut Span, context: Option<(TraceParent, String)>) {
+    pub(super) fn place(&mut self, span: &mut EncodedSpan, context: Option<(TraceParent, String)>) {
         let (header, trace_state) = context.unzip();
         let joined = self.find_caller(header.map(|header| header.trace_id()));
         let flags = header.map_or(SAMPLED, |header| u32::from(header.flags()));
@@ -98,7 +98,7 @@ impl Placing<'_> {
     }
 
     /// Lets the server's view find this one, which is the client's.
-    fn show_view(&self, span: &Span) {
+    fn show_view(&self, span: &EncodedSpan) {
         if let (Some(views), Some(exchange), Role::Client) =
             (self.service.views.as_ref(), self.exchange, self.ends.role)
         {

@@ -51,25 +51,39 @@ impl Session {
         }
     }
 
-    /// Whether the next packets may be rows, which need not be looked into.
-    pub(super) fn reads_rows(&self) -> bool {
-        self.state == State::Rows && self.phase == Phase::Command && !self.asked.is_empty()
+    /// Whether the next packets may be rows or definitions of columns, which need not be looked into.
+    pub(super) fn passes(&self) -> bool {
+        let passes = matches!(self.state, State::Rows | State::Defined | State::Columns(_));
+        passes && self.phase == Phase::Command && !self.asked.is_empty()
     }
 
-    /// Counts a row, where it is all there; gives its length.
-    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
+    /// Takes a row or a definition, where it is all there; gives its length.
+    #[inline]
+    pub(super) fn passed_over(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
         let [.., sequence, kind] = header;
         let length = packet(header);
         let whole =
             usize::try_from(length).ok().filter(|length| (1..=there.saturating_sub(4)).contains(length));
-        let row = sequence == self.sequence && !matches!(kind, END | ERROR) && length < FULL;
-        let length = whole.filter(|_| row)?;
+        let usual = sequence == self.sequence && !matches!(kind, END | ERROR) && length < FULL;
+        let length = whole.filter(|_| usual)?;
         self.sequence = sequence.wrapping_add(1);
-        self.answer.rows(1);
+        self.row_or_definition();
         Some(length + 4)
     }
 
-    /// Takes note of so many bytes of rows.
+    /// A packet that ends nothing, of a result whose columns are counted.
+    fn row_or_definition(&mut self) {
+        match &mut self.state {
+            State::Columns(1) => self.state = State::Defined,
+            State::Columns(left) => *left = left.saturating_sub(1),
+            _ => {
+                self.state = State::Rows;
+                self.answer.rows(1);
+            }
+        }
+    }
+
+    /// Takes note of so many bytes that were passed over.
     pub(super) fn passed(&mut self, time: UnixNanos, bytes: u64) {
         if bytes > 0 {
             self.answer.message(time, bytes);
@@ -86,8 +100,8 @@ impl Session {
         match self.state {
             State::First => self.first(message, time, on),
             State::Columns(_) if ends => self.end(message, time, on),
-            State::Columns(left) => {
-                self.state = if left == 1 { State::Defined } else { State::Columns(left.saturating_sub(1)) };
+            State::Columns(_) => {
+                self.row_or_definition();
                 Then::GoOn
             }
             State::Defined if ends && message.length == END_LENGTH && self.ends_with_ok != Some(true) => {
@@ -100,8 +114,7 @@ impl Session {
             }
             State::Defined | State::Rows if ends => self.end(message, time, on),
             State::Defined | State::Rows => {
-                self.state = State::Rows;
-                self.answer.rows(1);
+                self.row_or_definition();
                 Then::GoOn
             }
             State::Prepared { definitions, ends: ends_left } => {
