@@ -24,9 +24,13 @@ use otlp_core::{UnixNanos, semconv};
 use self::attribute::Attributes;
 pub use self::encoded::EncodedSpan;
 use self::encoded::attribute;
+use self::grpc::Answered;
 pub(crate) use self::place::{Parents, Placing};
 use crate::database::Selects;
+use crate::parse::grpc::web::Told;
+use crate::parse::http1;
 use crate::parse::http2::Request;
+use crate::parse::sql::Operation;
 use crate::parse::{End, RequestHead, ResponseHead, ResponseHeaders};
 use crate::service::Service;
 
@@ -121,11 +125,12 @@ impl Draft {
             RequestHead::Http1(request) => context::read(request.headers().iter()),
             RequestHead::Http2(request) => context::read(request.headers().iter()),
             RequestHead::Other(request) => context::read(request.context()),
-            RequestHead::Kafka(_) | RequestHead::Redis(_) | RequestHead::Sql(_) => None,
+            RequestHead::Sql(command) => command.statement.and_then(context::of_statement),
+            RequestHead::Kafka(_) | RequestHead::Redis(_) => None,
         };
-        placing.place(&mut span, context);
+        placing.place(&mut span, context, prepares(head));
         match head {
-            RequestHead::Http1(request) => http::http1(&mut span, request, service, ends),
+            RequestHead::Http1(request) => http1(&mut span, request, service, ends),
             RequestHead::Http2(request) => http2(&mut span, request, service, ends),
             RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
@@ -197,12 +202,19 @@ impl Draft {
         (body_bytes, end): (u64, End),
     ) -> EncodedSpan {
         match head {
+            ResponseHead::Http1(response) if response.call().is_some() || self.is_call() => {
+                let code = response.grpc_status();
+                let is_whole = end == End::Complete && response.call() != Some(Told::Unknown);
+                grpc::response(&mut self.span, Answered { http: Some(response.status()), code, is_whole });
+            }
             ResponseHead::Http1(response) => {
                 let body = (end == End::Complete).then_some(body_bytes);
                 http::response(&mut self.span, Some(response.status()), body);
             }
             ResponseHead::Http2(response) if response.is_grpc() || response.grpc_status().is_some() => {
-                grpc::response(&mut self.span, *response, end == End::Complete);
+                let (http, code) = (response.status(), response.grpc_status());
+                let is_whole = end == End::Complete && !response.is_unread();
+                grpc::response(&mut self.span, Answered { http, code, is_whole });
             }
             ResponseHead::Http2(response) => {
                 let body = (end == End::Complete).then_some(body_bytes);
@@ -233,6 +245,11 @@ impl Draft {
         self.finish(time)
     }
 
+    /// Whether its request said that it is gRPC: that stands first then.
+    fn is_call(&self) -> bool {
+        self.span.attributes.first_is(semconv::RPC_SYSTEM_NAME)
+    }
+
     fn finish(mut self, time: UnixNanos) -> EncodedSpan {
         let of_http = || self.span.attributes.contains(semconv::HTTP_REQUEST_METHOD);
         if let Some(bytes) = self.request_body.filter(|_| of_http()) {
@@ -244,9 +261,21 @@ impl Draft {
     }
 }
 
+/// Whether it does no more than prepare a statement, which somebody else will run.
+fn prepares(head: &RequestHead<'_>) -> bool {
+    matches!(head, RequestHead::Sql(command) if command.operation == Operation::Prepare)
+}
+
+fn http1(span: &mut EncodedSpan, request: &http1::Request<'_>, service: &Service, ends: &Ends) {
+    match request.grpc() {
+        Some(call) => grpc::http1(span, (request, call), service, ends),
+        None => http::http1(span, request, service, ends),
+    }
+}
+
 fn http2(span: &mut EncodedSpan, request: &Request<'_>, service: &Service, ends: &Ends) {
     match request.grpc() {
-        Some(call) => grpc::request(span, (request, call), service, ends),
+        Some(call) => grpc::http2(span, (request, call), service, ends),
         None => http::http2(span, request, service, ends),
     }
     if request.has_gap() {

@@ -25,27 +25,32 @@ pub(super) enum Scalar<'a> {
     Bool(bool),
 }
 
-impl<'a> From<&'a str> for Scalar<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
+/// What can be the value of an attribute.
+pub(super) trait Value {
+    fn scalar(&self) -> Scalar<'_>;
+}
+
+impl Value for &str {
+    fn scalar(&self) -> Scalar<'_> {
+        Scalar::Text(self)
     }
 }
 
-impl From<i64> for Scalar<'_> {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
+impl Value for i64 {
+    fn scalar(&self) -> Scalar<'_> {
+        Scalar::Int(*self)
     }
 }
 
-impl From<u16> for Scalar<'_> {
-    fn from(number: u16) -> Self {
-        Self::Int(number.into())
+impl Value for u16 {
+    fn scalar(&self) -> Scalar<'_> {
+        Scalar::Int((*self).into())
     }
 }
 
-impl From<bool> for Scalar<'_> {
-    fn from(truth: bool) -> Self {
-        Self::Bool(truth)
+impl Value for bool {
+    fn scalar(&self) -> Scalar<'_> {
+        Scalar::Bool(*self)
     }
 }
 
@@ -80,8 +85,8 @@ impl Attributes {
     }
 
     /// Adds one. O(its bytes).
-    pub(super) fn add(&mut self, key: &str, value: impl Into<Scalar<'_>>) {
-        match value.into() {
+    pub(super) fn add(&mut self, key: &str, value: impl Value) {
+        match value.scalar() {
             // Without a key it would lie otherwise.
             value if key.is_empty() => self.keep(KeyValue::new("", value)),
             Scalar::Text(text) => self.add_text(key, text),
@@ -159,6 +164,11 @@ impl Attributes {
     pub(super) fn contains(&self, key: &str) -> bool {
         self.scalars().any(|(_, met, _)| met == key.as_bytes())
             || self.others.iter().any(|(_, other)| other.key == key)
+    }
+
+    /// True where the first one of all has this name.
+    pub(super) fn first_is(&self, key: &str) -> bool {
+        self.scalars().next().is_some_and(|(_, met, _)| met == key.as_bytes())
     }
 
     /// The text of the first one of this name that is text. O(attributes).

@@ -5,7 +5,7 @@ use otlp_core::record::{Link, Span, SpanKind, Status, StatusCode};
 use otlp_core::wire::Writer;
 use otlp_core::{SpanId, TraceId, UnixNanos};
 
-use super::attribute::{Attributes, Scalar};
+use super::attribute::{Attributes, Value};
 
 /// A span as a [`Connection`](crate::Connection) makes it: its attributes are OTLP bytes already.
 ///
@@ -147,7 +147,7 @@ fn span_id(writer: &mut Writer, field: u32, id: SpanId) {
 }
 
 /// Sets an attribute.
-pub(super) fn attribute(span: &mut EncodedSpan, key: &str, value: impl Into<Scalar<'_>>) {
+pub(super) fn attribute(span: &mut EncodedSpan, key: &str, value: impl Value) {
     span.attributes.add(key, value);
 }
 

@@ -28,11 +28,16 @@ pub(super) fn http1(span: &mut EncodedSpan, request: &http1::Request<'_>, servic
         scheme: scheme(ends),
         target: Target::of(request.method(), request.target()),
         host: headers.text("host"),
-        version: if request.minor_version() == 0 { "1.0" } else { "1.1" },
+        version: version(request),
         agent: headers.text("user-agent"),
     };
     tell(span, &asked, service, ends);
     service.redactor.headers(span, headers.iter(), service.limits.attribute_bytes());
+}
+
+/// The version that HTTP/1 has.
+pub(super) const fn version(request: &http1::Request<'_>) -> &'static str {
+    if request.minor_version() == 0 { "1.0" } else { "1.1" }
 }
 
 pub(super) fn http2(span: &mut EncodedSpan, request: &http2::Request<'_>, service: &Service, ends: &Ends) {
