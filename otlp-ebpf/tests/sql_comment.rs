@@ -179,7 +179,7 @@ fn only_a_comment_behind_the_statement_that_says_nothing_else_is_a_context() {
         ];
         for spans in met {
             let below = spans[0].trace_id.to_string() == TRACE;
-            assert_eq!(below, is_context, "{:.200}", sql);
+            assert_eq!(below, is_context, "{sql:.200}");
             for told in [text(&spans[0]), &spans[0].name] {
                 assert!(!told.contains(TRACE) && !told.contains("cart"), "{told}");
             }

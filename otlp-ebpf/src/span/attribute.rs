@@ -27,30 +27,30 @@ pub(super) enum Scalar<'a> {
 
 /// What can be the value of an attribute.
 pub(super) trait Value {
-    fn scalar(&self) -> Scalar<'_>;
+    fn put(self, key: &str, to: &mut Attributes);
 }
 
 impl Value for &str {
-    fn scalar(&self) -> Scalar<'_> {
-        Scalar::Text(self)
+    fn put(self, key: &str, to: &mut Attributes) {
+        to.add_text(key, self);
     }
 }
 
 impl Value for i64 {
-    fn scalar(&self) -> Scalar<'_> {
-        Scalar::Int(*self)
+    fn put(self, key: &str, to: &mut Attributes) {
+        to.add_number(key, INT, self.cast_unsigned());
     }
 }
 
 impl Value for u16 {
-    fn scalar(&self) -> Scalar<'_> {
-        Scalar::Int((*self).into())
+    fn put(self, key: &str, to: &mut Attributes) {
+        i64::from(self).put(key, to);
     }
 }
 
 impl Value for bool {
-    fn scalar(&self) -> Scalar<'_> {
-        Scalar::Bool(*self)
+    fn put(self, key: &str, to: &mut Attributes) {
+        to.add_number(key, BOOL, self.into());
     }
 }
 
@@ -84,21 +84,16 @@ impl Attributes {
         Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
-    /// Adds one. O(its bytes).
+    /// Adds one, which has a name. O(its bytes).
     pub(super) fn add(&mut self, key: &str, value: impl Value) {
-        match value.scalar() {
-            // Without a key it would lie otherwise.
-            value if key.is_empty() => self.keep(KeyValue::new("", value)),
-            Scalar::Text(text) => self.add_text(key, text),
-            Scalar::Int(number) => self.add_number(key, INT, number.cast_unsigned()),
-            Scalar::Bool(truth) => self.add_number(key, BOOL, truth.into()),
-        }
+        value.put(key, self);
     }
 
     /// Adds one of any kind.
     pub(crate) fn push(&mut self, attribute: KeyValue) {
         match &attribute.value {
-            _ if attribute.key_index != 0 => self.keep(attribute),
+            // Without a key it would lie otherwise.
+            _ if attribute.key_index != 0 || attribute.key.is_empty() => self.keep(attribute),
             AnyValue::String(text) => self.add(&attribute.key, text.as_str()),
             AnyValue::Int(number) => self.add(&attribute.key, *number),
             AnyValue::Bool(truth) => self.add(&attribute.key, *truth),
@@ -270,7 +265,6 @@ fn short(length: usize) -> Option<u8> {
 }
 
 /// The lowest seven bits.
-#[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
 const fn low(number: u64) -> u8 {
     (number & 0x7f) as u8
 }

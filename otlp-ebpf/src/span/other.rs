@@ -23,7 +23,9 @@ fn tell(span: &mut EncodedSpan, attributes: &[KeyValue], service: &Service) {
     let limit = service.limits.attribute_bytes();
     for told in attributes {
         match &told.value {
-            AnyValue::String(text) if text.len() > limit => span.attributes.add(&told.key, cut(text, limit)),
+            AnyValue::String(text) if text.len() > limit => {
+                span.attributes.push(KeyValue::new(told.key.clone(), cut(text, limit)));
+            }
             _ => span.attributes.push(told.clone()),
         }
     }
