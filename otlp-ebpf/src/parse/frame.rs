@@ -272,7 +272,7 @@ impl Framer {
     }
 
     /// Loses the place without telling: there was none.
-    pub(super) fn begin_lost(&mut self) {
+    pub(super) const fn begin_lost(&mut self) {
         self.place = Place::Lost;
     }
 
@@ -308,7 +308,7 @@ impl Framer {
         }
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(super) const fn held_bytes(&self) -> usize {
         self.kept.capacity()
     }
 }
