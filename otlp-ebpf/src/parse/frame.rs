@@ -223,13 +223,14 @@ impl Framer {
         if !self.is_between() {
             return 0;
         }
-        let before = rest.len();
-        while let Some(header) = rest.first_chunk::<HEADER>()
-            && let Some(behind) = take(*header, rest.len()).and_then(|length| rest.get(length..))
+        let mut left = *rest;
+        while let Some(header) = left.first_chunk::<HEADER>()
+            && let Some(behind) = take(*header, left.len()).and_then(|length| left.get(length..))
         {
-            *rest = behind;
+            left = behind;
         }
-        let passed = wide(before - rest.len());
+        let passed = wide(rest.len() - left.len());
+        *rest = left;
         self.offset += passed;
         passed
     }

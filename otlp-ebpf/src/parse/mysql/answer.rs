@@ -5,7 +5,7 @@ use otlp_core::UnixNanos;
 use super::session::{Kind, MORE_RESULTS, Phase, Session, Then};
 use super::{Bytes, Emit, FULL, packet};
 use crate::parse::ParseErrorKind;
-use crate::parse::frame::{HEADER, Message};
+use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::sql::Failure;
 
 /// Where an answer is.
@@ -39,6 +39,15 @@ const PROGRESS: u16 = 0xffff;
 /// Of an answer's packet, so many bytes are looked at.
 const BYTES: usize = 24;
 
+/// Length of a packet with this number, its header counted, that ends nothing and is not the first part of a longer one.
+#[inline]
+fn usual_length(header: [u8; HEADER], number: u8) -> Option<usize> {
+    let [.., sequence, kind] = header;
+    let length = packet(header);
+    let is_usual = sequence == number && !matches!(kind, END | ERROR) && (1..FULL).contains(&length);
+    usize::try_from(length).ok().filter(|_| is_usual).map(|length| length + 4)
+}
+
 impl Session {
     /// Bytes wanted of a packet that begins with this one.
     pub(super) fn answer_bytes(&self, kind: u8) -> usize {
@@ -57,29 +66,36 @@ impl Session {
         passes && self.phase == Phase::Command && !self.asked.is_empty()
     }
 
-    /// Takes a row or a definition, where it is all there; gives its length.
-    #[inline]
-    pub(super) fn passed_over(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
-        let [.., sequence, kind] = header;
-        let length = packet(header);
-        let whole =
-            usize::try_from(length).ok().filter(|length| (1..=there.saturating_sub(4)).contains(length));
-        let usual = sequence == self.sequence && !matches!(kind, END | ERROR) && length < FULL;
-        let length = whole.filter(|_| usual)?;
-        self.sequence = sequence.wrapping_add(1);
-        self.row_or_definition();
-        Some(length + 4)
+    /// Passes over those that are all there; gives how many bytes they were.
+    pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
+        let (mut sequence, mut packets) = (self.sequence, 0);
+        let passed = server.pass(rest, |header, there| {
+            let length = usual_length(header, sequence).filter(|length| *length <= there)?;
+            sequence = sequence.wrapping_add(1);
+            packets += 1;
+            Some(length)
+        });
+        self.sequence = sequence;
+        self.take_packets(packets);
+        passed
     }
 
-    /// A packet that ends nothing, of a result whose columns are counted.
-    fn row_or_definition(&mut self) {
-        match &mut self.state {
-            State::Columns(1) => self.state = State::Defined,
-            State::Columns(left) => *left = left.saturating_sub(1),
-            _ => {
-                self.state = State::Rows;
-                self.answer.rows(1);
+    /// Takes packets that end nothing, of a result whose columns are counted: definitions of these, then rows.
+    fn take_packets(&mut self, packets: u64) {
+        let rows = match self.state {
+            State::Columns(left) if packets < left => {
+                self.state = State::Columns(left - packets);
+                return;
             }
+            State::Columns(left) => {
+                self.state = State::Defined;
+                packets - left
+            }
+            _ => packets,
+        };
+        if rows > 0 {
+            self.state = State::Rows;
+            self.answer.rows(rows);
         }
     }
 
@@ -101,7 +117,7 @@ impl Session {
             State::First => self.first(message, time, on),
             State::Columns(_) if ends => self.end(message, time, on),
             State::Columns(_) => {
-                self.row_or_definition();
+                self.take_packets(1);
                 Then::GoOn
             }
             State::Defined if ends && message.length == END_LENGTH && self.ends_with_ok != Some(true) => {
@@ -114,7 +130,7 @@ impl Session {
             }
             State::Defined | State::Rows if ends => self.end(message, time, on),
             State::Defined | State::Rows => {
-                self.row_or_definition();
+                self.take_packets(1);
                 Then::GoOn
             }
             State::Prepared { definitions, ends: ends_left } => {

@@ -271,7 +271,7 @@ impl dialogue::Session for Session {
     /// Rows, and definitions of columns.
     fn pass(&mut self, server: &mut Framer, rest: &mut &[u8], time: UnixNanos) {
         if self.passes() {
-            let passed = server.pass(rest, |header, there| self.passed_over(header, there));
+            let passed = self.pass_over(server, rest);
             self.passed(time, passed);
         }
     }

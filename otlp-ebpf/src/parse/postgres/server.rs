@@ -7,7 +7,7 @@ use super::client::{body, text};
 use super::session::{Asked, Kind, Phase, Session, Then};
 use crate::parse::ParseErrorKind;
 use crate::parse::dialogue::{Body, Head};
-use crate::parse::frame::{HEADER, Message};
+use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::sql::Failure;
 use crate::sql::Backslash;
 
@@ -37,15 +37,19 @@ impl Session {
         rows && self.phase == Phase::Running
     }
 
-    /// Counts a row, where it is all there; gives its length.
-    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
-        let [kind, length @ ..] = header;
-        let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
-        if kind != b'D' || !(HEADER..=there).contains(&length) {
-            return None;
+    /// Passes over rows that are all there, and counts them; gives how many bytes they were.
+    pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
+        let mut rows = 0;
+        let passed = server.pass(rest, |[kind, length @ ..], there| {
+            let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
+            let is_row = kind == b'D' && (HEADER..=there).contains(&length);
+            rows += u64::from(is_row);
+            is_row.then_some(length)
+        });
+        if rows > 0 {
+            self.answer.rows(rows);
         }
-        self.answer.rows(1);
-        Some(length)
+        passed
     }
 
     /// Takes note of so many bytes of rows.

@@ -247,7 +247,7 @@ impl dialogue::Session for Session {
     /// Rows.
     fn pass(&mut self, server: &mut Framer, rest: &mut &[u8], time: UnixNanos) {
         if self.reads_rows() {
-            let passed = server.pass(rest, |header, there| self.row(header, there));
+            let passed = self.pass_over(server, rest);
             self.passed(time, passed);
         }
     }
