@@ -11,7 +11,7 @@ use super::{Bytes, Emit, FULL, packet};
 use crate::limits::Limits;
 use crate::parse::ParseErrorKind;
 pub(super) use crate::parse::dialogue::Then;
-use crate::parse::dialogue::{self, Body, Head, Session as _, Sides};
+use crate::parse::dialogue::{self, Body, Head, Sides};
 use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::prepared::Prepared;
 use crate::parse::sql::{Answer, Command, Exchanges, Operation, System};

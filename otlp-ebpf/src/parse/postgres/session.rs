@@ -9,7 +9,7 @@ use super::Emit;
 use crate::limits::Limits;
 use crate::parse::ParseErrorKind;
 pub(super) use crate::parse::dialogue::Then;
-use crate::parse::dialogue::{self, Body, Head, Session as _, Sides};
+use crate::parse::dialogue::{self, Body, Head, Sides};
 use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::prepared::Prepared;
 use crate::parse::sql::{Answer, Command, Exchanges, Failure, Operation, System};
