@@ -145,7 +145,7 @@ impl Buffers {
         let resource = Arc::new(Resource::service("shop"));
         for ((direction, bytes), time) in talk.iter().zip(1_u64..) {
             let chunk = Chunk::new(*direction, UnixNanos::from_millis(time), bytes);
-            connection.feed(chunk, &mut |span| self.encoder.add(&resource, &span));
+            connection.feed_encoded(chunk, &mut |span| self.encoder.add(&resource, &span));
         }
         assert_eq!(connection.account().spans, EXCHANGES as u64, "{:?}", connection.account());
         self.out.clear();

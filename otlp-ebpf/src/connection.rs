@@ -17,7 +17,7 @@ use crate::parse::{
     ResponseHead, ResponseHeaders,
 };
 use crate::service::Service;
-use crate::span::{Draft, Ends, Parents, Placing};
+use crate::span::{Draft, EncodedSpan, Ends, Parents, Placing};
 
 /// Follows one connection: bytes in, spans and exact counts out. No clock, no socket.
 ///
@@ -80,7 +80,7 @@ struct Stitch {
     realign: bool,
 }
 
-type Emit<'e> = &'e mut dyn FnMut(Span);
+type Emit<'e> = &'e mut dyn FnMut(EncodedSpan);
 
 impl Connection {
     /// Follows a connection to `service` that `parser` reads.
@@ -125,6 +125,11 @@ impl Connection {
 
     /// Takes the next bytes of one direction; gives out the spans that they complete. O(bytes).
     pub fn feed(&mut self, chunk: Chunk<'_>, out: &mut dyn FnMut(Span)) {
+        self.feed_encoded(chunk, &mut |span| out(span.into_span()));
+    }
+
+    /// The same, for who passes spans on as OTLP bytes: they are not made into records in between.
+    pub fn feed_encoded(&mut self, chunk: Chunk<'_>, out: &mut dyn FnMut(EncodedSpan)) {
         let Self { parser, stitch, .. } = self;
         let time = chunk.time;
         if chunk.missing > 0 {
@@ -148,6 +153,11 @@ impl Connection {
 
     /// Tells that one direction has ended. When it is the server's, requests without a response have failed.
     pub fn close(&mut self, direction: Direction, time: UnixNanos, out: &mut dyn FnMut(Span)) {
+        self.close_encoded(direction, time, &mut |span| out(span.into_span()));
+    }
+
+    /// The same, for who passes spans on as OTLP bytes.
+    pub fn close_encoded(&mut self, direction: Direction, time: UnixNanos, out: &mut dyn FnMut(EncodedSpan)) {
         let Self { parser, stitch, closed: [to_server, to_client] } = self;
         let closed = if direction == Direction::ToServer { to_server } else { to_client };
         if std::mem::replace(closed, true) {
@@ -161,6 +171,11 @@ impl Connection {
 
     /// Ends the observation. What is in flight becomes failed spans, or is counted as lost at a shutdown.
     pub fn finish(&mut self, time: UnixNanos, ending: Ending, out: &mut dyn FnMut(Span)) {
+        self.finish_encoded(time, ending, &mut |span| out(span.into_span()));
+    }
+
+    /// The same, for who passes spans on as OTLP bytes.
+    pub fn finish_encoded(&mut self, time: UnixNanos, ending: Ending, out: &mut dyn FnMut(EncodedSpan)) {
         let Self { parser, stitch, closed } = self;
         if ending == Ending::Shutdown {
             let lost = stitch.let_go();
@@ -455,7 +470,7 @@ impl Stitch {
 }
 
 /// Gives out a span, and shows it to what looks for what is wrong.
-fn give(service: &Service, span: Span, out: Emit<'_>) {
+fn give(service: &Service, span: EncodedSpan, out: Emit<'_>) {
     if let Some(findings) = &service.findings {
         findings.span(service.name(), &span);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use otlp_core::encode::Encode;
-use otlp_core::record::{Resource, Scope, Span};
+use otlp_core::record::{Resource, Scope};
 use otlp_core::wire::Writer;
 
 /// Puts spans into a traces request as they come, grouped by resource; keeps the room it needs for that.
@@ -48,8 +48,9 @@ const SCOPE: u32 = 1;
 const SPANS: u32 = 2;
 
 impl TracesEncoder {
-    /// Adds a span of the resource. O(encoded bytes); allocates nothing once the buffers have grown.
-    pub fn add(&mut self, resource: &Arc<Resource>, span: &Span) {
+    /// Adds a span of the resource: a [`Span`](otlp_core::record::Span) or an
+    /// [`EncodedSpan`](crate::EncodedSpan). O(encoded bytes); allocates nothing once the buffers have grown.
+    pub fn add(&mut self, resource: &Arc<Resource>, span: &impl Encode) {
         self.span.clear();
         self.span.message(SPANS, |inner| span.encode(inner));
         self.spans += 1;
@@ -106,7 +107,7 @@ const MAX_KEPT: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
-    use otlp_core::record::{ResourceSpans, ScopeSpans, TracesRequest};
+    use otlp_core::record::{ResourceSpans, ScopeSpans, Span, TracesRequest};
 
     use super::*;
 

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use otlp_core::UnixNanos;
 use otlp_core::finding::Finding;
-use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::semconv;
 use otlp_core::sink::Sink;
 
 use self::windowed::{Kind, Window};
 use crate::parse::redis::Command;
+use crate::span::EncodedSpan;
 
 /// What counts as worth telling; the defaults are cautious.
 ///
@@ -150,7 +150,7 @@ impl Findings {
     }
 
     /// Looks at a Redis command on its way.
-    pub(crate) fn command(&self, service: &Arc<str>, command: &Command<'_>, span: &Span) {
+    pub(crate) fn command(&self, service: &Arc<str>, command: &Command<'_>, span: &EncodedSpan) {
         let mut window = self.lock();
         let findings = window.advance(span.start, &self.config);
         if let Some(hash) = command.key_hash() {
@@ -164,8 +164,8 @@ impl Findings {
     }
 
     /// Looks at a span that has ended.
-    pub(crate) fn span(&self, service: &Arc<str>, span: &Span) {
-        let text = |key| KeyValue::find(&span.attributes, key).and_then(AnyValue::as_str);
+    pub(crate) fn span(&self, service: &Arc<str>, span: &EncodedSpan) {
+        let text = |key| span.attributes.text(key);
         let is_slow = span.duration() > self.config.slow && text(semconv::DB_SYSTEM_NAME).is_some();
         let is_refused = text(semconv::MESSAGING_SYSTEM) == Some("kafka") && span.is_error();
         if !is_slow && !is_refused {

@@ -44,4 +44,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::IdSource;
 pub use limits::Limits;
 pub use service::Service;
-pub use span::{Ends, Role};
+pub use span::{EncodedSpan, Ends, Role};

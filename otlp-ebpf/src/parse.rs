@@ -10,6 +10,7 @@
 //! - what cannot be read is refused with a [`ParseError`], its bytes counted, and the parser looks for the
 //!   next message that it can be sure of (each parser documents its rule).
 
+mod dialogue;
 mod frame;
 pub mod grpc;
 pub mod hpack;

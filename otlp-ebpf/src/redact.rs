@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use otlp_core::record::{AnyValue, KeyValue, Span};
+use otlp_core::record::{AnyValue, KeyValue};
 use otlp_core::redact::{MASK, Redactor};
 
 use crate::parse::redis::Command;
+use crate::span::EncodedSpan;
 
 /// What of an exchange may be put on its span. Cheap to clone.
 ///
@@ -131,7 +132,7 @@ impl Redaction {
     /// Puts the request headers that may leave on a span. O(headers of the request and of the policy).
     pub(crate) fn headers<'h>(
         &self,
-        span: &mut Span,
+        span: &mut EncodedSpan,
         headers: impl Iterator<Item = (&'h str, &'h [u8])>,
         limit: usize,
     ) {
@@ -146,7 +147,7 @@ impl Redaction {
     /// Puts the response headers that may leave on a span. O(headers of the response and of the policy).
     pub(crate) fn response_headers<'h>(
         &self,
-        span: &mut Span,
+        span: &mut EncodedSpan,
         headers: impl Iterator<Item = (&'h str, &'h [u8])>,
         limit: usize,
     ) {
@@ -155,7 +156,7 @@ impl Redaction {
 
     fn show<'h>(
         &self,
-        span: &mut Span,
+        span: &mut EncodedSpan,
         (prefix, shown): (&str, &[Box<str>]),
         headers: impl Iterator<Item = (&'h str, &'h [u8])>,
         limit: usize,
@@ -163,20 +164,21 @@ impl Redaction {
         if shown.is_empty() && !self.headers_off {
             return;
         }
-        let first = span.attributes.len();
+        let mut told: Vec<KeyValue> = Vec::new();
         for (name, value) in headers {
             let wanted = self.headers_off || shown.iter().any(|known| known.eq_ignore_ascii_case(name));
             let Some(value) = std::str::from_utf8(value).ok().filter(|_| wanted) else { continue };
             let value =
                 AnyValue::from(if self.is_secret(name) { MASK } else { crate::span::cut(value, limit) });
             let key = format!("{prefix}{}", name.to_ascii_lowercase());
-            let before = span.attributes.iter_mut().skip(first).find(|before| before.key == key);
+            let before = told.iter_mut().find(|before| before.key == key);
             match before.map(|before| &mut before.value) {
                 Some(AnyValue::Array(values)) if values.len() < MAX_VALUES => values.push(value),
                 Some(_) => {}
-                None => span.attributes.push(KeyValue::new(key, AnyValue::Array(vec![value]))),
+                None => told.push(KeyValue::new(key, AnyValue::Array(vec![value]))),
             }
         }
+        told.into_iter().for_each(|told| span.attributes.push(told));
     }
 
     fn is_secret(&self, name: &str) -> bool {
@@ -246,9 +248,9 @@ mod tests {
     use super::*;
 
     fn shown(redaction: &Redaction, headers: &[(&str, &str)]) -> Vec<String> {
-        let mut span = Span::default();
+        let mut span = EncodedSpan::default();
         redaction.headers(&mut span, headers.iter().map(|(name, value)| (*name, value.as_bytes())), 5);
-        span.attributes.iter().map(|met| format!("{} {:?}", met.key, met.value)).collect()
+        span.into_span().attributes.iter().map(|met| format!("{} {:?}", met.key, met.value)).collect()
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! does that asks ([`Role`]). The span's identifiers are fixed when the request's head is read, so that what the
 //! service calls meanwhile can refer to it.
 
+mod attribute;
 mod context;
+mod encoded;
 mod grpc;
 mod http;
 mod kafka;
@@ -13,15 +15,22 @@ mod place;
 mod redis;
 mod sql;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind, Status, StatusCode};
+use otlp_core::record::SpanKind;
 use otlp_core::{UnixNanos, semconv};
 
+use self::attribute::Attributes;
+pub use self::encoded::EncodedSpan;
+use self::encoded::attribute;
+use self::grpc::Answered;
 pub(crate) use self::place::{Parents, Placing};
 use crate::database::Selects;
+use crate::parse::grpc::web::Told;
+use crate::parse::http1;
 use crate::parse::http2::Request;
+use crate::parse::sql::Operation;
 use crate::parse::{End, RequestHead, ResponseHead, ResponseHeaders};
 use crate::service::Service;
 
@@ -84,7 +93,7 @@ impl Ends {
 /// A span whose request is still in progress.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    span: Span,
+    span: EncodedSpan,
     /// Bytes of the request's body, once it has ended.
     request_body: Option<u64>,
     request_ended: bool,
@@ -98,33 +107,30 @@ pub(crate) struct Draft {
 const CAPTURE_GAP: &str = "otlp.capture.gap";
 /// Attribute of a span whose request had more headers than the limits allow.
 const CAPTURE_TRUNCATED: &str = "otlp.capture.truncated";
-/// Attributes that fit without a second allocation: those of an HTTP exchange that does not fail. They are 1 KiB, the
-/// most that glibc keeps at hand for each thread; more is taken from and given back to the heap of all each time.
-const USUAL_ATTRIBUTES: usize = 16;
-/// The same of a gRPC call.
-const GRPC_ATTRIBUTES: usize = 12;
+/// Bytes of attributes that fit without a second allocation: those of most exchanges.
+const USUAL_BYTES: usize = 512;
 
 impl Draft {
     /// Begins the span of a request.
     pub(crate) fn begin(mut placing: Placing<'_>, (time, head): (UnixNanos, &RequestHead<'_>)) -> Self {
         let (service, ends) = (placing.service, placing.ends);
-        let of_grpc = matches!(head, RequestHead::Http2(request) if request.grpc().is_some());
-        let attributes = Vec::with_capacity(if of_grpc { GRPC_ATTRIBUTES } else { USUAL_ATTRIBUTES });
+        let attributes = Attributes::with_capacity(USUAL_BYTES);
         let kind = match ends.role {
             Role::Server => SpanKind::Server,
             Role::Client => SpanKind::Client,
         };
-        let mut span = Span { kind, start: time, attributes, ..Span::default() };
+        let mut span = EncodedSpan { kind, start: time, attributes, ..EncodedSpan::default() };
         span.span_id = placing.ids.span_id();
         let context = match head {
             RequestHead::Http1(request) => context::read(request.headers().iter()),
             RequestHead::Http2(request) => context::read(request.headers().iter()),
             RequestHead::Other(request) => context::read(request.context()),
-            RequestHead::Kafka(_) | RequestHead::Redis(_) | RequestHead::Sql(_) => None,
+            RequestHead::Sql(command) => command.statement.and_then(context::of_statement),
+            RequestHead::Kafka(_) | RequestHead::Redis(_) => None,
         };
-        placing.place(&mut span, context);
+        placing.place(&mut span, context, prepares(head));
         match head {
-            RequestHead::Http1(request) => http::http1(&mut span, request, service, ends),
+            RequestHead::Http1(request) => http1(&mut span, request, service, ends),
             RequestHead::Http2(request) => http2(&mut span, request, service, ends),
             RequestHead::Kafka(request) => kafka::request(&mut span, request, ends),
             RequestHead::Redis(command) => redis::request(&mut span, command, service, ends),
@@ -142,7 +148,7 @@ impl Draft {
     pub(crate) fn in_database(&mut self, index: Option<u32>, selects: Option<Selects>) {
         self.selects = selects;
         if let Some(index) = index {
-            attribute(&mut self.span, semconv::DB_NAMESPACE, index.to_string());
+            attribute(&mut self.span, semconv::DB_NAMESPACE, index.to_string().as_str());
         }
     }
 
@@ -194,14 +200,21 @@ impl Draft {
         time: UnixNanos,
         head: &ResponseHead<'_>,
         (body_bytes, end): (u64, End),
-    ) -> Span {
+    ) -> EncodedSpan {
         match head {
+            ResponseHead::Http1(response) if response.call().is_some() || self.is_call() => {
+                let code = response.grpc_status();
+                let is_whole = end == End::Complete && response.call() != Some(Told::Unknown);
+                grpc::response(&mut self.span, Answered { http: Some(response.status()), code, is_whole });
+            }
             ResponseHead::Http1(response) => {
                 let body = (end == End::Complete).then_some(body_bytes);
                 http::response(&mut self.span, Some(response.status()), body);
             }
             ResponseHead::Http2(response) if response.is_grpc() || response.grpc_status().is_some() => {
-                grpc::response(&mut self.span, *response, end == End::Complete);
+                let (http, code) = (response.status(), response.grpc_status());
+                let is_whole = end == End::Complete && !response.is_unread();
+                grpc::response(&mut self.span, Answered { http, code, is_whole });
             }
             ResponseHead::Http2(response) => {
                 let body = (end == End::Complete).then_some(body_bytes);
@@ -222,19 +235,24 @@ impl Draft {
     }
 
     /// Ends the span of a request that gets no response, and need not.
-    pub(crate) fn unanswered(self, time: UnixNanos) -> Span {
+    pub(crate) fn unanswered(self, time: UnixNanos) -> EncodedSpan {
         self.finish(time)
     }
 
     /// Ends the span of a request whose response never came.
-    pub(crate) fn failed(mut self, time: UnixNanos, error: &str) -> Span {
+    pub(crate) fn failed(mut self, time: UnixNanos, error: &str) -> EncodedSpan {
         fail(&mut self.span, error);
         self.finish(time)
     }
 
-    fn finish(mut self, time: UnixNanos) -> Span {
-        let of_http = self.span.attributes.iter().any(|met| met.key == semconv::HTTP_REQUEST_METHOD);
-        if let Some(bytes) = self.request_body.filter(|_| of_http) {
+    /// Whether its request said that it is gRPC: that stands first then.
+    fn is_call(&self) -> bool {
+        self.span.attributes.first_is(semconv::RPC_SYSTEM_NAME)
+    }
+
+    fn finish(mut self, time: UnixNanos) -> EncodedSpan {
+        let of_http = || self.span.attributes.contains(semconv::HTTP_REQUEST_METHOD);
+        if let Some(bytes) = self.request_body.filter(|_| of_http()) {
             attribute(&mut self.span, semconv::HTTP_REQUEST_BODY_SIZE, int(bytes));
         }
         // The clock may have gone backwards.
@@ -243,9 +261,21 @@ impl Draft {
     }
 }
 
-fn http2(span: &mut Span, request: &Request<'_>, service: &Service, ends: &Ends) {
+/// Whether it does no more than prepare a statement, which somebody else will run.
+fn prepares(head: &RequestHead<'_>) -> bool {
+    matches!(head, RequestHead::Sql(command) if command.operation == Operation::Prepare)
+}
+
+fn http1(span: &mut EncodedSpan, request: &http1::Request<'_>, service: &Service, ends: &Ends) {
     match request.grpc() {
-        Some(call) => grpc::request(span, (request, call), service, ends),
+        Some(call) => grpc::http1(span, (request, call), service, ends),
+        None => http::http1(span, request, service, ends),
+    }
+}
+
+fn http2(span: &mut EncodedSpan, request: &Request<'_>, service: &Service, ends: &Ends) {
+    match request.grpc() {
+        Some(call) => grpc::http2(span, (request, call), service, ends),
         None => http::http2(span, request, service, ends),
     }
     if request.has_gap() {
@@ -257,48 +287,59 @@ fn http2(span: &mut Span, request: &Request<'_>, service: &Service, ends: &Ends)
 }
 
 /// Sets an attribute that says that not all was seen; once.
-fn mark(span: &mut Span, key: &'static str) {
-    if !span.attributes.iter().any(|met| met.key == key) {
+fn mark(span: &mut EncodedSpan, key: &str) {
+    if !span.attributes.contains(key) {
         attribute(span, key, true);
     }
 }
 
-fn peers(span: &mut Span, ends: &Ends) {
+fn peers(span: &mut EncodedSpan, ends: &Ends) {
     let peer = match ends.role {
         Role::Server => ends.client,
         Role::Client => ends.server,
     };
     if let Some(peer) = peer {
-        let address = peer.ip().to_canonical().to_string();
-        if ends.role == Role::Server {
-            attribute(span, semconv::CLIENT_ADDRESS, address.clone());
-            attribute(span, semconv::CLIENT_PORT, peer.port());
-        }
-        attribute(span, semconv::NETWORK_PEER_ADDRESS, address);
-        attribute(span, semconv::NETWORK_PEER_PORT, peer.port());
+        with_text(peer.ip().to_canonical(), |address| {
+            if ends.role == Role::Server {
+                attribute(span, semconv::CLIENT_ADDRESS, address);
+                attribute(span, semconv::CLIENT_PORT, peer.port());
+            }
+            attribute(span, semconv::NETWORK_PEER_ADDRESS, address);
+            attribute(span, semconv::NETWORK_PEER_PORT, peer.port());
+        });
     }
     if let Some(caller) = ends.caller.as_ref().filter(|_| ends.role == Role::Server) {
         attribute(span, semconv::SERVICE_PEER_NAME, caller.as_ref());
     }
 }
 
-fn server(span: &mut Span, ends: &Ends) {
+fn server(span: &mut EncodedSpan, ends: &Ends) {
     if let Some(server) = ends.server {
-        attribute(span, semconv::SERVER_ADDRESS, server.ip().to_canonical().to_string());
+        with_text(server.ip().to_canonical(), |address| attribute(span, semconv::SERVER_ADDRESS, address));
         attribute(span, semconv::SERVER_PORT, server.port());
     }
 }
 
-/// Marks a span as failed, unless it is already; the first reason stands.
-fn fail(span: &mut Span, error: &str) {
-    if !span.is_error() {
-        span.status = Status { code: StatusCode::Error, message: String::new() };
-        attribute(span, semconv::ERROR_TYPE, error);
-    }
+/// Shows an address as text, without an allocation.
+fn with_text(address: IpAddr, then: impl FnOnce(&str)) {
+    use std::io::Write;
+    let mut text = [0; ADDRESS_BYTES];
+    let mut rest = text.as_mut_slice();
+    // It always fits.
+    let _ = write!(rest, "{address}");
+    let length = ADDRESS_BYTES - rest.len();
+    then(text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
 }
 
-fn attribute(span: &mut Span, key: &'static str, value: impl Into<AnyValue>) {
-    span.attributes.push(KeyValue::new(key, value));
+/// Bytes of an IP address as text at most: eight groups of four digits, or six and an IPv4 address.
+const ADDRESS_BYTES: usize = 45;
+
+/// Marks a span as failed, unless it is already; the first reason stands.
+fn fail(span: &mut EncodedSpan, error: &str) {
+    if !span.is_error() {
+        span.failed = true;
+        attribute(span, semconv::ERROR_TYPE, error);
+    }
 }
 
 /// A count as attributes have it; saturates at 2^63 - 1.

@@ -4,11 +4,17 @@
 //! `?`, comments are gone, white space is one blank, a list of literals behind `IN` is `(?)`. What is not closed is
 //! a literal up to the end, and where it cannot be told what is a literal the text ends. The summary follows those on
 //! `db.query.summary`: operations and their targets, in the order and spelling of the text, at most 255 characters.
+//!
+//! Of a comment behind the statement the W3C trace context is read that sqlcommenter puts there.
 
+mod comment;
 mod summary;
 mod text;
 mod token;
 
+use otlp_core::context::w3c::TraceParent;
+
+use self::comment::Context;
 use self::summary::Summary;
 use self::text::Text;
 use self::token::Tokens;
@@ -77,6 +83,7 @@ impl Syntax {
 pub struct Statement {
     text: String,
     summary: String,
+    context: Option<Box<Context>>,
 }
 
 impl Statement {
@@ -94,11 +101,13 @@ impl Statement {
         self.summary.clear();
         let mut text = Text::new(&mut self.text, limit);
         let mut summary = Summary::new(&mut self.summary);
-        for token in Tokens::new(sql, syntax) {
+        let mut tokens = Tokens::new(sql, syntax);
+        for token in tokens.by_ref() {
             text.push(token);
             summary.push(token);
         }
         text.end();
+        self.context = tokens.last_comment().and_then(Context::read).map(Box::new);
     }
 
     /// The text without literals and comments.
@@ -113,6 +122,26 @@ impl Statement {
         &self.summary
     }
 
+    /// The span that caused it, where a comment behind it says so: `/*traceparent='00-…-01'*/`.
+    ///
+    /// ```
+    /// use otlp_ebpf::sql::{Dialect, Statement, Syntax};
+    /// let sql = b"SELECT 1 /*route='%2Fcart',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
+    /// let statement = Statement::read(sql, Syntax::new(Dialect::MySql), 2048);
+    /// assert_eq!(statement.text(), "SELECT ?");
+    /// assert!(statement.trace_parent().is_some_and(|parent| parent.is_sampled()));
+    /// ```
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        self.context.as_ref().map(|context| context.parent)
+    }
+
+    /// The `tracestate` beside it, as sent; empty where there is none.
+    #[must_use]
+    pub fn trace_state(&self) -> &str {
+        self.context.as_ref().map_or("", |context| &context.state)
+    }
+
     /// Its first word, which in most statements is what it does.
     pub(crate) fn operation(&self) -> &str {
         self.summary.split(' ').next().unwrap_or_default()
@@ -125,8 +154,10 @@ impl Statement {
     }
 
     /// Heap bytes held.
-    pub(crate) const fn held_bytes(&self) -> usize {
-        self.text.capacity() + self.summary.capacity()
+    pub(crate) fn held_bytes(&self) -> usize {
+        let context =
+            self.context.as_ref().map_or(0, |context| size_of::<Context>() + context.state.capacity());
+        self.text.capacity() + self.summary.capacity() + context
     }
 
     /// Gives back what it holds beyond what is in it.

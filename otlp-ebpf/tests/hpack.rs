@@ -176,7 +176,9 @@ proptest! {
     #[test]
     fn any_bytes_are_read_alike_or_refused(block in vec(any::<u8>(), 0..200), late: bool) {
         let mut decoder = Decoder::new(4096);
-        let theirs = fluke_hpack::Decoder::new().decode(&block);
+        // It panics where a size of the table does not end; that is no verdict.
+        let theirs = std::panic::catch_unwind(|| fluke_hpack::Decoder::new().decode(&block));
+        let Ok(theirs) = theirs else { return Ok(()) };
         if late {
             decoder.lose();
             // What is known of a late start is what a start from the beginning has too.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otlp_core::finding::{Evidence, Finding, Severity, Subject};
-use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::{SpanId, TraceId, UnixNanos, semconv};
 
 use super::FindingConfig;
 use super::hot::HotKeys;
+use crate::span::EncodedSpan;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ impl Window {
         &mut self,
         service: &Arc<str>,
         (kind, operation): (Kind, &str),
-        span: &Span,
+        span: &EncodedSpan,
         config: &FindingConfig,
     ) {
         let key = (Arc::clone(service), kind, operation.to_owned());
@@ -99,7 +99,7 @@ impl Window {
             self.overflowed += 1;
             return;
         }
-        let text = KeyValue::find(&span.attributes, semconv::DB_QUERY_TEXT).and_then(AnyValue::as_str);
+        let text = span.attributes.text(semconv::DB_QUERY_TEXT);
         let met = Met {
             count: 1,
             first: span.start,

@@ -124,6 +124,17 @@ impl Framer {
             self.start = self.offset;
             self.start_time = time;
         }
+        if size == HEADER
+            && self.have == 0
+            && let Some((header, behind)) = rest.split_first_chunk()
+        {
+            // All there, as nearly all are.
+            self.header = *header;
+            *rest = behind;
+            self.have = size;
+            self.offset += wide(size);
+            return Step::Header(self.header);
+        }
         let room = self.header.get_mut(self.have..size).unwrap_or_default();
         let count = room.len().min(rest.len());
         let (bytes, behind) = rest.split_at_checked(count).unwrap_or_default();
@@ -212,13 +223,14 @@ impl Framer {
         if !self.is_between() {
             return 0;
         }
-        let before = rest.len();
-        while let Some(header) = rest.first_chunk::<HEADER>()
-            && let Some(behind) = take(*header, rest.len()).and_then(|length| rest.get(length..))
+        let mut left = *rest;
+        while let Some(header) = left.first_chunk::<HEADER>()
+            && let Some(behind) = take(*header, left.len()).and_then(|length| left.get(length..))
         {
-            *rest = behind;
+            left = behind;
         }
-        let passed = wide(before - rest.len());
+        let passed = wide(rest.len() - left.len());
+        *rest = left;
         self.offset += passed;
         passed
     }
@@ -261,7 +273,7 @@ impl Framer {
     }
 
     /// Loses the place without telling: there was none.
-    pub(super) fn begin_lost(&mut self) {
+    pub(super) const fn begin_lost(&mut self) {
         self.place = Place::Lost;
     }
 
@@ -297,7 +309,7 @@ impl Framer {
         }
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(super) const fn held_bytes(&self) -> usize {
         self.kept.capacity()
     }
 }

@@ -1,4 +1,7 @@
-//! gRPC: what an HTTP/2 exchange of content type `application/grpc` means.
+//! gRPC: what an HTTP/2 exchange of content type `application/grpc` means, and one of HTTP/1 or HTTP/2 of
+//! `application/grpc-web`.
+
+pub(crate) mod web;
 
 use otlp_core::protocol::status;
 
@@ -63,7 +66,7 @@ pub(crate) const fn status_of_http(status: u16) -> u32 {
     status::grpc_code(status).unsigned_abs()
 }
 
-/// True for `application/grpc` and its message formats; not for gRPC-Web, whose status is in the body.
+/// True for `application/grpc` and its message formats; not for [gRPC-Web](web), whose status is in the body.
 pub(super) fn is_content_type(value: &[u8]) -> bool {
     let expected = b"application/grpc";
     let Some((met, behind)) = value.split_at_checked(expected.len()) else { return false };

@@ -7,6 +7,7 @@
 
 mod fixed;
 mod huffman;
+mod known;
 mod table;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Heads are read by `httparse` once they are complete; bodies are skipped by `Content-Length`, chunk by
 //! chunk (extensions and trailers too), or until the connection closes; `HEAD`, 204 and 304 have none.
+//! Of gRPC-Web the body is looked into for the status of the call.
 //! After 101, or 2xx to `CONNECT`, both directions are passed over as [`Event::Unparsed`]; but after an upgrade to
 //! `h2c` they are read as [`http2`](super::http2), whose first stream answers the request that asked for it.
 //!
@@ -24,6 +25,8 @@ use otlp_core::UnixNanos;
 use self::body::{Body, Then};
 use self::head::Framing;
 use self::side::{Found, Side, State};
+use super::grpc::Call;
+use super::grpc::web::{self, Told, Web};
 use super::http2::Http2;
 use super::{
     Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, Parser, RequestHead, ResponseHead,
@@ -63,6 +66,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn headers(&self) -> Headers<'a> {
         self.headers
+    }
+
+    /// The procedure called, where it is gRPC-Web.
+    #[must_use]
+    pub fn grpc(&self) -> Option<Call<'a>> {
+        let content_type = self.headers.all("content-type").next();
+        content_type.is_some_and(web::is_content_type).then(|| Call::of(Some(self.target)))
     }
 }
 
@@ -114,6 +124,8 @@ impl fmt::Debug for Headers<'_> {
 pub struct Response {
     status: u16,
     minor_version: u8,
+    /// Of gRPC-Web, where it is that.
+    call: Option<Told>,
 }
 
 impl Response {
@@ -127,6 +139,20 @@ impl Response {
     #[must_use]
     pub const fn minor_version(&self) -> u8 {
         self.minor_version
+    }
+
+    /// The status code of gRPC-Web; `None` where it is none of that, or its status was not seen.
+    #[must_use]
+    pub const fn grpc_status(&self) -> Option<u32> {
+        match self.call {
+            Some(Told::Code(code)) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// What is known of its status, where it is gRPC-Web.
+    pub(crate) const fn call(&self) -> Option<Told> {
+        self.call
     }
 }
 
@@ -195,7 +221,7 @@ impl Http1 {
             request: Side::new(Direction::ToServer, state),
             response: Side::new(Direction::ToClient, state),
             asked: VecDeque::new(),
-            current: Response { status: 0, minor_version: 0 },
+            current: Response { status: 0, minor_version: 0, call: None },
             upgraded: None,
         }
     }
@@ -283,11 +309,12 @@ impl Http1 {
     }
 
     fn response_head(&mut self, head: &[u8], time: UnixNanos, on: Emit<'_>) -> Result<(), ParseErrorKind> {
-        let (response, framing) = head::response(head, &self.limits, |response, headers| {
+        let (response, framing, web) = head::response(head, &self.limits, |response, headers| {
             if response.status >= 200 {
                 let headers = ResponseHeaders::Http1(headers);
                 on(Event::ResponseBegins { exchange: Exchange::InOrder, headers });
             }
+            Web::of(headers.iter())
         })?;
         if matches!(response.status, 100 | 102..=199) {
             on(Event::Interim { status: response.status });
@@ -301,6 +328,7 @@ impl Http1 {
             return Ok(());
         }
         self.current = response;
+        self.response.web = web.map(Box::new);
         let asked = self.asked.pop_front().unwrap_or(Asked::Other);
         let tunnel = response.status == 101 || (asked == Asked::Connect && response.status / 100 == 2);
         let bodiless = tunnel || asked == Asked::Head || matches!(response.status, 204 | 304);
@@ -351,7 +379,8 @@ impl Http1 {
     }
 
     fn end_response(&mut self, time: UnixNanos, end: End, on: Emit<'_>) {
-        let head = ResponseHead::Http1(self.current);
+        let call = self.response.web.take().map(|web| web.told());
+        let head = ResponseHead::Http1(Response { call, ..self.current });
         let body_bytes = self.response.body_bytes;
         on(Event::Response {
             exchange: Exchange::InOrder,
@@ -380,6 +409,7 @@ impl Http1 {
             State::Between | State::Head => side.refuse(ParseErrorKind::Gap, on),
             State::Body(body) => match body.skip(chunk.missing) {
                 Some(done) => {
+                    side.lose_body();
                     side.body_bytes += chunk.missing;
                     if done {
                         self.end_message(chunk.direction, chunk.time, End::Complete, on);
@@ -454,7 +484,8 @@ impl Parser for Http1 {
 
     fn held_bytes(&self) -> usize {
         let upgraded = self.upgraded.as_ref().map_or(0, |parser| size_of::<Http2>() + parser.held_bytes());
-        self.request.held.capacity() + self.response.held.capacity() + self.asked.capacity() + upgraded
+        let web = self.response.web.as_ref().map_or(0, |web| web.held_bytes());
+        self.request.held.capacity() + self.response.held.capacity() + self.asked.capacity() + upgraded + web
     }
 }
 

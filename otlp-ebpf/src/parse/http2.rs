@@ -123,6 +123,9 @@ impl Http2 {
             State::Fragment => self.fragment(chunk, bytes, on),
             State::Settings => self.settings(chunk, bytes, on),
             State::Skip => {
+                if self.side(chunk.direction).looks {
+                    self.look(chunk, bytes);
+                }
                 let used = self.side(chunk.direction).take(bytes.len());
                 self.settle(chunk, on);
                 used
@@ -214,7 +217,21 @@ impl Http2 {
         let frame = self.side(chunk.direction).frame;
         if let Some(stream) = self.streams.see(frame.stream, (chunk.direction, chunk.time)) {
             stream.half(chunk.direction).bytes += u64::from(frame.length.saturating_sub(beside));
+            let looks = chunk.direction == Direction::ToClient && stream.web.is_some();
+            self.side(chunk.direction).looks = looks;
         }
+    }
+
+    /// Looks into what a `DATA` frame of gRPC-Web carries.
+    fn look(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
+        let side = self.side(chunk.direction);
+        let (frame, wanted) = (side.frame, side.left.saturating_sub(side.pad) as usize);
+        let Some(stream) = self.streams.see(frame.stream, (chunk.direction, chunk.time)) else { return };
+        let Some(web) = &mut stream.web else { return };
+        if stream.response.has_gap {
+            web.lose();
+        }
+        web.take(bytes.get(..wanted).unwrap_or(bytes));
     }
 
     /// What stands before the frame's content.
@@ -324,6 +341,7 @@ impl Http2 {
                 if side.state != State::Skip {
                     self.lose_content(chunk, on);
                 }
+                self.lose_body(chunk);
                 let side = self.side(chunk.direction);
                 let within = u32::try_from(chunk.missing).map_or(side.left, |missing| missing.min(side.left));
                 side.left -= within;
@@ -333,6 +351,18 @@ impl Http2 {
                     self.lose_place(chunk, Some(ParseErrorKind::Gap), on);
                 }
             }
+        }
+    }
+
+    /// What was missed of the frame may be bytes of a body that is looked into.
+    fn lose_body(&mut self, chunk: &Chunk<'_>) {
+        let side = self.side(chunk.direction);
+        let (frame, looks) = (side.frame, side.looks);
+        let seen = (chunk.direction, chunk.time);
+        if looks
+            && let Some(web) = self.streams.see(frame.stream, seen).and_then(|stream| stream.web.as_mut())
+        {
+            web.lose();
         }
     }
 

@@ -17,12 +17,11 @@ mod session;
 
 use otlp_core::UnixNanos;
 
-use self::session::{Phase, Session, Then};
-use super::frame::{Framer, HEADER, Step, unparsed};
-use super::turn::Turns;
-use super::{Chunk, Direction, Event, ParseErrorKind, Parser};
+use self::session::Session;
+use super::dialogue::Dialogue;
+use super::frame::HEADER;
+use super::{Chunk, Direction, Event, Parser};
 use crate::limits::Limits;
-use crate::sql::Backslash;
 
 type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
 
@@ -59,182 +58,42 @@ const FULL: u64 = 0xff_ffff;
 /// assert_eq!(told, ["DELETE FROM users WHERE id=?", "Some(1)"]);
 /// ```
 #[derive(Debug)]
-pub struct MySql {
-    client: Framer,
-    server: Framer,
-    session: Session,
-    turns: Turns,
-}
+pub struct MySql(Dialogue<Session>);
 
 impl MySql {
     /// A parser for a connection seen from its first byte.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            client: Framer::new(Direction::ToServer),
-            server: Framer::new(Direction::ToClient),
-            turns: Turns::new(limits.quiet_time()),
-            session: Session::new(limits),
-        }
+        let quiet = limits.quiet_time();
+        Self(Dialogue::new(Session::new(limits), quiet))
     }
 
     /// A parser for a connection seen from somewhere on: it waits until the client speaks after the server.
     #[must_use]
     pub fn mid_stream(limits: Limits) -> Self {
         let mut parser = Self::new(limits);
-        parser.client.begin_lost();
-        parser.server.begin_lost();
-        parser.session.phase = Phase::Command;
-        parser.session.lost = true;
-        parser.session.syntax.backslash = Backslash::Unknown;
+        parser.0.begin_lost();
+        parser.0.session.begin_late();
         // Until the server has spoken, what the client says may be the rest of something.
-        parser.turns.client = true;
+        parser.0.sides.turns.client = true;
         parser
-    }
-
-    fn client_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
-        // A message that the server answered before its end was seen ended in the hole, and with it perhaps others.
-        let answered = chunk.missing > 0 && !self.turns.client && !self.client.is_between();
-        if self.client.skip(chunk.missing) || answered {
-            self.lose_client(ParseErrorKind::Gap, on);
-        }
-        if chunk.bytes.is_empty() {
-            self.turns.client |= chunk.missing > 0;
-            return;
-        }
-        if !self.turns.client && chunk.missing == 0 {
-            self.find_place(on);
-        }
-        self.turns.client = true;
-        let mut rest = chunk.bytes;
-        loop {
-            let then = match self.client.step(
-                &mut rest,
-                self.session.client_header_size(&self.client),
-                chunk.time,
-            ) {
-                Step::More => return,
-                Step::Part => continue,
-                Step::Unparsed(bytes) => {
-                    self.turns.suspect |= self.session.owes();
-                    unparsed(chunk, bytes, on);
-                    return;
-                }
-                Step::Header(header) => {
-                    let part = self.client.is_part();
-                    match self.session.client_header(header, part) {
-                        Ok((length, want)) => self.client.body(length, want, packet(header) == FULL),
-                        Err(kind) => self.lose_client(kind, on),
-                    }
-                    continue;
-                }
-                Step::Message(message) => self.session.on_client(&message, chunk.time, on),
-            };
-            self.client.release();
-            self.then(then, on);
-        }
-    }
-
-    fn server_says(&mut self, chunk: &Chunk<'_>, on: Emit<'_>) {
-        if self.server.skip(chunk.missing) {
-            self.lose_server(ParseErrorKind::Gap, on);
-        }
-        if chunk.bytes.is_empty() {
-            return;
-        }
-        self.turns.client = false;
-        let mut rest = chunk.bytes;
-        loop {
-            if self.session.reads_rows() {
-                let passed = self.server.pass(&mut rest, |header, there| self.session.row(header, there));
-                self.session.passed(chunk.time, passed);
-            }
-            let size = if self.server.is_part() { HEADER - 1 } else { HEADER };
-            let then = match self.server.step(&mut rest, size, chunk.time) {
-                Step::More => return,
-                Step::Part => continue,
-                Step::Unparsed(bytes) => {
-                    unparsed(chunk, bytes, on);
-                    return;
-                }
-                Step::Header(header) => {
-                    let part = self.server.is_part();
-                    match self.session.server_header(header, part) {
-                        Ok((length, want)) => self.server.body(length, want, packet(header) == FULL),
-                        Err(kind) => self.lose_server(kind, on),
-                    }
-                    continue;
-                }
-                Step::Message(message) => self.session.on_server(&message, chunk.time, on),
-            };
-            self.server.release();
-            self.then(then, on);
-        }
-    }
-
-    fn then(&mut self, then: Then, on: Emit<'_>) {
-        match then {
-            Then::GoOn => {}
-            Then::Answered => {
-                self.turns.answered(self.session.owes());
-            }
-            Then::Refuse(kind) => self.lose_server(kind, on),
-            Then::RefuseClient(kind) => self.lose_client(kind, on),
-            Then::Leave => {
-                on(Event::Left);
-                self.session.forget();
-                self.client.leave(on);
-                self.server.leave(on);
-            }
-        }
-    }
-
-    /// The client speaks after the server: a command begins here, and then its answer.
-    fn find_place(&mut self, on: Emit<'_>) {
-        let answered = self.server.is_lost() || (!self.session.owes() && self.server.is_between());
-        let lost = self.client.is_lost() || (self.server.is_lost() && self.client.is_between());
-        if !lost || !answered || !self.turns.is_new() || !self.session.is_plain() {
-            return;
-        }
-        self.session.begin_again(on);
-        self.client.resume();
-        self.server.resume();
-    }
-
-    fn lose_client(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
-        self.turns.suspect |= self.session.owes();
-        self.client.lose(kind, on);
-        self.session.lose_client();
-    }
-
-    fn lose_server(&mut self, kind: ParseErrorKind, on: Emit<'_>) {
-        self.turns.suspect = false;
-        self.server.lose(kind, on);
-        self.session.lose_server(on);
     }
 }
 
 impl Parser for MySql {
     fn feed(&mut self, chunk: Chunk<'_>, on: &mut dyn FnMut(Event<'_>)) {
-        self.turns.hear(&chunk);
-        match chunk.direction {
-            Direction::ToServer => self.client_says(&chunk, on),
-            Direction::ToClient => self.server_says(&chunk, on),
-        }
+        self.0.feed(&chunk, on);
     }
 
     fn close(&mut self, direction: Direction, _time: UnixNanos, on: &mut dyn FnMut(Event<'_>)) {
-        match direction {
-            Direction::ToServer => self.client.close(on),
-            Direction::ToClient => self.server.close(on),
-        }
+        self.0.close(direction, on);
     }
 
     /// Not needed: exchanges are numbered.
     fn realign(&mut self, _in_flight: usize, _on: &mut dyn FnMut(Event<'_>)) {}
 
     fn held_bytes(&self) -> usize {
-        self.client.held_bytes() + self.server.held_bytes() + self.session.held_bytes()
+        self.0.held_bytes() + self.0.session.held_bytes()
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Command<'a> {
     name: &'a [u8],
     /// The first arguments, empty where they are not known whole.
     first: [&'a [u8]; 3],
-    key_hash: Option<u64>,
+    key: Key<'a>,
     arguments: u64,
     expect: Expect,
 }
@@ -58,8 +58,16 @@ impl<'a> Command<'a> {
     /// A hash of the first argument, which for most commands is a key: FNV-1a of its first 256 bytes and its length.
     /// Not for secrets.
     #[must_use]
-    pub const fn key_hash(&self) -> Option<u64> {
-        self.key_hash
+    pub fn key_hash(&self) -> Option<u64> {
+        match self.key {
+            Key::None => None,
+            Key::Whole(key) => {
+                let mut hash = KeyHash::default();
+                hash.push(key);
+                Some(hash.get())
+            }
+            Key::Hashed(hash) => Some(hash),
+        }
     }
 
     /// How many replies it will get.
@@ -67,6 +75,16 @@ impl<'a> Command<'a> {
     pub const fn expect(&self) -> Expect {
         self.expect
     }
+}
+
+/// What is known of a command's first argument.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    None,
+    /// All of it: hashed when somebody asks.
+    Whole(&'a [u8]),
+    /// The hash of what came in pieces.
+    Hashed(u64),
 }
 
 impl fmt::Debug for Command<'_> {
@@ -246,9 +264,14 @@ impl Short {
 
     fn push(&mut self, more: &[u8]) {
         let kept = usize::try_from(self.length).unwrap_or(Self::KEPT).min(Self::KEPT);
-        let room = self.bytes.iter_mut().skip(kept);
-        room.zip(more).for_each(|(to, from)| *to = *from);
+        let room = self.bytes.get_mut(kept..).unwrap_or_default();
+        room.iter_mut().zip(more).for_each(|(to, from)| *to = *from);
         self.length = self.length.saturating_add(wide(more.len()));
+    }
+
+    /// What [`Self::whole`] would give of this.
+    fn of(word: &[u8]) -> &[u8] {
+        if word.len() <= Self::KEPT { word } else { &[] }
     }
 
     /// All of it; empty where it was longer than is kept.
@@ -273,8 +296,8 @@ impl KeyHash {
         self.length = self.length.saturating_add(wide(more.len()));
     }
 
-    fn get(self) -> Option<u64> {
-        Some(self.length.to_le_bytes().into_iter().fold(self.state, Self::step))
+    fn get(self) -> u64 {
+        self.length.to_le_bytes().into_iter().fold(self.state, Self::step)
     }
 
     fn step(state: u64, byte: u8) -> u64 {

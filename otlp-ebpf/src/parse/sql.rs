@@ -108,12 +108,23 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// Tells a command that began at `times.0` and ended at `times.1`; gives its number.
-    pub(super) fn open(&mut self, times: (UnixNanos, UnixNanos), command: Command<'_>, on: Emit<'_>) -> u64 {
+    /// Tells a command that began at `times.0` and ended at `times.1`; gives its number. Where it is `lost` what the server
+    /// answers it cannot be followed, which is told too, and its number is 0.
+    pub(super) fn open(
+        &mut self,
+        lost: bool,
+        times: (UnixNanos, UnixNanos),
+        command: Command<'_>,
+        on: Emit<'_>,
+    ) -> u64 {
         self.last += 1;
         let exchange = Exchange::Numbered(self.last);
         on(Event::Request { exchange, time: times.0, head: RequestHead::Sql(command) });
         on(Event::RequestEnd { exchange, time: times.1, body_bytes: 0, end: End::Complete });
+        if lost {
+            Self::lose(self.last, on);
+            return 0;
+        }
         self.last
     }
 

@@ -1,7 +1,9 @@
-//! The trace context that the headers of a request carry: W3C, or else B3.
+//! The trace context that a request carries: in its headers W3C's, or else B3's; behind a statement W3C's in a comment.
 
 use otlp_core::context::b3::{B3, Headers};
 use otlp_core::context::w3c::TraceParent;
+
+use crate::sql::Statement;
 
 /// Bytes of `tracestate` at most: what the specification asks to be passed on.
 const MAX_TRACE_STATE: usize = 512;
@@ -34,6 +36,12 @@ pub(super) fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Op
     // Where the caller left the decision open, it is taken as the others of its trace here are.
     let flags = u8::from(b3.is_sampled().unwrap_or(true));
     Some((TraceParent::try_new(trace_id, span_id, flags).ok()?, String::new()))
+}
+
+/// What a comment behind the statement says.
+pub(super) fn of_statement(statement: &Statement) -> Option<(TraceParent, String)> {
+    let parent = statement.trace_parent()?;
+    Some((parent, state(&[statement.trace_state().as_bytes()])))
 }
 
 impl<'a> Found<'a> {

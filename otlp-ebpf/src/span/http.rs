@@ -1,9 +1,9 @@
 //! What a span says of an HTTP exchange.
 
-use otlp_core::record::{Span, SpanKind};
+use otlp_core::record::SpanKind;
 use otlp_core::semconv;
 
-use super::{Ends, attribute, cut, fail, int, server};
+use super::{EncodedSpan, Ends, attribute, cut, fail, int, server};
 use crate::parse::{http1, http2};
 use crate::service::Service;
 
@@ -21,21 +21,26 @@ struct Asked<'a> {
     agent: Option<&'a str>,
 }
 
-pub(super) fn http1(span: &mut Span, request: &http1::Request<'_>, service: &Service, ends: &Ends) {
+pub(super) fn http1(span: &mut EncodedSpan, request: &http1::Request<'_>, service: &Service, ends: &Ends) {
     let headers = request.headers();
     let asked = Asked {
         method: Some(request.method()),
         scheme: scheme(ends),
         target: Target::of(request.method(), request.target()),
         host: headers.text("host"),
-        version: if request.minor_version() == 0 { "1.0" } else { "1.1" },
+        version: version(request),
         agent: headers.text("user-agent"),
     };
     tell(span, &asked, service, ends);
     service.redactor.headers(span, headers.iter(), service.limits.attribute_bytes());
 }
 
-pub(super) fn http2(span: &mut Span, request: &http2::Request<'_>, service: &Service, ends: &Ends) {
+/// The version that HTTP/1 has.
+pub(super) const fn version(request: &http1::Request<'_>) -> &'static str {
+    if request.minor_version() == 0 { "1.0" } else { "1.1" }
+}
+
+pub(super) fn http2(span: &mut EncodedSpan, request: &http2::Request<'_>, service: &Service, ends: &Ends) {
     let asked = Asked {
         method: request.method(),
         scheme: request.scheme().unwrap_or(scheme(ends)),
@@ -48,7 +53,7 @@ pub(super) fn http2(span: &mut Span, request: &http2::Request<'_>, service: &Ser
     service.redactor.headers(span, request.headers().iter(), service.limits.attribute_bytes());
 }
 
-fn tell(span: &mut Span, asked: &Asked<'_>, service: &Service, ends: &Ends) {
+fn tell(span: &mut EncodedSpan, asked: &Asked<'_>, service: &Service, ends: &Ends) {
     let limit = service.limits.attribute_bytes();
     let known = asked.method.filter(|method| METHODS.contains(method));
     span.name = known.unwrap_or("HTTP").to_owned();
@@ -80,7 +85,7 @@ const fn scheme(ends: &Ends) -> &'static str {
 }
 
 /// Tells the server by the name that it was asked for, or else by its address.
-pub(super) fn host(span: &mut Span, host: Option<&str>, limit: usize, ends: &Ends) {
+pub(super) fn host(span: &mut EncodedSpan, host: Option<&str>, limit: usize, ends: &Ends) {
     // User and password are not for spans.
     let host = host.map(|host| host.rsplit_once('@').map_or(host, |(_, host)| host));
     match host.and_then(split_host) {
@@ -95,7 +100,7 @@ pub(super) fn host(span: &mut Span, host: Option<&str>, limit: usize, ends: &End
 }
 
 /// Tells the response; the status where it was seen.
-pub(super) fn response(span: &mut Span, status: Option<u16>, body_bytes: Option<u64>) {
+pub(super) fn response(span: &mut EncodedSpan, status: Option<u16>, body_bytes: Option<u64>) {
     if let Some(status) = status {
         attribute(span, semconv::HTTP_RESPONSE_STATUS_CODE, status);
     }

@@ -4,13 +4,13 @@
 //! where it is the same for all messages), but the list of their names, the first 8. Fetch asks for many and gets
 //! messages of few: where these are of one topic, that is the destination.
 
-use otlp_core::record::{AnyValue, KeyValue, Span};
+use otlp_core::record::{AnyValue, KeyValue};
 use otlp_core::semconv;
 
-use super::{CAPTURE_GAP, Ends, attribute, fail, int, server};
+use super::{CAPTURE_GAP, EncodedSpan, Ends, attribute, fail, int, server};
 use crate::parse::kafka::{Api, ErrorCode, Request, Response, Topics};
 
-pub(super) fn request(span: &mut Span, request: &Request<'_>, ends: &Ends) {
+pub(super) fn request(span: &mut EncodedSpan, request: &Request<'_>, ends: &Ends) {
     let api = request.api();
     api.name().clone_into(&mut span.name);
     attribute(span, semconv::MESSAGING_SYSTEM, "kafka");
@@ -34,9 +34,9 @@ pub(super) fn request(span: &mut Span, request: &Request<'_>, ends: &Ends) {
     server(span, ends);
 }
 
-pub(super) fn response(span: &mut Span, response: &Response<'_>) {
+pub(super) fn response(span: &mut EncodedSpan, response: &Response<'_>) {
     if response.api() == Some(Api::FETCH) {
-        if KeyValue::find(&span.attributes, semconv::MESSAGING_DESTINATION_NAME).is_none() {
+        if !span.attributes.contains(semconv::MESSAGING_DESTINATION_NAME) {
             destination(span, response.topics(), response.partition());
         }
         messages(span, response.records(), response.record_bytes());
@@ -47,23 +47,23 @@ pub(super) fn response(span: &mut Span, response: &Response<'_>) {
     }
 }
 
-fn destination(span: &mut Span, topics: Topics<'_>, partition: Option<i32>) {
+fn destination(span: &mut EncodedSpan, topics: Topics<'_>, partition: Option<i32>) {
     if let Some(topic) = topics.only() {
         span.name.push(' ');
         span.name.push_str(topic);
         attribute(span, semconv::MESSAGING_DESTINATION_NAME, topic);
         if let Some(partition) = partition {
-            attribute(span, semconv::MESSAGING_DESTINATION_PARTITION_ID, partition.to_string());
+            attribute(span, semconv::MESSAGING_DESTINATION_PARTITION_ID, partition.to_string().as_str());
         }
         return;
     }
     let names: Vec<_> = topics.names().map(AnyValue::from).collect();
-    if !names.is_empty() && KeyValue::find(&span.attributes, DESTINATIONS).is_none() {
-        attribute(span, DESTINATIONS, AnyValue::Array(names));
+    if !names.is_empty() && !span.attributes.contains(DESTINATIONS) {
+        span.attributes.push(KeyValue::new(DESTINATIONS, AnyValue::Array(names)));
     }
 }
 
-fn messages(span: &mut Span, records: Option<u64>, bytes: u64) {
+fn messages(span: &mut EncodedSpan, records: Option<u64>, bytes: u64) {
     if let Some(records) = records {
         attribute(span, semconv::MESSAGING_BATCH_MESSAGE_COUNT, int(records));
     }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use otlp_core::context::w3c::TraceParent;
-use otlp_core::record::{Link, Span};
+use otlp_core::record::Link;
 use otlp_core::{SpanId, TraceId};
 
-use super::{Ends, Role};
+use super::{EncodedSpan, Ends, Role};
 use crate::account::JoinCounts;
 use crate::id::IdSource;
 use crate::join::{ExchangeId, Joined};
@@ -30,12 +30,17 @@ const SAMPLED: u32 = 0x01;
 impl Placing<'_> {
     /// Puts the span into its trace: below the request of the caller that caused it, where that can be told, else
     /// below what the request's header names, else below the client's view of the same exchange, else at the root
-    /// of a new one.
-    pub(super) fn place(&mut self, span: &mut Span, context: Option<(TraceParent, String)>) {
+    /// of a new one. `prepares` tells a request whose context belongs to another one as well, which it prepares.
+    pub(super) fn place(
+        &mut self,
+        span: &mut EncodedSpan,
+        context: Option<(TraceParent, String)>,
+        prepares: bool,
+    ) {
         let (header, trace_state) = context.unzip();
         let joined = self.find_caller(header.map(|header| header.trace_id()));
         let flags = header.map_or(SAMPLED, |header| u32::from(header.flags()));
-        let fresh = header.filter(|header| joined.is_some() || self.admits(header));
+        let fresh = header.filter(|header| joined.is_some() || self.admits(header, prepares));
         let (trace_id, parent) = match (joined, fresh) {
             (Some(caller), _) => caller,
             (None, Some(header)) => (header.trace_id(), header.span_id()),
@@ -56,8 +61,9 @@ impl Placing<'_> {
     }
 
     /// True where the header's span may become the parent of one more request of this connection.
-    fn admits(&mut self, header: &TraceParent) -> bool {
-        let admitted = self.parents.admit(header.span_id(), self.service.limits.requests_per_parent());
+    fn admits(&mut self, header: &TraceParent, prepares: bool) -> bool {
+        let named = (header.span_id(), prepares);
+        let admitted = self.parents.admit(named, self.service.limits.requests_per_parent());
         self.counts.parent_reused += u64::from(!admitted);
         admitted
     }
@@ -98,7 +104,7 @@ impl Placing<'_> {
     }
 
     /// Lets the server's view find this one, which is the client's.
-    fn show_view(&self, span: &Span) {
+    fn show_view(&self, span: &EncodedSpan) {
         if let (Some(views), Some(exchange), Role::Client) =
             (self.service.views.as_ref(), self.exchange, self.ends.role)
         {
@@ -107,17 +113,21 @@ impl Placing<'_> {
     }
 }
 
-/// Spans named by the requests of one connection as their parents, the newest few, and how often each was.
+/// Spans named by the requests of one connection as their parents, the newest few, and how often each was; by those that
+/// only prepare another apart from the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Parents {
-    newest: VecDeque<(SpanId, u32)>,
+    newest: VecDeque<(Named, u32)>,
 }
+
+/// A span named as a parent, and whether by who only prepares another request.
+type Named = (SpanId, bool);
 
 impl Parents {
     /// Names remembered. A client that sends one over and over does so in a row.
     const REMEMBERED: usize = 8;
 
-    fn admit(&mut self, parent: SpanId, most: u32) -> bool {
+    fn admit(&mut self, parent: Named, most: u32) -> bool {
         if let Some((_, count)) = self.newest.iter_mut().find(|(met, _)| *met == parent) {
             *count = count.saturating_add(1);
             return *count <= most;
@@ -136,10 +146,11 @@ mod tests {
 
     #[test]
     fn a_parent_is_admitted_as_often_as_allowed_and_forgotten_after_eight_others() {
-        let (mut parents, id) = (Parents::default(), |number: u8| SpanId::new([number; 8]));
+        let (mut parents, id) = (Parents::default(), |number: u8| (SpanId::new([number; 8]), false));
         assert!(parents.admit(id(1), 2) && parents.admit(id(1), 2) && !parents.admit(id(1), 2));
         (2..10).for_each(|other| assert!(parents.admit(id(other), 2)));
         assert!(parents.admit(id(1), 2));
+        assert!(parents.admit((id(1).0, true), 1), "what prepares is another matter");
         assert!(!Parents::default().admit(id(1), 0));
     }
 }

@@ -3,15 +3,14 @@
 //! Where there is a statement its summary is the span's name and there is no `db.operation.name`, which the
 //! conventions do not want to be taken from a text; a command of the protocol without one is named by what it does.
 
-use otlp_core::record::Span;
 use otlp_core::semconv;
 
-use super::{Ends, attribute, fail, int, server};
+use super::{EncodedSpan, Ends, attribute, fail, int, server};
 use crate::parse::sql::{Command, Failure, Operation, Outcome};
 use crate::service::Service;
 use crate::sql::Statement;
 
-pub(super) fn request(span: &mut Span, command: &Command<'_>, service: &Service, ends: &Ends) {
+pub(super) fn request(span: &mut EncodedSpan, command: &Command<'_>, service: &Service, ends: &Ends) {
     attribute(span, semconv::DB_SYSTEM_NAME, command.system.name());
     if let Some(namespace) = command.namespace {
         attribute(span, semconv::DB_NAMESPACE, namespace);
@@ -24,14 +23,14 @@ pub(super) fn request(span: &mut Span, command: &Command<'_>, service: &Service,
         None => named(command),
     };
     if summary.is_some() {
-        attribute(span, semconv::DB_QUERY_SUMMARY, span.name.clone());
+        span.attributes.add(semconv::DB_QUERY_SUMMARY, span.name.as_str());
     }
     if prepares || command.statement.is_none() {
         attribute(span, semconv::DB_OPERATION_NAME, command.operation.name());
     }
     let text = command.statement.map(Statement::text).filter(|text| !text.is_empty());
     if let Some(text) = text.and_then(|text| service.redactor.statement(text)) {
-        attribute(span, semconv::DB_QUERY_TEXT, text.into_owned());
+        attribute(span, semconv::DB_QUERY_TEXT, text.as_ref());
     }
     server(span, ends);
 }
@@ -46,7 +45,7 @@ fn named(command: &Command<'_>) -> String {
     }
 }
 
-pub(super) fn response(span: &mut Span, outcome: Outcome) {
+pub(super) fn response(span: &mut EncodedSpan, outcome: Outcome) {
     if let Some(rows) = outcome.returned {
         attribute(span, semconv::DB_RESPONSE_RETURNED_ROWS, int(rows));
     }

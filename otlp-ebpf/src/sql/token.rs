@@ -30,13 +30,20 @@ pub(super) struct Tokens<'a> {
     half_characters: bool,
     /// Within a MySQL comment that the server executes.
     executed_comment: bool,
+    /// What stands within the last comment, where nothing was behind it yet but white space and semicolons.
+    last_comment: Option<&'a [u8]>,
 }
 
 impl<'a> Tokens<'a> {
     pub(super) fn new(text: &'a [u8], syntax: Syntax) -> Self {
         // A text cut at a limit may end within a character.
         let half_characters = std::str::from_utf8(text).is_err_and(|error| error.error_len().is_some());
-        Self { rest: text, syntax, half_characters, executed_comment: false }
+        Self { rest: text, syntax, half_characters, executed_comment: false, last_comment: None }
+    }
+
+    /// What stands within the comment behind the statement, once all is read.
+    pub(super) const fn last_comment(&self) -> Option<&'a [u8]> {
+        self.last_comment
     }
 
     /// Takes the first `length` bytes.
@@ -69,7 +76,12 @@ impl<'a> Tokens<'a> {
                 }
                 [b'/', b'*', b'!', ..] if self.is_mysql() => self.executed(3),
                 [b'/', b'*', b'M', b'!', ..] if self.is_mysql() => self.executed(4),
-                [b'/', b'*', ..] => self.comment(),
+                [b'/', b'*', ..] => {
+                    let length = self.comment();
+                    let comment = self.rest.get(2..length);
+                    self.last_comment = comment.and_then(|comment| comment.strip_suffix(b"*/"));
+                    length
+                }
                 _ => break,
             };
             self.take(comment);
@@ -225,6 +237,9 @@ impl<'a> Iterator for Tokens<'a> {
             return Some(Token::Space);
         }
         let byte = *self.rest.first()?;
+        if byte != b';' {
+            self.last_comment = None;
+        }
         match byte {
             b'\'' => self.literal(1, byte, self.syntax.backslash),
             b'"' if self.is_mysql() => self.literal(1, byte, self.syntax.backslash),

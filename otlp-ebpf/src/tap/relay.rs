@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Flow;
@@ -178,15 +178,18 @@ impl Pipe {
                 }
                 PipeState::Open => {}
             }
-            ready!(from.poll_read_ready(cx)).map_err(|_| Failure::Read)?;
-            let moved = BUFFER.with_borrow_mut(|buffer| match from.try_read(buffer) {
-                Ok(read) => self
-                    .pass(buffer.get(..read).unwrap_or_default(), to, watch, open)
-                    .map_err(|_| Failure::Write),
-                Err(error) if is_not_ready(&error) => Ok(()),
-                Err(_) => Err(Failure::Read),
+            // Unlike `try_read` this takes a read of less than was asked for as the last one for now, and spares the one
+            // that would find nothing.
+            let moved = BUFFER.with_borrow_mut(|buffer| {
+                let mut read = ReadBuf::new(buffer);
+                let outcome = ready!(Pin::new(&mut *from).poll_read(cx, &mut read));
+                Poll::Ready(
+                    outcome
+                        .map_err(|_| Failure::Read)
+                        .and_then(|()| self.pass(read.filled(), to, watch, open).map_err(|_| Failure::Write)),
+                )
             });
-            moved?;
+            ready!(moved)?;
         }
     }
 
@@ -218,16 +221,13 @@ impl Pipe {
             self.state = PipeState::Ending;
             return Ok(());
         }
-        self.count(open, |flow| {
-            flow.read += wide(bytes.len());
-            flow.waiting += wide(bytes.len());
-        });
         watch.see(&*open.shared, self.direction, bytes);
         let outcome = to.try_write(bytes);
         let sent = outcome.as_ref().map_or(0, |sent| *sent);
         self.count(open, |flow| {
+            flow.read += wide(bytes.len());
             flow.written += wide(sent);
-            flow.waiting -= wide(sent);
+            flow.waiting += wide(bytes.len() - sent);
         });
         self.waiting.extend_from_slice(bytes.get(sent..).unwrap_or_default());
         match outcome {

@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 
+use super::known;
+
 /// What an entry costs beside its bytes (RFC 7541 §4.1).
 const OVERHEAD: usize = 32;
 
 /// Bytes that are moved to the front, or added, at once at least.
-const LEAST_SLIDE: usize = 256;
+const LEAST_SLIDE: usize = 128;
 
 /// The newest entries, as many as their sizes allow.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// The entries' names and values, oldest first; those evicted linger in front of them for a while.
+    /// The entries' values, and those of their names that are not usual, oldest first; those evicted linger in front of
+    /// them for a while.
     bytes: Vec<u8>,
     /// Oldest first.
     entries: VecDeque<Entry>,
@@ -24,11 +27,39 @@ pub(super) struct Table {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Position of the name; the value follows.
+    /// Position of the name, where it is held, and of the value behind it.
     at: u32,
-    /// Length of the name; `None` where it is not known.
-    name: Option<u32>,
+    name: Held,
+    /// Length of the value.
     value: u32,
+}
+
+/// The name of an entry, in four bytes: there are many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held(u32);
+
+impl Held {
+    /// It is not known.
+    const NOT_KNOWN: Self = Self(u32::MAX);
+    /// Above this stand the numbers of names that need not be held, below it the lengths of those that are: tables of
+    /// that size there are none.
+    const NUMBERS: u32 = 1 << 31;
+
+    fn of(name: &[u8]) -> Self {
+        Self(known::number(name).map_or_else(|| narrow(name.len()), |number| number | Self::NUMBERS))
+    }
+
+    /// Bytes held of it.
+    #[inline]
+    const fn held_len(self) -> usize {
+        if self.0 < Self::NUMBERS { wide(self.0) } else { 0 }
+    }
+
+    /// Its text, where that is one that need not be held.
+    #[inline]
+    fn usual(self) -> Option<&'static [u8]> {
+        if self.0 < Self::NUMBERS { None } else { known::name(self.0 & !Self::NUMBERS) }
+    }
 }
 
 /// The name of a field to be inserted.
@@ -41,9 +72,9 @@ pub(super) enum Name<'a> {
 }
 
 impl Entry {
-    #[inline]
+    /// Length of the name; nothing where it is not known.
     fn name_len(&self) -> usize {
-        wide(self.name.unwrap_or(0))
+        self.name.usual().map_or(self.name.held_len(), <[u8]>::len)
     }
 
     /// Of a name that is not known its size is not known either: the entry then counts as smaller than it is and
@@ -72,11 +103,19 @@ impl Table {
     /// The name, where it is known, and the value at a place; 0 is the newest.
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<(Option<&[u8]>, &[u8])> {
-        let entry = self.entries.get(self.entries.len().checked_sub(place)?.checked_sub(1)?)?;
+        let entry = self.entry(place)?;
         let from = wide(entry.at.wrapping_sub(self.base));
-        let bytes = self.bytes.get(from..from + entry.name_len() + wide(entry.value))?;
-        let (name, value) = bytes.split_at_checked(entry.name_len())?;
-        Some((entry.name.map(|_| name), value))
+        let held = entry.name.held_len();
+        let bytes = self.bytes.get(from..from + held + wide(entry.value))?;
+        let (name, value) = bytes.split_at_checked(held)?;
+        let name =
+            if entry.name == Held::NOT_KNOWN { None } else { Some(entry.name.usual().unwrap_or(name)) };
+        Some((name, value))
+    }
+
+    #[inline]
+    fn entry(&self, place: usize) -> Option<Entry> {
+        self.entries.get(self.entries.len().checked_sub(place)?.checked_sub(1)?).copied()
     }
 
     /// The name's text, where it is known.
@@ -91,20 +130,25 @@ impl Table {
 
     /// Inserts an entry and evicts what must go; one larger than the table empties it.
     pub(super) fn insert(&mut self, name: Name<'_>, value: &[u8]) {
-        let name_len = self.resolve(name).map(<[u8]>::len);
-        if name_len.unwrap_or(0) + value.len() + OVERHEAD > self.max {
+        let text = self.resolve(name);
+        if text.map_or(0, <[u8]>::len) + value.len() + OVERHEAD > self.max {
             self.clear();
             return;
         }
-        self.make_room(name_len.unwrap_or(0) + value.len());
+        let held = match name {
+            Name::SameAs(place) => self.entry(place).map(|entry| entry.name),
+            Name::Text(_) | Name::Unknown => text.map(Held::of),
+        };
+        let held = held.unwrap_or(Held::NOT_KNOWN);
+        self.make_room(held.held_len() + value.len());
         let at = self.base.wrapping_add(narrow(self.bytes.len()));
         match name {
-            Name::Text(text) => self.bytes.extend_from_slice(text),
+            Name::Text(text) => self.bytes.extend_from_slice(text.get(..held.held_len()).unwrap_or_default()),
             Name::SameAs(place) => self.repeat_name(place),
             Name::Unknown => {}
         }
         self.bytes.extend_from_slice(value);
-        let entry = Entry { at, name: name_len.map(narrow), value: narrow(value.len()) };
+        let entry = Entry { at, name: held, value: narrow(value.len()) };
         self.size += entry.size();
         self.entries.push_back(entry);
         self.evict();
@@ -127,10 +171,9 @@ impl Table {
     }
 
     fn repeat_name(&mut self, place: usize) {
-        let oldest_first = self.entries.len().saturating_sub(place + 1);
-        if let Some(entry) = self.entries.get(oldest_first) {
+        if let Some(entry) = self.entry(place) {
             let from = wide(entry.at.wrapping_sub(self.base));
-            self.bytes.extend_from_within(from..from + entry.name_len());
+            self.bytes.extend_from_within(from..from + entry.name.held_len());
         }
     }
 
@@ -154,10 +197,10 @@ impl Table {
             self.base = self.base.wrapping_add(narrow(dead));
         }
         if self.bytes.len() + more > self.bytes.capacity() {
-            self.bytes.reserve_exact(more.max(self.bytes.len() / 4).max(LEAST_SLIDE));
+            self.bytes.reserve_exact(more.max(self.bytes.len() / 8).max(LEAST_SLIDE));
         }
         if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(8.max(self.entries.len() / 4));
+            self.entries.reserve_exact(8.max(self.entries.len() / 8));
         }
     }
 }

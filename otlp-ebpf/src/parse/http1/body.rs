@@ -35,16 +35,21 @@ pub(super) enum Then {
 
 impl Body {
     /// Skips what it can of `bytes`: all, or up to the end of the body or the byte that breaks it.
-    pub(super) fn take(&mut self, bytes: &[u8], line_bytes: u64) -> Taken {
+    /// `on` gets what of them is data.
+    pub(super) fn take(&mut self, bytes: &[u8], line_bytes: u64, mut on: impl FnMut(&[u8])) -> Taken {
         match self {
             Self::Length(left) => {
                 let used = clamp(*left, bytes.len());
+                on(bytes.get(..used).unwrap_or_default());
                 *left -= wide(used);
                 let then = if *left == 0 { Then::Done } else { Then::More };
                 Taken { used, data: wide(used), then }
             }
-            Self::Chunked(chunked) => chunked.take(bytes, line_bytes),
-            Self::UntilClose => Taken { used: bytes.len(), data: wide(bytes.len()), then: Then::More },
+            Self::Chunked(chunked) => chunked.take(bytes, line_bytes, on),
+            Self::UntilClose => {
+                on(bytes);
+                Taken { used: bytes.len(), data: wide(bytes.len()), then: Then::More }
+            }
         }
     }
 
@@ -89,11 +94,12 @@ impl Chunked {
         Self { state: ChunkState::Size { size: 0, any: false }, line: 0 }
     }
 
-    fn take(&mut self, bytes: &[u8], line_bytes: u64) -> Taken {
+    fn take(&mut self, bytes: &[u8], line_bytes: u64, mut on: impl FnMut(&[u8])) -> Taken {
         let mut taken = Taken { used: 0, data: 0, then: Then::More };
         while let Some(rest) = bytes.get(taken.used..).filter(|rest| !rest.is_empty()) {
             if let ChunkState::Data { left } = &mut self.state {
                 let used = clamp(*left, rest.len());
+                on(rest.get(..used).unwrap_or_default());
                 *left -= wide(used);
                 if *left == 0 {
                     self.state = ChunkState::DataEnd { cr: false };
@@ -203,7 +209,9 @@ mod tests {
         let mut body = Body::Chunked(Chunked::new());
         let (mut used, mut data) = (0, 0);
         for part in text.chunks(step) {
-            let taken = body.take(part, 64);
+            let mut seen = 0;
+            let taken = body.take(part, 64, |piece| seen += wide(piece.len()));
+            assert_eq!(seen, taken.data);
             used += taken.used;
             data += taken.data;
             match taken.then {
@@ -265,7 +273,7 @@ mod tests {
         assert_eq!(Body::Length(3).skip(4), None);
         let mut body = Body::Chunked(Chunked::new());
         assert_eq!(body.skip(1), None);
-        body.take(b"a\r\n", 64);
+        body.take(b"a\r\n", 64, |_| {});
         assert_eq!(body.skip(9), Some(false));
         assert_eq!(body.skip(1), None, "the chunk's own end must be seen");
     }

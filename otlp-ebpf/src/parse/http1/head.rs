@@ -76,11 +76,11 @@ fn request_read<R>(
 }
 
 /// Reads the head of a response; `then` sees it.
-pub(super) fn response(
+pub(super) fn response<R>(
     head: &[u8],
     limits: &Limits,
-    then: impl FnOnce(Response, Headers<'_>),
-) -> Result<(Response, Framing), ParseErrorKind> {
+    then: impl FnOnce(Response, Headers<'_>) -> R,
+) -> Result<(Response, Framing, R), ParseErrorKind> {
     let config = httparse::ParserConfig::default();
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -97,12 +97,12 @@ pub(super) fn response(
     response_read(outcome, head, &parsed, then)
 }
 
-fn response_read(
+fn response_read<R>(
     outcome: httparse::Result<usize>,
     head: &[u8],
     parsed: &httparse::Response<'_, '_>,
-    then: impl FnOnce(Response, Headers<'_>),
-) -> Result<(Response, Framing), ParseErrorKind> {
+    then: impl FnOnce(Response, Headers<'_>) -> R,
+) -> Result<(Response, Framing, R), ParseErrorKind> {
     complete(outcome, head)?;
     let (Some(status @ 100..), Some(minor_version)) = (parsed.code, parsed.version) else {
         return Err(ParseErrorKind::StartLine);
@@ -113,9 +113,9 @@ fn response_read(
         Lengths { coded: None, length: Some(length) } => Framing::Length(length),
         Lengths { .. } => Framing::UntilClose,
     };
-    let response = Response { status, minor_version };
-    then(response, Headers { list: parsed.headers });
-    Ok((response, framing))
+    let response = Response { status, minor_version, call: None };
+    let seen = then(response, Headers { list: parsed.headers });
+    Ok((response, framing, seen))
 }
 
 fn upgrades_to_http2(headers: &[httparse::Header<'_>]) -> bool {

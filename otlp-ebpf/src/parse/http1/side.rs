@@ -6,6 +6,7 @@ use otlp_core::UnixNanos;
 use super::Emit;
 use super::body::{Body, Then};
 use crate::limits::Limits;
+use crate::parse::grpc::web::Web;
 use crate::parse::{Direction, Event, ParseError, ParseErrorKind};
 
 /// Where one direction is.
@@ -49,6 +50,8 @@ pub(super) struct Side {
     pub(super) start_time: UnixNanos,
     /// Bytes of the present body, so far.
     pub(super) body_bytes: u64,
+    /// What looks into the present body.
+    pub(super) web: Option<Box<Web>>,
 }
 
 /// Heads up to this size keep their buffer for the next one.
@@ -65,6 +68,7 @@ impl Side {
             start: 0,
             start_time: UnixNanos::ZERO,
             body_bytes: 0,
+            web: None,
         }
     }
 
@@ -120,15 +124,26 @@ impl Side {
         let State::Body(body) = &mut self.state else {
             return (bytes.len(), Then::More);
         };
-        let taken = body.take(bytes, line_bytes);
+        let taken = match &mut self.web {
+            Some(web) => body.take(bytes, line_bytes, |data| web.take(data)),
+            None => body.take(bytes, line_bytes, |_| {}),
+        };
         self.offset += wide(taken.used);
         self.body_bytes += taken.data;
         (taken.used, taken.then)
     }
 
+    /// Bytes of the present body were lost.
+    pub(super) fn lose_body(&mut self) {
+        if let Some(web) = &mut self.web {
+            web.lose();
+        }
+    }
+
     /// Is ready for the next message.
     pub(super) fn finish(&mut self) {
         self.state = State::Between;
+        self.web = None;
         self.scanned = 0;
         self.body_bytes = 0;
     }

@@ -6,6 +6,7 @@ use super::{
     Chunk, Direction, Emit, Event, Headers, Http2, ParseError, ParseErrorKind, Request, RequestHead,
     ResponseHeaders, grpc,
 };
+use crate::parse::grpc::web::Web;
 
 /// A header block, read.
 struct Read<'b> {
@@ -132,7 +133,12 @@ impl Http2 {
             let headers = ResponseHeaders::Http2(Headers { fields });
             on(Event::ResponseBegins { exchange, headers });
         }
-        stream.is_grpc |= fields.value("content-type").is_some_and(grpc::is_content_type);
+        let content_type = fields.value("content-type");
+        stream.is_grpc |= content_type.is_some_and(grpc::is_content_type);
+        if status.is_some() && content_type.is_some_and(grpc::web::is_content_type) {
+            stream.is_grpc = true;
+            stream.web = Web::of(Headers { fields }.iter()).map(Box::new);
+        }
         match fields.value("grpc-status").and_then(grpc::status_code) {
             Some(code) => stream.grpc_status = Some(code),
             None => {

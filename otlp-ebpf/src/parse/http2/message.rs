@@ -50,7 +50,7 @@ impl<'a> Request<'a> {
         Headers { fields: self.fields }
     }
 
-    /// The procedure called, where it is gRPC.
+    /// The procedure called, where it is gRPC or gRPC-Web.
     #[must_use]
     pub fn grpc(&self) -> Option<Call<'a>> {
         self.is_grpc().then(|| Call::of(self.path()))
@@ -69,7 +69,8 @@ impl<'a> Request<'a> {
     }
 
     pub(super) fn is_grpc(&self) -> bool {
-        self.fields.value("content-type").is_some_and(grpc::is_content_type)
+        let content_type = self.fields.value("content-type");
+        content_type.is_some_and(|value| grpc::is_content_type(value) || grpc::web::is_content_type(value))
     }
 }
 
@@ -116,6 +117,8 @@ pub struct Response {
     pub(super) status: Option<u16>,
     pub(super) is_grpc: bool,
     pub(super) grpc_status: Option<u32>,
+    /// One of gRPC-Web was not understood.
+    pub(super) is_unread: bool,
 }
 
 impl Response {
@@ -131,9 +134,14 @@ impl Response {
         self.is_grpc
     }
 
-    /// The status code of gRPC, from the trailers; `None` where there was none, or it was not seen.
+    /// The status code of gRPC, from the trailers, or of gRPC-Web; `None` where there was none, or it was not seen.
     #[must_use]
     pub const fn grpc_status(&self) -> Option<u32> {
         self.grpc_status
+    }
+
+    /// True where there may have been one that was not understood.
+    pub(crate) const fn is_unread(&self) -> bool {
+        self.is_unread
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Side {
     /// Bytes of the frame that are still to come, and how many of them are padding.
     pub(super) left: u32,
     pub(super) pad: u32,
+    /// What the frame carries is looked into.
+    pub(super) looks: bool,
     /// The header block under way.
     pub(super) block: Option<Block>,
     pub(super) decoder: Decoder,
@@ -83,6 +85,7 @@ impl Side {
             frame: Frame::NONE,
             left: 0,
             pad: 0,
+            looks: false,
             block: None,
             decoder: Decoder::new(limits.table_bytes()),
             largest: USUAL_FRAME,
@@ -97,6 +100,7 @@ impl Side {
         self.frame = frame;
         self.left = frame.length;
         self.pad = 0;
+        self.looks = false;
         self.state = match frame.kind {
             _ if frame.lead() > 0 => State::Lead,
             Kind::Headers | Kind::Promise | Kind::Continuation => State::Fragment,

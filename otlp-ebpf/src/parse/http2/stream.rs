@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use otlp_core::UnixNanos;
 
 use super::{Direction, Emit, End, Event, Exchange, Response, ResponseHead};
+use crate::parse::grpc::web::{Told, Web};
 
 /// One exchange.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Stream {
     pub(super) answered: bool,
     pub(super) status: Option<u16>,
     pub(super) grpc_status: Option<u32>,
+    /// What looks into the body of the response.
+    pub(super) web: Option<Box<Web>>,
     pub(super) first_byte: UnixNanos,
     /// When something of the response was seen last.
     pub(super) last: UnixNanos,
@@ -228,6 +231,7 @@ impl Streams {
     pub(super) fn held_bytes(&self) -> usize {
         self.map.capacity() * (size_of::<(u32, Box<Stream>)>() + 1) * 8 / 7
             + self.map.len() * size_of::<Stream>()
+            + self.map.values().filter_map(|stream| Some(stream.web.as_ref()?.held_bytes())).sum::<usize>()
     }
 
     /// Gives up a stream whose answer, or the end of it, may have been lost.
@@ -246,6 +250,8 @@ impl Streams {
     }
 
     fn respond(&self, (id, stream): (u32, &Stream), (time, end): (UnixNanos, End), on: Emit<'_>) {
+        let told = stream.web.as_ref().map(|web| web.told());
+        let of_body = if let Some(Told::Code(code)) = told { Some(code) } else { None };
         on(Event::Response {
             exchange: self.exchange(id),
             first_byte: if stream.answered { stream.first_byte } else { time },
@@ -253,7 +259,8 @@ impl Streams {
             head: ResponseHead::Http2(Response {
                 status: stream.status,
                 is_grpc: stream.is_grpc,
-                grpc_status: stream.grpc_status,
+                grpc_status: stream.grpc_status.or(of_body),
+                is_unread: told == Some(Told::Unknown),
             }),
             body_bytes: stream.response.bytes,
             end,

@@ -5,7 +5,7 @@ use otlp_core::UnixNanos;
 use super::session::{Kind, MORE_RESULTS, Phase, Session, Then};
 use super::{Bytes, Emit, FULL, packet};
 use crate::parse::ParseErrorKind;
-use crate::parse::frame::{HEADER, Message};
+use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::sql::Failure;
 
 /// Where an answer is.
@@ -39,6 +39,15 @@ const PROGRESS: u16 = 0xffff;
 /// Of an answer's packet, so many bytes are looked at.
 const BYTES: usize = 24;
 
+/// Length of a packet with this number, its header counted, that ends nothing and is not the first part of a longer one.
+#[inline]
+fn usual_length(header: [u8; HEADER], number: u8) -> Option<usize> {
+    let [.., sequence, kind] = header;
+    let length = packet(header);
+    let is_usual = sequence == number && !matches!(kind, END | ERROR) && (1..FULL).contains(&length);
+    usize::try_from(length).ok().filter(|_| is_usual).map(|length| length + 4)
+}
+
 impl Session {
     /// Bytes wanted of a packet that begins with this one.
     pub(super) fn answer_bytes(&self, kind: u8) -> usize {
@@ -51,25 +60,46 @@ impl Session {
         }
     }
 
-    /// Whether the next packets may be rows, which need not be looked into.
-    pub(super) fn reads_rows(&self) -> bool {
-        self.state == State::Rows && self.phase == Phase::Command && !self.asked.is_empty()
+    /// Whether the next packets may be rows or definitions of columns, which need not be looked into.
+    pub(super) fn passes(&self) -> bool {
+        let passes = matches!(self.state, State::Rows | State::Defined | State::Columns(_));
+        passes && self.phase == Phase::Command && !self.asked.is_empty()
     }
 
-    /// Counts a row, where it is all there; gives its length.
-    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
-        let [.., sequence, kind] = header;
-        let length = packet(header);
-        let whole =
-            usize::try_from(length).ok().filter(|length| (1..=there.saturating_sub(4)).contains(length));
-        let row = sequence == self.sequence && !matches!(kind, END | ERROR) && length < FULL;
-        let length = whole.filter(|_| row)?;
-        self.sequence = sequence.wrapping_add(1);
-        self.answer.rows(1);
-        Some(length + 4)
+    /// Passes over those that are all there; gives how many bytes they were.
+    pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
+        let (mut sequence, mut packets) = (self.sequence, 0);
+        let passed = server.pass(rest, |header, there| {
+            let length = usual_length(header, sequence).filter(|length| *length <= there)?;
+            sequence = sequence.wrapping_add(1);
+            packets += 1;
+            Some(length)
+        });
+        self.sequence = sequence;
+        self.take_packets(packets);
+        passed
     }
 
-    /// Takes note of so many bytes of rows.
+    /// Takes packets that end nothing, of a result whose columns are counted: definitions of these, then rows.
+    fn take_packets(&mut self, packets: u64) {
+        let rows = match self.state {
+            State::Columns(left) if packets < left => {
+                self.state = State::Columns(left - packets);
+                return;
+            }
+            State::Columns(left) => {
+                self.state = State::Defined;
+                packets - left
+            }
+            _ => packets,
+        };
+        if rows > 0 {
+            self.state = State::Rows;
+            self.answer.rows(rows);
+        }
+    }
+
+    /// Takes note of so many bytes that were passed over.
     pub(super) fn passed(&mut self, time: UnixNanos, bytes: u64) {
         if bytes > 0 {
             self.answer.message(time, bytes);
@@ -86,8 +116,8 @@ impl Session {
         match self.state {
             State::First => self.first(message, time, on),
             State::Columns(_) if ends => self.end(message, time, on),
-            State::Columns(left) => {
-                self.state = if left == 1 { State::Defined } else { State::Columns(left.saturating_sub(1)) };
+            State::Columns(_) => {
+                self.take_packets(1);
                 Then::GoOn
             }
             State::Defined if ends && message.length == END_LENGTH && self.ends_with_ok != Some(true) => {
@@ -100,8 +130,7 @@ impl Session {
             }
             State::Defined | State::Rows if ends => self.end(message, time, on),
             State::Defined | State::Rows => {
-                self.state = State::Rows;
-                self.answer.rows(1);
+                self.take_packets(1);
                 Then::GoOn
             }
             State::Prepared { definitions, ends: ends_left } => {

@@ -7,9 +7,11 @@ use otlp_core::UnixNanos;
 
 use super::answer::State;
 use super::login::Login;
-use super::{Bytes, Emit, packet};
+use super::{Bytes, Emit, FULL, packet};
 use crate::limits::Limits;
 use crate::parse::ParseErrorKind;
+pub(super) use crate::parse::dialogue::Then;
+use crate::parse::dialogue::{self, Body, Head, Sides};
 use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::prepared::Prepared;
 use crate::parse::sql::{Answer, Command, Exchanges, Operation, System};
@@ -88,20 +90,6 @@ pub(super) enum Kind {
     Login,
 }
 
-/// What is to be done after a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
-    GoOn,
-    /// A command is answered.
-    Answered,
-    /// What the server says does not fit what was asked.
-    Refuse(ParseErrorKind),
-    /// What the client says is not valid.
-    RefuseClient(ParseErrorKind),
-    /// The connection goes on with something else.
-    Leave,
-}
-
 /// Status flag: another result follows.
 pub(super) const MORE_RESULTS: u16 = 0x08;
 /// Status flag: a backslash is a character as any other.
@@ -131,96 +119,17 @@ impl Session {
         }
     }
 
-    /// Bytes of the client's next header: for a command, with its first byte.
-    pub(super) fn client_header_size(&self, client: &Framer) -> usize {
-        let command = self.phase == Phase::Command && !self.client_continues && !client.is_part();
-        if command { HEADER } else { HEADER - 1 }
-    }
-
-    /// The length of the body that follows a header, and how much of it is wanted.
-    pub(super) fn client_header(
-        &mut self,
-        header: [u8; HEADER],
-        part: bool,
-    ) -> Result<(u64, usize), ParseErrorKind> {
-        let [.., sequence, command] = header;
-        let length = packet(header);
-        if part {
-            let expected = self.client_sequence.wrapping_add(1);
-            self.client_sequence = sequence;
-            return if sequence == expected { Ok((length, 0)) } else { Err(ParseErrorKind::SqlSequence) };
-        }
-        self.client_sequence = sequence;
-        match self.phase {
-            Phase::Command if self.client_continues => Ok((length, 0)),
-            Phase::Command => {
-                if sequence != 0 {
-                    return Err(ParseErrorKind::SqlSequence);
-                }
-                let length = length.checked_sub(1).ok_or(ParseErrorKind::SqlLength)?;
-                Ok((length, self.command_bytes(command).ok_or(ParseErrorKind::SqlMessage(command))?))
-            }
-            Phase::Response => Ok((length, Login::BYTES)),
-            Phase::Greeting | Phase::Authentication => Ok((length, 0)),
-        }
-    }
-
-    pub(super) fn on_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
-        match self.phase {
-            Phase::Command if self.client_continues => {
-                // A file ends with an empty packet, a login goes on after each.
-                let login = self.asked.front().is_some_and(|asked| asked.kind == Kind::Login);
-                self.client_continues = !login && message.length > 0;
-                self.sequence = self.client_sequence.wrapping_add(1);
-                Then::GoOn
-            }
-            Phase::Command => self.command(message, time, on),
-            Phase::Response => self.respond(message),
-            Phase::Greeting | Phase::Authentication => Then::GoOn,
-        }
-    }
-
-    /// The length of the body that follows a header of the server, and how much of it is wanted.
-    pub(super) fn server_header(
-        &mut self,
-        header: [u8; HEADER],
-        part: bool,
-    ) -> Result<(u64, usize), ParseErrorKind> {
-        let [.., sequence, kind] = header;
-        let length = packet(header);
-        if self.phase == Phase::Command && !self.asked.is_empty() {
-            if sequence != self.sequence {
-                return Err(ParseErrorKind::SqlSequence);
-            }
-            self.sequence = sequence.wrapping_add(1);
-        }
-        if part {
-            return Ok((length, 0));
-        }
-        let length = length.checked_sub(1).ok_or(ParseErrorKind::SqlLength)?;
-        Ok((length, self.answer_bytes(kind)))
-    }
-
-    pub(super) fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
-        match self.phase {
-            Phase::Greeting => self.greeting(message),
-            Phase::Response | Phase::Authentication => self.authentication(message),
-            Phase::Command if self.asked.is_empty() => Then::GoOn,
-            Phase::Command => {
-                self.answer.message(message.start, message.length.saturating_add(5));
-                self.advance(message, time, on)
-            }
-        }
-    }
-
-    pub(super) fn owes(&self) -> bool {
-        !self.asked.is_empty() && !self.client_continues
-    }
-
     /// Whether what follows is known to be commands. Where some of the login was missed it may be encrypted.
     pub(super) fn is_plain(&self) -> bool {
         let authenticated = self.phase == Phase::Authentication && !self.login.compresses;
         authenticated || self.phase == Phase::Command
+    }
+
+    /// Begins in the middle.
+    pub(super) const fn begin_late(&mut self) {
+        self.phase = Phase::Command;
+        self.lost = true;
+        self.syntax.backslash = Backslash::Unknown;
     }
 
     /// Begins the exchange of a command; 0 where its answer could not be told.
@@ -233,12 +142,7 @@ impl Session {
     ) -> u64 {
         let namespace = self.namespace.as_deref();
         let command = Command { system: self.system, operation, statement, namespace };
-        let number = self.exchanges.open(times, command, on);
-        if !self.lost {
-            return number;
-        }
-        Exchanges::lose(number, on);
-        0
+        self.exchanges.open(self.lost, times, command, on)
     }
 
     /// Waits for the answer to a command.
@@ -276,15 +180,128 @@ impl Session {
         self.syntax.backslash = if plain { Backslash::Plain } else { Backslash::Escapes };
     }
 
-    /// Some of what the client sent is missed: the statement prepared last may be another, and so may the database.
-    pub(super) fn lose_client(&mut self) {
+    pub(super) fn held_bytes(&self) -> usize {
+        self.statements.held_bytes()
+            + self.last_prepared.as_ref().map_or(0, |statement| statement.held_bytes())
+            + self.scratch.held_bytes()
+            + self.asked.capacity() * size_of::<Asked>()
+    }
+}
+
+impl dialogue::Session for Session {
+    /// For a command with its first byte.
+    fn client_header_size(&self, client: &Framer) -> usize {
+        let command = self.phase == Phase::Command && !self.client_continues && !client.is_part();
+        if command { HEADER } else { HEADER - 1 }
+    }
+
+    fn client_header(&mut self, header: [u8; HEADER], part: bool) -> Result<Body, ParseErrorKind> {
+        let [.., sequence, command] = header;
+        let length = packet(header);
+        let body = |want| Ok(Body { length, want, part: length == FULL });
+        if part {
+            let expected = self.client_sequence.wrapping_add(1);
+            self.client_sequence = sequence;
+            return if sequence == expected { body(0) } else { Err(ParseErrorKind::SqlSequence) };
+        }
+        self.client_sequence = sequence;
+        match self.phase {
+            Phase::Command if self.client_continues => body(0),
+            Phase::Command => {
+                if sequence != 0 {
+                    return Err(ParseErrorKind::SqlSequence);
+                }
+                let rest = length.checked_sub(1).ok_or(ParseErrorKind::SqlLength)?;
+                let want = self.command_bytes(command).ok_or(ParseErrorKind::SqlMessage(command))?;
+                Ok(Body { length: rest, want, part: length == FULL })
+            }
+            Phase::Response => body(Login::BYTES),
+            Phase::Greeting | Phase::Authentication => body(0),
+        }
+    }
+
+    fn on_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+        match self.phase {
+            Phase::Command if self.client_continues => {
+                // A file ends with an empty packet, a login goes on after each.
+                let login = self.asked.front().is_some_and(|asked| asked.kind == Kind::Login);
+                self.client_continues = !login && message.length > 0;
+                self.sequence = self.client_sequence.wrapping_add(1);
+                Then::GoOn
+            }
+            Phase::Command => self.command(message, time, on),
+            Phase::Response => self.respond(message),
+            Phase::Greeting | Phase::Authentication => Then::GoOn,
+        }
+    }
+
+    fn server_header_size(&self, server: &Framer) -> usize {
+        if server.is_part() { HEADER - 1 } else { HEADER }
+    }
+
+    fn server_header(&mut self, header: [u8; HEADER], part: bool) -> Result<Head, ParseErrorKind> {
+        let [.., sequence, kind] = header;
+        let length = packet(header);
+        if self.phase == Phase::Command && !self.asked.is_empty() {
+            if sequence != self.sequence {
+                return Err(ParseErrorKind::SqlSequence);
+            }
+            self.sequence = sequence.wrapping_add(1);
+        }
+        let follows = length == FULL;
+        if part {
+            return Ok(Head::Of(Body { length, want: 0, part: follows }));
+        }
+        let length = length.checked_sub(1).ok_or(ParseErrorKind::SqlLength)?;
+        Ok(Head::Of(Body { length, want: self.answer_bytes(kind), part: follows }))
+    }
+
+    fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+        match self.phase {
+            Phase::Greeting => self.greeting(message),
+            Phase::Response | Phase::Authentication => self.authentication(message),
+            Phase::Command if self.asked.is_empty() => Then::GoOn,
+            Phase::Command => {
+                self.answer.message(message.start, message.length.saturating_add(5));
+                self.advance(message, time, on)
+            }
+        }
+    }
+
+    /// Rows, and definitions of columns.
+    fn pass(&mut self, server: &mut Framer, rest: &mut &[u8], time: UnixNanos) {
+        if self.passes() {
+            let passed = self.pass_over(server, rest);
+            self.passed(time, passed);
+        }
+    }
+
+    fn unparsed(&mut self, _bytes: &[u8], _holed: bool) {}
+
+    fn owes(&self) -> bool {
+        !self.asked.is_empty() && !self.client_continues
+    }
+
+    fn finds_place(&self, Sides { client, server, .. }: &Sides) -> bool {
+        let answered = server.is_lost() || (!self.owes() && server.is_between());
+        let lost = client.is_lost() || (server.is_lost() && client.is_between());
+        lost && answered && self.is_plain()
+    }
+
+    fn begin_again(&mut self, on: Emit<'_>) {
+        self.lose_server(on);
+        self.lost = false;
+        self.phase = Phase::Command;
+    }
+
+    /// The statement prepared last may be another, and so may the database.
+    fn lose_client(&mut self) {
         self.last_prepared = None;
         self.namespace = None;
         self.syntax.backslash = Backslash::Unknown;
     }
 
-    /// Gives up what waits for an answer.
-    pub(super) fn lose_server(&mut self, on: Emit<'_>) {
+    fn lose_server(&mut self, on: Emit<'_>) {
         self.lost = true;
         for asked in self.asked.drain(..) {
             // Whether it was done is not known.
@@ -303,26 +320,11 @@ impl Session {
         self.syntax.backslash = Backslash::Unknown;
     }
 
-    /// The next byte of either direction begins a packet, and nothing waits for an answer.
-    pub(super) fn begin_again(&mut self, on: Emit<'_>) {
-        self.lose_server(on);
-        self.lost = false;
-        self.phase = Phase::Command;
-    }
-
-    /// Forgets everything: what follows is another protocol.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.statements.clear();
         self.last_prepared = None;
         self.asked = VecDeque::new();
         self.scratch = Statement::default();
-    }
-
-    pub(super) fn held_bytes(&self) -> usize {
-        self.statements.held_bytes()
-            + self.last_prepared.as_ref().map_or(0, |statement| statement.held_bytes())
-            + self.scratch.held_bytes()
-            + self.asked.capacity() * size_of::<Asked>()
     }
 }
 

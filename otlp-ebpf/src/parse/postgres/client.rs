@@ -7,7 +7,8 @@ use otlp_core::UnixNanos;
 use super::Emit;
 use super::session::{Asked, Batch, Kind, Phase, Session, Then};
 use crate::parse::ParseErrorKind;
-use crate::parse::frame::Message;
+use crate::parse::dialogue::Body;
+use crate::parse::frame::{HEADER, Message};
 use crate::parse::sql::Operation;
 use crate::sql::Statement;
 
@@ -25,13 +26,14 @@ const NAMES: usize = 256;
 const MAX_MESSAGE: u64 = 1 << 30;
 
 impl Session {
-    /// The length of the body that follows a header, and how much of it is wanted.
-    pub(super) fn client_header(&self, header: [u8; 5]) -> Result<(u64, usize), ParseErrorKind> {
+    /// What follows on a header.
+    pub(super) fn body_of_client(&self, header: [u8; HEADER]) -> Result<Body, ParseErrorKind> {
         let [kind, a, b, c, d] = header;
         if self.phase == Phase::Startup {
             let length = u64::from(u32::from_be_bytes([kind, a, b, c]));
             let valid = (8..=MAX_STARTUP).contains(&length);
-            return if valid { Ok((length - 4, STARTUP)) } else { Err(ParseErrorKind::SqlLength) };
+            let body = Body { length: length.saturating_sub(4), want: STARTUP, part: false };
+            return if valid { Ok(body) } else { Err(ParseErrorKind::SqlLength) };
         }
         let want = match kind {
             b'Q' | b'P' => self.limits.statement_bytes(),
@@ -39,10 +41,10 @@ impl Session {
             b'F' | b'H' | b'S' | b'X' | b'c' | b'd' | b'f' | b'p' => 0,
             _ => return Err(ParseErrorKind::SqlMessage(kind)),
         };
-        body([a, b, c, d]).map(|length| (length, want))
+        body([a, b, c, d], want)
     }
 
-    pub(super) fn on_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+    pub(super) fn take_from_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
         if self.phase == Phase::Startup {
             return self.startup(message);
         }
@@ -241,10 +243,11 @@ impl Session {
     }
 }
 
-/// The body's length, from that of a message without its type.
-pub(super) fn body(length: [u8; 4]) -> Result<u64, ParseErrorKind> {
+/// The body, of which so much is wanted, from the length of a message without its type.
+pub(super) fn body(length: [u8; 4], want: usize) -> Result<Body, ParseErrorKind> {
     let length = u64::from(u32::from_be_bytes(length));
-    if (4..=MAX_MESSAGE).contains(&length) { Ok(length - 4) } else { Err(ParseErrorKind::SqlLength) }
+    let body = Body { length: length.saturating_sub(4), want, part: false };
+    if (4..=MAX_MESSAGE).contains(&length) { Ok(body) } else { Err(ParseErrorKind::SqlLength) }
 }
 
 /// Bytes up to a zero, and those behind it; all of them, where there is none.

@@ -6,7 +6,8 @@ use super::Emit;
 use super::client::{body, text};
 use super::session::{Asked, Kind, Phase, Session, Then};
 use crate::parse::ParseErrorKind;
-use crate::parse::frame::{HEADER, Message};
+use crate::parse::dialogue::{Body, Head};
+use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::sql::Failure;
 use crate::sql::Backslash;
 
@@ -15,8 +16,8 @@ const ERROR: usize = 128;
 const TAG: usize = 64;
 
 impl Session {
-    /// The length of the body that follows a header, and how much of it is wanted.
-    pub(super) fn server_header(&mut self, header: [u8; HEADER]) -> Result<(u64, usize), ParseErrorKind> {
+    /// What follows on a header.
+    pub(super) fn body_of_server(&mut self, header: [u8; HEADER]) -> Result<Body, ParseErrorKind> {
         let [kind, length @ ..] = header;
         let want = match kind {
             b'E' => ERROR,
@@ -27,7 +28,7 @@ impl Session {
             _ => return Err(ParseErrorKind::SqlMessage(kind)),
         };
         self.ready = false;
-        body(length).map(|length| (length, want))
+        body(length, want)
     }
 
     /// Whether the next messages may be rows, which need not be looked into.
@@ -36,15 +37,19 @@ impl Session {
         rows && self.phase == Phase::Running
     }
 
-    /// Counts a row, where it is all there; gives its length.
-    pub(super) fn row(&mut self, header: [u8; HEADER], there: usize) -> Option<usize> {
-        let [kind, length @ ..] = header;
-        let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
-        if kind != b'D' || !(HEADER..=there).contains(&length) {
-            return None;
+    /// Passes over rows that are all there, and counts them; gives how many bytes they were.
+    pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
+        let mut rows = 0;
+        let passed = server.pass(rest, |[kind, length @ ..], there| {
+            let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
+            let is_row = kind == b'D' && (HEADER..=there).contains(&length);
+            rows += u64::from(is_row);
+            is_row.then_some(length)
+        });
+        if rows > 0 {
+            self.answer.rows(rows);
         }
-        self.answer.rows(1);
-        Some(length)
+        passed
     }
 
     /// Takes note of so many bytes of rows.
@@ -55,7 +60,24 @@ impl Session {
         }
     }
 
-    pub(super) fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+    /// The server's one byte on encryption.
+    pub(super) fn encryption(&mut self, answer: u8) -> Result<Head, ParseErrorKind> {
+        match answer {
+            b'S' | b'G' => Ok(Head::Alone(Then::Leave)),
+            b'N' => {
+                self.phase = Phase::Startup;
+                Ok(Head::Alone(Then::GoOn))
+            }
+            // An old server's error: a whole message, of which this is the first byte.
+            b'E' => {
+                self.phase = Phase::Startup;
+                Ok(Head::Longer)
+            }
+            _ => Err(ParseErrorKind::SqlMessage(answer)),
+        }
+    }
+
+    pub(super) fn take_from_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
         let [kind, ..] = message.header;
         match kind {
             b'A' | b'K' | b'N' | b'R' | b'v' => Then::GoOn,
@@ -196,7 +218,7 @@ impl Session {
         if self.phase != Phase::Running {
             self.phase = Phase::Running;
             self.ready = true;
-            return Then::Ready;
+            return Then::Answered;
         }
         let refused = self.asked.front().is_some_and(|front| !front.kind.ends()) && self.failed.is_none();
         if refused {
@@ -224,7 +246,7 @@ impl Session {
         if self.asked.is_empty() && message.body == b"I" {
             self.forget_portals();
         }
-        Then::Ready
+        Then::Answered
     }
 }
 

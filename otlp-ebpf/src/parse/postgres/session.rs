@@ -8,9 +8,12 @@ use otlp_core::UnixNanos;
 use super::Emit;
 use crate::limits::Limits;
 use crate::parse::ParseErrorKind;
+pub(super) use crate::parse::dialogue::Then;
+use crate::parse::dialogue::{self, Body, Head, Sides};
+use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::prepared::Prepared;
 use crate::parse::sql::{Answer, Command, Exchanges, Failure, Operation, System};
-use crate::sql::{Dialect, Statement, Syntax};
+use crate::sql::{Backslash, Dialect, Statement, Syntax};
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -37,6 +40,7 @@ pub(super) struct Session {
     pub(super) ready: bool,
     /// What the server answers cannot be told.
     pub(super) lost: bool,
+    tail: Tail,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,18 +96,22 @@ pub(super) struct Batch {
     pub(super) executed: bool,
 }
 
-/// What is to be done after a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
-    GoOn,
-    /// The server has said that it is ready.
-    Ready,
-    /// What the server says does not fit what was asked.
-    Refuse(ParseErrorKind),
-    /// What the client says is not valid.
-    RefuseClient(ParseErrorKind),
-    /// The connection goes on with something else.
-    Leave,
+/// The last bytes of the server, where it has no place.
+#[derive(Debug, Default)]
+pub(super) struct Tail([u8; 6]);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes.get(bytes.len().saturating_sub(6)..).unwrap_or_default() {
+            self.0.rotate_left(1);
+            self.0[5] = *byte;
+        }
+    }
+
+    /// Whether the server's last words were that it is ready.
+    const fn ends_ready(&self) -> bool {
+        matches!(self.0, [b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'])
+    }
 }
 
 /// Messages not answered yet that are kept, for each request in flight: what an extended query consists of.
@@ -128,13 +136,9 @@ impl Session {
             copying: false,
             ready: false,
             lost: false,
+            tail: Tail::default(),
             limits,
         }
-    }
-
-    /// Whether the server has still to answer something, other than what the client is still sending.
-    pub(super) fn owes(&self) -> bool {
-        !self.asked.is_empty() && !self.copying
     }
 
     /// Whether the server has answered everything and said so.
@@ -144,6 +148,13 @@ impl Session {
 
     pub(super) const fn in_batch(&self) -> bool {
         self.batch.begun
+    }
+
+    /// Begins in the middle.
+    pub(super) const fn begin_late(&mut self) {
+        self.phase = Phase::Running;
+        self.lost = true;
+        self.syntax.backslash = Backslash::Unknown;
     }
 
     /// Begins the exchange of a command; 0 where its answer could not be told.
@@ -156,12 +167,7 @@ impl Session {
     ) -> u64 {
         let namespace = self.namespace.as_deref();
         let command = Command { system: System::PostgreSql, operation, statement, namespace };
-        let number = self.exchanges.open(times, command, on);
-        if !self.lost {
-            return number;
-        }
-        Exchanges::lose(number, on);
-        0
+        self.exchanges.open(self.lost, times, command, on)
     }
 
     /// Waits for the answer to something.
@@ -178,12 +184,6 @@ impl Session {
         Then::Refuse(ParseErrorKind::Limit { what: "in_flight", limit })
     }
 
-    /// Some of what the client asked is missed: what was prepared meanwhile is not known.
-    pub(super) fn lose_client(&mut self) {
-        self.forget_prepared();
-        self.batch = Batch::default();
-    }
-
     pub(super) fn forget_prepared(&mut self) {
         self.statements.clear();
         self.unnamed = None;
@@ -193,32 +193,6 @@ impl Session {
     pub(super) fn forget_portals(&mut self) {
         self.portals.clear();
         self.unnamed_portal = None;
-    }
-
-    /// Gives up what waits for an answer.
-    pub(super) fn lose_server(&mut self, on: Emit<'_>) {
-        self.lost = true;
-        for asked in self.asked.drain(..).filter(|asked| asked.number != 0) {
-            Exchanges::lose(asked.number, on);
-        }
-        self.answer = Answer::default();
-        self.failed = None;
-        self.copying = false;
-        self.ready = false;
-    }
-
-    /// The next byte of either direction begins a message, and nothing waits for an answer.
-    pub(super) fn begin_again(&mut self, on: Emit<'_>) {
-        self.lose_server(on);
-        self.lost = false;
-        self.phase = Phase::Running;
-        self.batch = Batch::default();
-    }
-
-    /// Forgets everything: what follows is another protocol.
-    pub(super) fn forget(&mut self) {
-        self.forget_prepared();
-        self.asked = VecDeque::new();
     }
 
     /// The server has closed: an error that it gave before is the answer to the query in progress.
@@ -238,5 +212,95 @@ impl Session {
             + one(&self.unnamed_portal)
             + self.scratch.held_bytes()
             + self.asked.capacity() * size_of::<Asked>()
+    }
+}
+
+impl dialogue::Session for Session {
+    fn client_header_size(&self, _client: &Framer) -> usize {
+        if self.phase == Phase::Startup { 4 } else { HEADER }
+    }
+
+    fn client_header(&mut self, header: [u8; HEADER], _part: bool) -> Result<Body, ParseErrorKind> {
+        self.body_of_client(header)
+    }
+
+    fn on_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+        self.take_from_client(message, time, on)
+    }
+
+    fn server_header_size(&self, _server: &Framer) -> usize {
+        if self.phase == Phase::Encryption { 1 } else { HEADER }
+    }
+
+    fn server_header(&mut self, header: [u8; HEADER], _part: bool) -> Result<Head, ParseErrorKind> {
+        let [first, ..] = header;
+        match self.phase {
+            Phase::Encryption => self.encryption(first),
+            _ => self.body_of_server(header).map(Head::Of),
+        }
+    }
+
+    fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
+        self.take_from_server(message, time, on)
+    }
+
+    /// Rows.
+    fn pass(&mut self, server: &mut Framer, rest: &mut &[u8], time: UnixNanos) {
+        if self.reads_rows() {
+            let passed = self.pass_over(server, rest);
+            self.passed(time, passed);
+        }
+    }
+
+    fn unparsed(&mut self, bytes: &[u8], holed: bool) {
+        if holed {
+            self.tail = Tail::default();
+        }
+        self.tail.push(bytes);
+    }
+
+    fn owes(&self) -> bool {
+        !self.asked.is_empty() && !self.copying
+    }
+
+    /// Where the server is ready for a query, that begins here.
+    fn finds_place(&self, Sides { client, server, turns }: &Sides) -> bool {
+        let ready = if server.is_lost() {
+            self.tail.ends_ready() || turns.rested
+        } else {
+            self.is_ready() && server.is_between()
+        };
+        let begins_batch = client.is_between() && !self.in_batch();
+        ready && (client.is_lost() || (server.is_lost() && begins_batch))
+    }
+
+    fn begin_again(&mut self, on: Emit<'_>) {
+        self.lose_server(on);
+        self.lost = false;
+        self.phase = Phase::Running;
+        self.batch = Batch::default();
+    }
+
+    /// What was prepared meanwhile is not known.
+    fn lose_client(&mut self) {
+        self.forget_prepared();
+        self.batch = Batch::default();
+    }
+
+    fn lose_server(&mut self, on: Emit<'_>) {
+        self.lost = true;
+        for asked in self.asked.drain(..).filter(|asked| asked.number != 0) {
+            Exchanges::lose(asked.number, on);
+        }
+        self.answer = Answer::default();
+        self.failed = None;
+        self.copying = false;
+        self.ready = false;
+        self.tail = Tail::default();
+    }
+
+    fn forget(&mut self) {
+        self.forget_prepared();
+        self.asked = VecDeque::new();
     }
 }

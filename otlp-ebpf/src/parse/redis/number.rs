@@ -51,6 +51,10 @@ impl Number {
 /// A plain number at the front of these bytes, its CR LF behind it: the number, and how many bytes both take. Nothing
 /// where it is not all there, or is none that is written as nearly all are: the slow way tells.
 pub(super) fn plain(bytes: &[u8]) -> Option<(u64, usize)> {
+    // A length of one digit, as most are.
+    if let [digit @ b'0'..=b'9', b'\r', b'\n', ..] = bytes {
+        return Some(((digit - b'0').into(), 3));
+    }
     let mut value = 0;
     for (at, byte) in bytes.iter().take(MOST_DIGITS + 1).enumerate() {
         if !byte.is_ascii_digit() {

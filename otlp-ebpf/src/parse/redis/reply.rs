@@ -109,10 +109,12 @@ impl Replies {
                 on(Event::Unparsed { direction: Direction::ToClient, bytes: wide(rest.len()) });
                 return;
             }
-            if let Some(used) = self.whole(rest, chunk.time) {
+            if matches!(self.state, State::Between)
+                && let Some((reply, used)) = whole(rest, &self.limits)
+            {
                 self.offset += wide(used);
                 rest = rest.get(used..).unwrap_or_default();
-                self.complete(chunk.time, on);
+                tell(reply, (chunk.time, chunk.time), wide(used), on);
                 continue;
             }
             let (used, outcome) = self.step(rest, chunk.time);
@@ -150,47 +152,6 @@ impl Replies {
             Ok(then) => (1, Ok(then)),
             Err(kind) => (0, Err(kind)),
         }
-    }
-
-    /// Takes a reply that is all there and of the usual types, as nearly all are; gives how many bytes it is. Nothing is
-    /// taken where it is not: the slow way tells what.
-    fn whole(&mut self, bytes: &[u8], time: UnixNanos) -> Option<usize> {
-        if !matches!(self.state, State::Between) {
-            return None;
-        }
-        let limits = (self.limits.line_bytes(), self.limits.value_bytes());
-        let (kind, behind) = bytes.split_first()?;
-        if *kind == b'*' {
-            return self.whole_array(behind, limits, time).map(|used| used + 1);
-        }
-        let (text, _, used) = usual(bytes, limits)?;
-        self.begin(time);
-        if *kind == b'-' {
-            self.kind = ReplyKind::Error;
-            self.prefix.push(text);
-        }
-        Some(used)
-    }
-
-    /// An array of texts and integers.
-    fn whole_array(&mut self, bytes: &[u8], limits: (u64, u64), time: UnixNanos) -> Option<usize> {
-        let (count, mut at) = plain(bytes)?;
-        if !(1..=MOST_VALUES).contains(&count) || self.limits.depth() == 0 {
-            return None;
-        }
-        let (mut first, mut last_integer) = (None, 0);
-        for _ in 0..count {
-            let rest = bytes.get(at..)?;
-            let (text, integer, used) = usual(rest, limits).filter(|_| rest.first() != Some(&b'-'))?;
-            last_integer = integer.unwrap_or(last_integer);
-            first.get_or_insert(if integer.is_none() { text } else { &[] });
-            at += used;
-        }
-        self.begin(time);
-        self.kind = ReplyKind::Array;
-        self.last_integer = last_integer;
-        self.first.push(first.unwrap_or_default());
-        Some(at)
     }
 
     fn begin(&mut self, time: UnixNanos) {
@@ -373,14 +334,7 @@ impl Replies {
             first: self.first.whole(),
             last_integer: self.last_integer,
         };
-        on(Event::Response {
-            exchange: Exchange::InOrder,
-            first_byte: self.start_time,
-            time,
-            head: ResponseHead::Redis(reply),
-            body_bytes: self.offset - self.start,
-            end: End::Complete,
-        });
+        tell(reply, (self.start_time, time), self.offset - self.start, on);
     }
 
     fn skip(&mut self, missing: u64, on: Emit<'_>) {
@@ -443,6 +397,55 @@ impl Replies {
     }
 }
 
+/// Tells a reply, and when its first and last byte were seen.
+fn tell(reply: Reply<'_>, (first_byte, time): (UnixNanos, UnixNanos), body_bytes: u64, on: Emit<'_>) {
+    on(Event::Response {
+        exchange: Exchange::InOrder,
+        first_byte,
+        time,
+        head: ResponseHead::Redis(reply),
+        body_bytes,
+        end: End::Complete,
+    });
+}
+
+/// Reads a reply that is all there and of the usual types, as nearly all are; gives how many bytes it is too. Nothing
+/// where it is not: the slow way tells what.
+fn whole<'b>(bytes: &'b [u8], limits: &Limits) -> Option<(Reply<'b>, usize)> {
+    let longest = (limits.line_bytes(), limits.value_bytes());
+    let (kind, behind) = bytes.split_first()?;
+    if *kind == b'*' {
+        return whole_array(behind, limits.depth(), longest).map(|(reply, used)| (reply, used + 1));
+    }
+    let (text, _, used) = usual(bytes, longest)?;
+    let mut reply = Reply { kind: ReplyKind::Value, prefix: &[], first: &[], last_integer: 0 };
+    if *kind == b'-' {
+        reply.kind = ReplyKind::Error;
+        let kept = text.get(..Short::KEPT).unwrap_or(text);
+        let word = kept.iter().position(|byte| *byte == b' ').and_then(|end| kept.get(..end));
+        reply.prefix = word.unwrap_or_else(|| Short::of(text));
+    }
+    Some((reply, used))
+}
+
+/// Reads an array of texts and integers.
+fn whole_array(bytes: &[u8], depth: usize, longest: (u64, u64)) -> Option<(Reply<'_>, usize)> {
+    let (count, mut at) = plain(bytes)?;
+    if !(1..=MOST_VALUES).contains(&count) || depth == 0 {
+        return None;
+    }
+    let (mut first, mut last_integer) = (None, 0);
+    for _ in 0..count {
+        let rest = bytes.get(at..)?;
+        let (text, integer, used) = usual(rest, longest).filter(|_| rest.first() != Some(&b'-'))?;
+        last_integer = integer.unwrap_or(last_integer);
+        first.get_or_insert(if integer.is_none() { Short::of(text) } else { &[] });
+        at += used;
+    }
+    let first = first.unwrap_or_default();
+    Some((Reply { kind: ReplyKind::Array, prefix: &[], first, last_integer }, at))
+}
+
 /// Values of an array that is read fast.
 const MOST_VALUES: u64 = 64;
 
@@ -462,8 +465,8 @@ fn usual(bytes: &[u8], (line, value): (u64, u64)) -> Option<(&[u8], Option<i64>,
         b'$' => {
             let (length, from) = plain(behind).filter(|(length, _)| *length <= value)?;
             let to = from + usize::try_from(length).ok()?;
-            let text = behind.get(from..to).filter(|_| behind.get(to..to + 2) == Some(b"\r\n"))?;
-            Some((text, None, to + 3))
+            let (text, end) = behind.get(from..to + 2)?.split_last_chunk()?;
+            (end == b"\r\n").then_some((text, None, to + 3))
         }
         _ => None,
     }

@@ -4,7 +4,7 @@ use memchr::memchr;
 use otlp_core::UnixNanos;
 
 use super::number::{Number, Value, plain};
-use super::{CONFIRMATIONS, Command, KeyHash, Short, wide};
+use super::{CONFIRMATIONS, Command, Key, KeyHash, Short, wide};
 use crate::limits::Limits;
 use crate::parse::{Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, RequestHead};
 
@@ -75,6 +75,8 @@ enum Step {
     Took(usize),
     /// So many were taken, and with them a command is complete.
     Command(usize),
+    /// So many were taken: a command, which is told. Whether the connection is handed over.
+    Told(usize, bool),
     /// So many were taken; the next one cannot be.
     Refused(usize, ParseErrorKind),
 }
@@ -109,6 +111,10 @@ impl Requests {
             let (used, command, refused) = match self.step(rest, chunk.time, on) {
                 Step::Took(used) => (used, false, None),
                 Step::Command(used) => (used, true, None),
+                Step::Told(used, hands_over) => {
+                    handed_over |= hands_over;
+                    (used, false, None)
+                }
                 Step::Refused(used, kind) => (used, false, Some(kind)),
             };
             self.offset += wide(used);
@@ -129,8 +135,9 @@ impl Requests {
         };
         match self.state {
             State::Between => {
-                if let Some(used) = self.whole(bytes, time) {
-                    return Step::Command(used);
+                if let Some((used, words)) = whole(bytes, self.limits.value_bytes()) {
+                    self.start_time = time;
+                    return Step::Told(used, self.tell(&words, time, on));
                 }
                 self.begin(byte, time);
             }
@@ -158,37 +165,6 @@ impl Requests {
         if byte != b'*' {
             self.state = State::Inline(Inline::default());
         }
-    }
-
-    /// Takes a command that is all there, as nearly all are; gives how many bytes it is. Nothing is taken where it is
-    /// not, or where anything is unusual: the slow way tells what.
-    fn whole(&mut self, bytes: &[u8], time: UnixNanos) -> Option<usize> {
-        let (count, mut at) = bytes.strip_prefix(b"*").and_then(plain)?;
-        at += 1;
-        if !(1..=MOST_WORDS).contains(&count) {
-            return None;
-        }
-        let mut words = [(0, 0); 4];
-        for number in 0..count {
-            let (length, digits) = bytes.get(at..)?.strip_prefix(b"$").and_then(plain)?;
-            let from = at + 1 + digits;
-            let to = from + usize::try_from(length).ok()?;
-            if length > self.limits.value_bytes() || bytes.get(to..to + 2)? != b"\r\n" {
-                return None;
-            }
-            if let Some(word) = usize::try_from(number).ok().and_then(|number| words.get_mut(number)) {
-                *word = (from, to);
-            }
-            at = to + 2;
-        }
-        self.begin(b'*', time);
-        for (from, to) in words {
-            self.word(bytes.get(from..to).unwrap_or_default());
-            self.seen += 1;
-        }
-        self.seen = count;
-        self.left = 0;
-        Some(at)
     }
 
     /// Takes one byte that is not data; gives whether it completes a command.
@@ -305,17 +281,25 @@ impl Requests {
 
     /// Reports the command that is complete; gives whether replies end with it.
     fn complete(&mut self, time: UnixNanos, on: Emit<'_>) -> bool {
-        self.state = State::Between;
-        let (expect, hands_over) = self.expect();
-        let [name, first, second, third] = &self.words;
-        let command = Command {
-            name: name.whole(),
-            first: [first.whole(), second.whole(), third.whole()],
-            // An argument some of which was lost has no length that can be.
-            key_hash: self.key.get().filter(|_| self.seen > 1 && first.length < u64::MAX),
-            arguments: self.seen.saturating_sub(1),
-            expect,
+        let (words, seen) = (self.words, self.seen);
+        let [name, first, second, third] = &words;
+        // An argument some of which was lost has no length that can be.
+        let has_key = seen > 1 && first.length < u64::MAX;
+        let words = Words {
+            kept: [name.whole(), first.whole(), second.whole(), third.whole()],
+            key: if has_key { Key::Hashed(self.key.get()) } else { Key::None },
+            count: seen,
         };
+        self.tell(&words, time, on)
+    }
+
+    /// Reports a command; gives whether replies end with it.
+    fn tell(&mut self, words: &Words<'_>, time: UnixNanos, on: Emit<'_>) -> bool {
+        self.state = State::Between;
+        let (expect, hands_over) = self.expect(words);
+        let [name, first @ ..] = words.kept;
+        let command =
+            Command { name, first, key: words.key, arguments: words.count.saturating_sub(1), expect };
         on(Event::Request {
             exchange: Exchange::InOrder,
             time: self.start_time,
@@ -328,9 +312,9 @@ impl Requests {
         hands_over
     }
 
-    fn expect(&mut self) -> (Expect, bool) {
-        let [name, first, second, _] = &self.words;
-        let is = |word: &Short, text: &str| word.whole().eq_ignore_ascii_case(text.as_bytes());
+    fn expect(&mut self, words: &Words<'_>) -> (Expect, bool) {
+        let [name, first, second, _] = words.kept;
+        let is = |word: &[u8], text: &str| word.eq_ignore_ascii_case(text.as_bytes());
         if is(name, "CLIENT") && is(first, "REPLY") {
             let (mode, expect) = if is(second, "ON") {
                 (ReplyMode::On, Expect::One)
@@ -360,7 +344,7 @@ impl Requests {
             return (Expect::Nothing, true);
         }
         if CONFIRMATIONS.iter().any(|text| is(name, text)) {
-            let channels = u32::try_from(self.seen.saturating_sub(1)).unwrap_or(u32::MAX);
+            let channels = u32::try_from(words.count.saturating_sub(1)).unwrap_or(u32::MAX);
             return (Expect::Confirmations(channels.max(1)), false);
         }
         (Expect::One, false)
@@ -475,6 +459,42 @@ impl Requests {
     pub(super) const fn held_bytes(&self) -> usize {
         self.candidate.capacity()
     }
+}
+
+/// What is kept of a command's words: the first four, those that are short.
+struct Words<'a> {
+    kept: [&'a [u8]; 4],
+    key: Key<'a>,
+    /// Of all words.
+    count: u64,
+}
+
+/// Reads a command that is all there, as nearly all are; gives how many bytes it is. Nothing where it is not, or where
+/// anything is unusual: the slow way tells what.
+fn whole(bytes: &[u8], longest: u64) -> Option<(usize, Words<'_>)> {
+    let (count, mut at) = bytes.strip_prefix(b"*").and_then(plain)?;
+    at += 1;
+    if !(1..=MOST_WORDS).contains(&count) {
+        return None;
+    }
+    let mut words = Words { kept: [&[]; 4], key: Key::None, count };
+    for number in 0..count {
+        let (length, digits) = bytes.get(at..)?.strip_prefix(b"$").and_then(plain)?;
+        let from = at + 1 + digits;
+        let to = from + usize::try_from(length).ok()?;
+        let (word, end) = bytes.get(from..to + 2)?.split_last_chunk()?;
+        if length > longest || end != b"\r\n" {
+            return None;
+        }
+        if number == 1 {
+            words.key = Key::Whole(word);
+        }
+        if let Some(kept) = usize::try_from(number).ok().and_then(|number| words.kept.get_mut(number)) {
+            *kept = Short::of(word);
+        }
+        at = to + 2;
+    }
+    Some((at, words))
 }
 
 /// Whether text is (`true`), or may become (`false`), the beginning of a command: `*N CR LF $M CR LF`.
