@@ -160,7 +160,8 @@ pub(crate) fn mariadb() -> Option<Database> {
     let folder = folder("mariadb");
     let user = run(Command::new("id").arg("-un")).trim().to_owned();
     let mut command = Command::new(install);
-    command.args([
+    // A server that starts removes what others keep in a folder of temporary files that they share.
+    command.env("TMPDIR", &folder).args([
         "--no-defaults",
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
@@ -170,7 +171,7 @@ pub(crate) fn mariadb() -> Option<Database> {
     run(&mut command);
     Some(Database::start(folder, |folder, port| {
         let mut command = Command::new(&server);
-        command.args([
+        command.env("TMPDIR", folder).args([
             "--no-defaults",
             "--skip-name-resolve",
             "--bind-address=127.0.0.1",
