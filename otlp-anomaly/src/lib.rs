@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod cause;
 pub mod change;
+mod checkpoint;
 pub mod detect;
 pub mod drift;
 pub mod feature;
