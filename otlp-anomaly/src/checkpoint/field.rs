@@ -61,7 +61,7 @@ macro_rules! whole {
 whole!(u8, u16, u32, u64);
 
 impl Field for usize {
-    const LEAST_BYTES: usize = 8;
+    const LEAST_BYTES: Self = 8;
 
     fn save(&self, into: &mut Vec<u8>) {
         u64::try_from(*self).unwrap_or(u64::MAX).save(into);

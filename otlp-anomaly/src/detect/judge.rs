@@ -8,8 +8,9 @@ use crate::checkpoint::{self, fields};
 
 /// A thing that scores the points of one series, one after the other.
 ///
-/// A point is a row of values, mostly one. What a judgement says rests on the points up to it and on nothing else. Whatever
-/// comes in, no judgement has a number that is not finite: what cannot be used is left out, flagged and counted.
+/// A point is a row of values, mostly one. What a judgement says rests on the points up to it and on nothing else.
+/// Whatever comes in, no judgement has a number that is not finite: what cannot be used is left out, flagged and
+/// counted.
 ///
 /// A detector writes its whole state to a checkpoint at any point; what [`restore`] makes of it judges all that follows
 /// bit for bit as the detector itself would have.
@@ -249,10 +250,24 @@ macro_rules! kept {
             /// Makes the detector that a checkpoint was taken of, which goes on bit for bit as that one did.
             ///
             /// # Errors
-            /// Where the bytes are cut off, were changed, are of another kind of detector or of a version not known here, or say what
-            /// no detector can be. Memory is bounded by a small multiple of the bytes.
+            /// Where the bytes are cut off, were changed, are of another kind of detector or of a version not known
+            /// here, or say what no detector can be. Memory is bounded by a small multiple of the bytes.
             pub fn restore(checkpoint: &[u8]) -> Result<Self, otlp_core::DecodeError> {
                 $crate::checkpoint::read(checkpoint)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $crate::checkpoint::serde::serialize(self, serializer)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::checkpoint::serde::deserialize(deserializer)
             }
         }
     };

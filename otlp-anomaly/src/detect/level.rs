@@ -1,5 +1,6 @@
 //! What each value of a row usually is, for explaining scores that come from all of them together.
 
+use super::judge::Judgement;
 use crate::checkpoint::fields;
 
 /// Mean and spread of one value, over about the last [`MEMORY`] points.
@@ -42,6 +43,25 @@ impl Level {
         let off = value - self.mean;
         self.mean += rate * off;
         self.square = ((1.0 - rate) * (self.square + rate * off * off)).min(1e301);
+    }
+
+    /// What a score of a whole row is about, and learns the row: the dimension that is the most off, shares in
+    /// proportion to the squares.
+    pub(super) fn explain(levels: &mut [Self], row: &[f64], score: f64, shares: &mut [f64]) -> Judgement {
+        let (dimension, deviation) = Self::worst(levels, row);
+        let largest = deviation.abs();
+        let part = |level: &Self, value: f64| {
+            if largest > 0.0 { (level.deviation(value) / largest).powi(2) } else { 1.0 }
+        };
+        let whole: f64 = levels.iter().zip(row).map(|(level, &value)| part(level, value)).sum();
+        shares.fill(0.0);
+        for ((share, level), &value) in shares.iter_mut().zip(levels.iter()).zip(row) {
+            *share = score * part(level, value) / whole;
+        }
+        let met = row.get(dimension).copied().unwrap_or_default();
+        let expected = levels.get(dimension).map_or(0.0, Self::mean);
+        levels.iter_mut().zip(row).for_each(|(level, &value)| level.learn(value));
+        Judgement { score, dimension, met, expected, deviation, ..Judgement::NONE }
     }
 
     /// The place, the level and the deviation of the value that is the farthest off.

@@ -14,7 +14,8 @@ pub(super) fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-/// The median distance from `centre`, which must be the median, of values in order. O(values), by walking outwards from the middle.
+/// The median distance from `centre`, which must be the median, of values in order. O(values), by walking outwards
+/// from the middle.
 pub(super) fn median_distance(sorted: &[f64], centre: f64) -> f64 {
     let count = sorted.len();
     let (mut below, mut above) = (sorted.partition_point(|&value| value < centre), 0);

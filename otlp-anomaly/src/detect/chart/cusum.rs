@@ -38,8 +38,8 @@ impl CusumConfig {
         memory: u32 = "Sets over how many points mean and spread follow those in control, 0 for not at all; default 5,000.";
     }
 
-    /// Says what the process does in control: its mean, and its standard deviation above 0. There is no training then, and
-    /// nothing is followed.
+    /// Says what the process does in control: its mean, and its standard deviation above 0. There is no training
+    /// then, and nothing is followed.
     #[must_use]
     pub const fn known(mut self, mean: f64, spread: f64) -> Self {
         self.known = Some((mean, spread));
@@ -82,12 +82,13 @@ impl Default for CusumConfig {
 
 fields!(CusumConfig { slack: f64, interval: f64, training: u32, memory: u32, known: Option<(f64, f64)> });
 
-/// Adds up how far points are above and below what they are in control, less a slack, and speaks when either sum is too large
-/// (Page, "Continuous inspection schemes", Biometrika 1954; two-sided and standardised as Montgomery, "Introduction to
-/// Statistical Quality Control", has it).
+/// Adds up how far points are above and below what they are in control, less a slack, and speaks when either sum is
+/// too large (Page, "Continuous inspection schemes", Biometrika 1954; two-sided and standardised as Montgomery,
+/// "Introduction to Statistical Quality Control", has it).
 ///
-/// The fastest there is for a shift of twice the slack that stays. The score is the larger sum; it stops at twice the interval, so
-/// that an alarm ends soon after what it was about. Nothing is known of seasons. O(1) a point, no allocation.
+/// The fastest there is for a shift of twice the slack that stays. The score is the larger sum; it stops at twice the
+/// interval, so that an alarm ends soon after what it was about. Nothing is known of seasons. O(1) a point, no
+/// allocation.
 ///
 /// ```
 /// use otlp_anomaly::detect::{CusumConfig, Detector};

@@ -39,8 +39,8 @@ impl EwmaConfig {
         memory: u32 = "Sets over how many points mean and spread follow those in control, 0 for not at all; default 5,000.";
     }
 
-    /// Says what the process does in control: its mean, and its standard deviation above 0. There is no training then, and
-    /// nothing is followed.
+    /// Says what the process does in control: its mean, and its standard deviation above 0. There is no training
+    /// then, and nothing is followed.
     #[must_use]
     pub const fn known(mut self, mean: f64, spread: f64) -> Self {
         self.known = Some((mean, spread));
@@ -84,19 +84,21 @@ impl Default for EwmaConfig {
 
 fields!(EwmaConfig { weight: f64, width: f64, training: u32, memory: u32, known: Option<(f64, f64)> });
 
-/// Watches the exponentially weighted mean of a series (Roberts, "Control chart tests based on geometric moving averages",
-/// Technometrics 1959), with the limits of its first points as exact as of later ones (Lucas and Saccucci, Technometrics 1990).
+/// Watches the exponentially weighted mean of a series (Roberts, "Control chart tests based on geometric moving
+/// averages", Technometrics 1959), with the limits of its first points as exact as of later ones (Lucas and Saccucci,
+/// Technometrics 1990).
 ///
-/// Good for small shifts that stay; single points far out show as well. The score is the distance of the weighted mean from
-/// what it is in control, in its standard deviations. Nothing is known of seasons. O(1) a point, no allocation.
+/// Good for small shifts that stay; single points far out show as well. The score is the distance of the weighted
+/// mean from what it is in control, in its standard deviations. Nothing is known of seasons. O(1) a point, no
+/// allocation.
 ///
 /// ```
 /// use otlp_anomaly::detect::{Detector, EwmaConfig};
 /// use otlp_core::UnixNanos;
 /// let mut chart = EwmaConfig::new().known(10.0, 1.0).build()?;
-/// // A shift of one standard deviation, which no single point shows.
-/// let alarm = (0..50).find(|&second| chart.judge_one(UnixNanos::from_secs(second), 11.0).is_alarm);
-/// assert_eq!(alarm, Some(9));
+/// // A shift of two standard deviations, which no single point shows.
+/// let alarm = (0..50).find(|&second| chart.judge_one(UnixNanos::from_secs(second), 12.0).is_alarm);
+/// assert_eq!(alarm, Some(2));
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

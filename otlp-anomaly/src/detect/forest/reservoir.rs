@@ -77,11 +77,14 @@ impl<T: Field + Ord + Copy> Field for Reservoir<T> {
             && (0.0..=1.0).contains(&decay)
             && time >= 0.0
             && (1.0..=3.0).contains(&growth);
-        if !is_sound {
+        let kept: Vec<Kept<T>> = kept.into_iter().map(|(key, point)| Kept { key, point }).collect();
+        // No one above its parent, or it would lie in another order here.
+        let is_heap =
+            kept.iter().enumerate().skip(1).all(|(place, below)| kept.get((place - 1) / 2) >= Some(below));
+        if !is_sound || !is_heap {
             return Err(from.invalid("checkpoint with an impossible sample"));
         }
-        let kept = kept.into_iter().map(|(key, point)| Kept { key, point }).collect();
-        Ok(Self { size, decay, kept, time, bar, growth, gathered, needed })
+        Ok(Self { size, decay, kept: kept.into(), time, bar, growth, gathered, needed })
     }
 }
 
