@@ -7,6 +7,7 @@
 //!
 //! Files with another header are told and left out; one that cannot be read makes the exit status non-zero.
 
+mod budget;
 mod flags;
 mod plot;
 mod series;

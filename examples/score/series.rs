@@ -60,7 +60,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Point>, Unreadable> {
 }
 
 /// A time in Unix seconds, in ISO 8601 with an offset, or without one as UTC.
-fn time(text: &str) -> Option<UnixNanos> {
+pub(crate) fn time(text: &str) -> Option<UnixNanos> {
     if let Ok(secs) = text.parse::<f64>() {
         let nanos = (secs * 1e9).round();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]

@@ -1,12 +1,11 @@
 //! A series through the detector.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use otlp_anomaly::detect::{Extremes, ExtremesConfig};
-use otlp_anomaly::score::Budget;
-use otlp_core::{Error, UnixNanos};
+use otlp_core::Error;
 
+use crate::budget::budget;
 use crate::series::Point;
 
 /// What came of a series.
@@ -31,10 +30,6 @@ pub(crate) struct Alert {
 
 /// The score from which a point belongs to the episode that it follows.
 const EDGE: f64 = 3.0;
-/// Points that the usual distance between points is taken of; fewer than the detector needs before it says anything.
-const FIRST: usize = 40;
-/// A budget is at most one alarm in so many points.
-const DENSEST: f64 = 0.05;
 
 /// Scores a series, point by point.
 ///
@@ -64,21 +59,6 @@ fn take(detector: &mut Extremes, (place, point): (usize, &Point), scored: &mut S
         alert.end.clone_from(&point.text);
         alert.score = alert.score.max(reading.score);
     }
-}
-
-/// The budget a point that is so many alarms a week, by the median distance of the first points.
-fn budget(points: &[Point], alerts_per_week: f64) -> Result<Budget, Error> {
-    let times: Vec<UnixNanos> = points.iter().take(FIRST).map(|point| point.time).collect();
-    let between = |pair: &[UnixNanos]| match pair {
-        [before, after] => Some(after.duration_since(*before)).filter(|step| !step.is_zero()),
-        _ => None,
-    };
-    let mut steps: Vec<Duration> = times.windows(2).filter_map(between).collect();
-    steps.sort_unstable();
-    let step = steps.get(steps.len() / 2).copied().unwrap_or(Duration::from_secs(60));
-    let week = Duration::from_secs(7 * 86_400);
-    let a_point = alerts_per_week * step.as_secs_f64() / week.as_secs_f64();
-    Budget::per_windows(if a_point > DENSEST { DENSEST } else { a_point }, 1)
 }
 
 impl Scored {

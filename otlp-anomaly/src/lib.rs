@@ -3,8 +3,10 @@
 pub mod alert;
 pub mod cause;
 pub mod change;
+mod checkpoint;
 pub mod detect;
 pub mod drift;
+pub mod evaluate;
 pub mod feature;
 pub mod forecast;
 mod measure;
@@ -12,5 +14,6 @@ mod number;
 mod random;
 pub mod score;
 pub mod season;
+mod student;
 
 pub use otlp_core::{Error, ErrorKind, Result};

@@ -1,14 +1,24 @@
 //! Seeded chance, so that the same input gives the same output.
 
+use crate::checkpoint::fields;
+
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Random {
     state: u64,
 }
 
+fields!(Random { state: u64 });
+
 impl Random {
     pub(crate) const fn new(seed: u64) -> Self {
         Self { state: seed }
+    }
+
+    /// Every state is one.
+    #[expect(clippy::unused_self, reason = "asked of every field")]
+    const fn is_sound(&self) -> bool {
+        true
     }
 
     pub(crate) const fn next(&mut self) -> u64 {
@@ -22,6 +32,12 @@ impl Random {
     #[expect(clippy::cast_precision_loss, reason = "52 bits and a half fit a double")]
     pub(crate) const fn uniform(&mut self) -> f64 {
         ((self.next() >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+    }
+
+    /// One of so many, all alike but for a bias of 2^-40.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.next() % bound).unwrap_or(0)
     }
 
     /// Exponential with mean 1.

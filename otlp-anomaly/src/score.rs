@@ -1,10 +1,15 @@
 //! From scores to a threshold that keeps to an alarm budget.
 
+mod spot;
+
 use std::time::Duration;
 
 use otlp_core::{Error, ErrorKind, Result};
 
+use crate::checkpoint::fields;
 use crate::number::to_f64;
+
+pub use spot::{Extreme, Spot};
 
 /// How many false alarms a series may raise.
 ///
@@ -30,11 +35,16 @@ impl Budget {
     /// [`ErrorKind::Config`] unless that is more than 10^-9 and at most 1/20 a window.
     pub fn per_windows(alarms: f64, windows: u64) -> Result<Self> {
         let per_window = alarms / to_f64(windows);
-        if !(1e-9..=0.05).contains(&per_window) {
-            let message = format!("budget: {per_window} alarms a window outside 10^-9 to 0.05");
-            return Err(Error::new(ErrorKind::Config, message));
+        let budget = Self { per_window };
+        if budget.is_sound() {
+            return Ok(budget);
         }
-        Ok(Self { per_window })
+        let message = format!("budget: {per_window} alarms a window outside 10^-9 to 0.05");
+        Err(Error::new(ErrorKind::Config, message))
+    }
+
+    fn is_sound(self) -> bool {
+        (1e-9..=0.05).contains(&self.per_window)
     }
 
     /// At most `alarms` false alarms a series and week, of windows of length `window`.
@@ -53,6 +63,8 @@ impl Budget {
         self.per_window
     }
 }
+
+fields!(Budget { per_window: f64 });
 
 impl Default for Budget {
     fn default() -> Self {
@@ -202,6 +214,13 @@ impl Tail {
         self.windows
     }
 
+    /// Whether a checkpoint may say this: counts that leave room to count on.
+    fn is_sound(&self) -> bool {
+        let budget = Budget { per_window: self.budget };
+        let counts = self.clusters.iter().chain([&self.passed]);
+        budget.is_sound() && self.threshold > 0.0 && self.windows < 1 << 48 && counts.max() < Some(&(1 << 31))
+    }
+
     fn keep_account(&mut self, score: f64) {
         if score < self.threshold || score > 2.0 * self.threshold || score.is_nan() {
             return;
@@ -274,6 +293,19 @@ impl Tail {
         Some(Pareto { base: level(base), rate: all / seen, scale: mean * (1.0 - shape), shape })
     }
 }
+
+fields!(Tail {
+    budget: f64,
+    merge_windows: u32,
+    tick: u32,
+    windows: u64,
+    refit_at: u64,
+    threshold: f64,
+    clusters: [u32; LEVELS],
+    last_reached: [u32; LEVELS],
+    passed: u32,
+    last_passed: u32,
+});
 
 fn level(rung: usize) -> f64 {
     LADDER.get(rung).copied().unwrap_or(f64::INFINITY)

@@ -10,7 +10,7 @@
 mod chance;
 
 use chance::Chance;
-use otlp_anomaly::detect::{Detector, DetectorConfig, Direction, Point, State};
+use otlp_anomaly::detect::{Direction, Point, Robust, RobustConfig, State};
 use otlp_anomaly::score::Budget;
 
 const WINDOWS_A_FALSE_ALARM: u64 = 2_000;
@@ -59,13 +59,13 @@ fn kinds(seed: u64) -> Vec<(&'static str, Series)> {
     kinds
 }
 
-fn detector(direction: Direction, needed: usize) -> Detector {
+fn detector(direction: Direction, needed: usize) -> Robust {
     let budget = Budget::per_windows(1.0, WINDOWS_A_FALSE_ALARM).unwrap();
-    DetectorConfig::new().budget(budget).direction(direction).needed(needed).build().unwrap()
+    RobustConfig::new().budget(budget).direction(direction).needed(needed).build().unwrap()
 }
 
 /// Alarms over a run of the series.
-fn alarms(detector: &mut Detector, series: &mut Series, windows: u64) -> u64 {
+fn alarms(detector: &mut Robust, series: &mut Series, windows: u64) -> u64 {
     (0..windows).filter(|_| matches!(detector.observe(series()).state, State::Raised { .. })).count() as u64
 }
 
@@ -138,7 +138,7 @@ fn a_threshold_that_nobody_calibrated_breaks_the_budget() {
 fn a_stricter_budget_gives_fewer_alarms() {
     let alarms_at = |windows_a_false_alarm| {
         let budget = Budget::per_windows(1.0, windows_a_false_alarm).unwrap();
-        let config = DetectorConfig::new().budget(budget).direction(Direction::Up);
+        let config = RobustConfig::new().budget(budget).direction(Direction::Up);
         alarms(&mut config.build().unwrap(), &mut kinds(3).remove(1).1, 40_000)
     };
     let (loose, strict) = (alarms_at(200), alarms_at(2_000));

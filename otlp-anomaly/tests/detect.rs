@@ -9,7 +9,7 @@ use std::time::Duration;
 use chance::Chance;
 use otlp_anomaly::ErrorKind;
 use otlp_anomaly::detect::{
-    Detector, DetectorConfig, Direction, Metric, MetricConfig, Point, Signal, State, Watch, WatchConfig,
+    Direction, Metric, MetricConfig, Point, Robust, RobustConfig, Signal, State, Watch, WatchConfig,
 };
 use otlp_anomaly::feature::FeatureRow;
 use otlp_anomaly::score::Budget;
@@ -18,8 +18,8 @@ use otlp_core::aggregate::Sketch;
 use otlp_core::finding::Subject;
 use proptest::prelude::*;
 
-fn steady(windows: usize) -> (Detector, Chance) {
-    let mut detector = DetectorConfig::new().build().unwrap();
+fn steady(windows: usize) -> (Robust, Chance) {
+    let mut detector = RobustConfig::new().build().unwrap();
     let mut chance = Chance::new(1);
     for _ in 0..windows {
         let state = detector.observe(Point::new(100.0 + chance.normal())).state;
@@ -28,7 +28,7 @@ fn steady(windows: usize) -> (Detector, Chance) {
     (detector, chance)
 }
 
-fn states(detector: &mut Detector, values: &[f64]) -> Vec<State> {
+fn states(detector: &mut Robust, values: &[f64]) -> Vec<State> {
     values.iter().map(|&value| detector.observe(Point::new(value)).state).collect()
 }
 
@@ -70,7 +70,7 @@ fn restless(seed: u64) -> impl FnMut() -> f64 {
 
 /// When the alarm is raised, counted from the fault, which adds `shift` from window 20 on for 20 windows.
 fn raised_after(seed: u64, shift: f64) -> Option<u32> {
-    let mut detector = DetectorConfig::new().direction(Direction::Up).build().unwrap();
+    let mut detector = RobustConfig::new().direction(Direction::Up).build().unwrap();
     let mut series = restless(seed);
     (0..40_u32).find_map(|window| {
         let fault = if window < 20 { 0.0 } else { shift };
@@ -92,7 +92,7 @@ fn a_moderate_shift_that_lasts_is_seen_in_a_restless_series() {
 fn direction_is_respected() {
     let series = [10.0, 10.0, 10.1, 9.9, 10.0, 10.0, 10.0, 1.0, 1.0, 1.0];
     let raised = |direction| {
-        let mut detector = DetectorConfig::new().direction(direction).build().unwrap();
+        let mut detector = RobustConfig::new().direction(direction).build().unwrap();
         states(&mut detector, &series).iter().any(|state| matches!(state, State::Raised { .. }))
     };
     assert_eq!([Direction::Up, Direction::Down, Direction::Both].map(raised), [false, true, true]);
@@ -111,7 +111,7 @@ fn what_is_too_small_to_matter_raises_no_alarm() {
 
 #[test]
 fn a_level_that_stays_is_learned_in_the_end() {
-    let mut detector = DetectorConfig::new().relearn_after(50).build().unwrap();
+    let mut detector = RobustConfig::new().relearn_after(50).build().unwrap();
     let mut series = vec![10.0; 20];
     series.extend([90.0; 100]);
     let states = states(&mut detector, &series);
@@ -123,7 +123,7 @@ fn a_level_that_stays_is_learned_in_the_end() {
 
 #[test]
 fn a_bad_start_does_not_spoil_the_level() {
-    let mut detector = DetectorConfig::new().build().unwrap();
+    let mut detector = RobustConfig::new().build().unwrap();
     states(&mut detector, &[900.0, 300.0, 100.0, 101.0, 99.0, 100.0, 100.0, 100.0]);
     assert!((detector.expected().unwrap() - 100.0).abs() < 5.0, "{:?}", detector.expected());
 }
@@ -141,22 +141,22 @@ fn what_is_no_number_is_left_out_and_counted() {
 
 #[test]
 fn a_detector_owns_no_heap_and_fits_two_kibibytes() {
-    assert!(!std::mem::needs_drop::<Detector>());
-    assert!(size_of::<Detector>() <= 2048, "{}", size_of::<Detector>());
+    assert!(!std::mem::needs_drop::<Robust>());
+    assert!(size_of::<Robust>() <= 2048, "{}", size_of::<Robust>());
 }
 
 #[test]
 fn impossible_settings_are_refused() {
     let bad = [
-        DetectorConfig::new().warmup(2),
-        DetectorConfig::new().warmup(33),
-        DetectorConfig::new().needed(4),
-        DetectorConfig::new().needed(0),
-        DetectorConfig::new().among(9),
-        DetectorConfig::new().memory(1),
-        DetectorConfig::new().prior_scale(f64::NAN),
-        DetectorConfig::new().min_scale(0.0),
-        DetectorConfig::new().release(0),
+        RobustConfig::new().warmup(2),
+        RobustConfig::new().warmup(33),
+        RobustConfig::new().needed(4),
+        RobustConfig::new().needed(0),
+        RobustConfig::new().among(9),
+        RobustConfig::new().memory(1),
+        RobustConfig::new().prior_scale(f64::NAN),
+        RobustConfig::new().min_scale(0.0),
+        RobustConfig::new().release(0),
     ];
     for config in bad {
         assert_eq!(config.build().unwrap_err().kind(), ErrorKind::Config);
@@ -173,7 +173,7 @@ proptest! {
         values in proptest::collection::vec(prop_oneof![any::<f64>(), Just(0.0), -1e3..1e3_f64], 1..200),
         error in 0.0..10.0_f64,
     ) {
-        let mut detector = DetectorConfig::new().build().unwrap();
+        let mut detector = RobustConfig::new().build().unwrap();
         for value in values {
             let verdict = detector.observe(Point { standard_error: error, ..Point::new(value) });
             let said = [verdict.expected, verdict.deviation, verdict.score, verdict.threshold];

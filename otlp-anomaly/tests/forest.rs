@@ -124,3 +124,12 @@ fn rows_of_another_length_and_forests_that_cannot_be_are_refused() {
         assert_eq!(config.build().unwrap_err().kind(), ErrorKind::Config);
     }
 }
+
+#[test]
+fn values_a_denormal_apart_have_shares_that_are_numbers() {
+    let mut forest = forest(1, 1);
+    (0..200).for_each(|nth| _ = forest.observe(&[if nth % 3 == 0 { 1e30 } else { 0.0 }]));
+    forest.shift(&[4.87e-40]).unwrap();
+    let shares = forest.attribution();
+    assert!(shares.iter().all(|share| share.low.is_finite() && share.high.is_finite()), "{shares:?}");
+}

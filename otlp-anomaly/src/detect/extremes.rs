@@ -6,6 +6,8 @@ mod slots;
 
 use otlp_core::{Error, ErrorKind, Result, UnixNanos};
 
+use super::judge::{self, Detector, Flag, Judgement, Odd, kept};
+use crate::checkpoint::fields;
 use crate::feature::setters;
 use crate::score::{Budget, Tail};
 use aspect::{Place, Ranges};
@@ -100,7 +102,7 @@ impl ExtremesConfig {
     /// # Errors
     /// [`ErrorKind::Config`] where a value lies outside what its setter says.
     pub fn build(self) -> Result<Extremes> {
-        if !(8..=100_000).contains(&self.warmup) || !(1..=100_000).contains(&self.episode) {
+        if !self.is_sound() {
             return Err(Error::new(ErrorKind::Config, format!("extremes: values out of range in {self:?}")));
         }
         Ok(Extremes {
@@ -115,10 +117,18 @@ impl ExtremesConfig {
             since_peak: u32::MAX,
             alarmed: false,
             last: None,
-            odd: Odd::default(),
+            odd: Odd::NONE,
         })
     }
 }
+
+impl ExtremesConfig {
+    fn is_sound(&self) -> bool {
+        (8..=100_000).contains(&self.warmup) && (1..=100_000).contains(&self.episode)
+    }
+}
+
+fields!(ExtremesConfig { budget: Budget, warmup: u32, episode: u32 });
 
 impl Default for ExtremesConfig {
     fn default() -> Self {
@@ -145,17 +155,6 @@ pub struct Reading {
     pub is_alarm: bool,
     /// True while the episode of an alarm lasts, its first point included.
     pub is_in_episode: bool,
-}
-
-/// Points that were not what they should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Odd {
-    /// Values that were no number, infinite, or beyond 10^150; left out.
-    pub invalid: u64,
-    /// Points not later than the one before; taken all the same.
-    pub not_later: u64,
-    /// Gaps of more than a day, over which no change, mean, median or spread is taken.
-    pub gaps: u64,
 }
 
 /// Watches one series of points, regular or not, for what goes beyond everything met before, in several aspects at once.
@@ -213,12 +212,24 @@ pub struct Extremes {
 /// A million series are two gibibytes.
 const _: () = assert!(size_of::<Extremes>() <= 2048, "an Extremes has grown");
 
+fields!(Extremes {
+    config: ExtremesConfig,
+    tail: Tail,
+    ring: Ring,
+    ranges: Ranges,
+    base: Option<f64>,
+    day: Slots<48, DAY_SLOT_SECS>,
+    week: Slots<168, WEEK_SLOT_SECS>,
+    peak: f64,
+    since_peak: u32,
+    alarmed: bool,
+    last: Option<UnixNanos>,
+    odd: Odd,
+});
+kept!(Extremes, 1);
+
 const DAY_SLOT_SECS: u64 = 1_800;
 const WEEK_SLOT_SECS: u64 = 3_600;
-/// Values beyond this count as no numbers: their squares would be none.
-const LARGEST: f64 = 1e150;
-/// A gap beyond this parts what comes after from what was before.
-const GAP_SECS: u64 = 86_400;
 /// The score at the edge of the range. A normal series is at the edge of two thousand points with about three spreads,
 /// which is the scale that the prior of [`Tail`] is in.
 const EDGE: f64 = 3.0;
@@ -226,11 +237,13 @@ const EDGE: f64 = 3.0;
 impl Extremes {
     /// Takes the next point.
     pub fn observe(&mut self, time: UnixNanos, value: f64) -> Reading {
-        if value.is_nan() || value.abs() > LARGEST {
+        if !judge::is_usable(value) {
             self.odd.invalid += 1;
             return self.reading(0.0, (Aspect::Value, Place { value, range: (0.0, 0.0), place: 0.0 }), false);
         }
-        self.note_time(time);
+        if self.odd.note(&mut self.last, time) == Some(Flag::Gap) {
+            self.ring.clear();
+        }
         let worst = self.look(time, value);
         let place = worst.1.place * EDGE;
         self.tail.observe(place);
@@ -250,14 +263,8 @@ impl Extremes {
         self.odd
     }
 
-    fn note_time(&mut self, time: UnixNanos) {
-        if let Some(last) = self.last.replace(time) {
-            self.odd.not_later += u64::from(time <= last);
-            if time.duration_since(last).as_secs() > GAP_SECS {
-                self.odd.gaps += 1;
-                self.ring.clear();
-            }
-        }
+    fn is_sound(&self) -> bool {
+        self.peak >= 0.0
     }
 
     /// Looks at every aspect, learns it, and gives the worst.
@@ -299,6 +306,11 @@ impl Extremes {
         (if is_worse { place } else { place.min(EDGE) }, is_alarm)
     }
 
+    /// What a point that is about to be taken is to be flagged with.
+    fn flag(&self, time: UnixNanos, value: f64) -> Option<Flag> {
+        if judge::is_usable(value) { Flag::of(self.last, time) } else { Some(Flag::Invalid) }
+    }
+
     fn reading(&self, score: f64, (aspect, place): (Aspect, Place), is_alarm: bool) -> Reading {
         let threshold = self.tail.threshold();
         Reading {
@@ -310,5 +322,38 @@ impl Extremes {
             is_alarm,
             is_in_episode: self.alarmed,
         }
+    }
+}
+
+/// The score is that of the [`Reading`], the decision too; deviations are in half widths of the range so far.
+impl Detector for Extremes {
+    fn judge(&mut self, time: UnixNanos, row: &[f64], shares: &mut [f64]) -> Judgement {
+        let &[value] = row else { return self.odd.refuse(shares) };
+        let flag = self.flag(time, value);
+        let reading = self.observe(time, value);
+        let (low, high) = reading.range;
+        let middle = low + (high - low) / 2.0;
+        let halves = reading.score / EDGE;
+        let judgement = Judgement {
+            score: reading.score,
+            what: reading.aspect.name(),
+            met: reading.met,
+            expected: middle,
+            deviation: if reading.met < middle { -halves } else { halves },
+            threshold: Some(reading.threshold),
+            is_alarm: reading.is_alarm,
+            is_ready: self.tail.windows() >= u64::from(self.config.warmup),
+            flag,
+            ..Judgement::NONE
+        };
+        judgement.alone(shares)
+    }
+
+    fn odd(&self) -> Odd {
+        self.odd
+    }
+
+    fn checkpoint(&self, into: &mut Vec<u8>) {
+        crate::checkpoint::write(self, into);
     }
 }

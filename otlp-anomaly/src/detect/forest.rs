@@ -3,8 +3,11 @@
 mod reservoir;
 mod tree;
 
-use otlp_core::{Error, ErrorKind, Result};
+use otlp_core::{Error, ErrorKind, Result, UnixNanos};
 
+use super::judge::{Detector, Flag, Intake, Judgement, Odd, kept};
+use super::level::Level;
+use crate::checkpoint::{self, fields};
 use crate::feature::setters;
 use crate::number::{of_len, to_f64};
 use crate::random::Random;
@@ -56,11 +59,7 @@ impl ForestConfig {
     /// [`ErrorKind::Config`] where a value lies outside what its setter says.
     pub fn build(self) -> Result<RandomCutForest> {
         let width = self.dimensions.saturating_mul(self.shingle);
-        let fits = (1..=MOST_COORDINATES).contains(&width)
-            && (1..=1_000).contains(&self.trees)
-            && (8..=16_384).contains(&self.sample)
-            && (0.0..=1.0).contains(&self.decay);
-        if !fits {
+        if !self.is_sound() {
             return Err(Error::new(ErrorKind::Config, format!("forest: values out of range in {self:?}")));
         }
         let mut seeds = Random::new(self.seed);
@@ -75,10 +74,29 @@ impl ForestConfig {
             newest: vec![0.0; width],
             rows: 0,
             learned: 0,
-            invalid: 0,
+            intake: Intake::NEW,
+            levels: vec![Level::NEW; self.dimensions],
         })
     }
+
+    fn is_sound(&self) -> bool {
+        let width = self.dimensions.saturating_mul(self.shingle);
+        (1..=MOST_COORDINATES).contains(&width)
+            && (1..=1_000).contains(&self.trees)
+            && (8..=reservoir::MOST_KEPT).contains(&self.sample)
+            && (0.0..=1.0).contains(&self.decay)
+    }
 }
+
+fields!(ForestConfig {
+    dimensions: usize,
+    shingle: usize,
+    trees: usize,
+    sample: usize,
+    decay: f64,
+    warmup: u32,
+    seed: u64,
+});
 
 impl Default for ForestConfig {
     fn default() -> Self {
@@ -122,8 +140,36 @@ pub struct RandomCutForest {
     /// Rows since the last one that was left out.
     rows: usize,
     learned: u64,
-    invalid: u64,
+    intake: Intake,
+    /// What each value usually is; known where rows come through [`Detector`].
+    levels: Vec<Level>,
 }
+
+impl RandomCutForest {
+    fn is_sound(&self) -> bool {
+        let config = &self.config;
+        self.trees.len() == config.trees
+            && self.trees.iter().all(|sampled| {
+                sampled.tree.width() == self.newest.len() && sampled.reservoir.size() == config.sample
+            })
+            && self.newest.len() == config.dimensions * config.shingle
+            && self.newest.iter().all(|value| f64::from(value.abs()) <= LARGEST * 2.0)
+            && self.levels.len() == config.dimensions
+            && self.rows <= config.shingle
+            && self.learned < 1 << 53
+    }
+}
+
+fields!(RandomCutForest {
+    config: ForestConfig,
+    trees: Vec<Sampled>,
+    newest: Vec<f32>,
+    rows: usize,
+    learned: u64,
+    intake: Intake,
+    levels: Vec<Level>,
+});
+kept!(RandomCutForest, 3);
 
 #[derive(Debug, Clone)]
 struct Sampled {
@@ -131,6 +177,15 @@ struct Sampled {
     reservoir: Reservoir<LeafId>,
     random: Random,
 }
+
+impl Sampled {
+    /// The tree holds just the points of the sample.
+    fn is_sound(&self) -> bool {
+        self.tree.holds(self.reservoir.points())
+    }
+}
+
+fields!(Sampled { tree: Tree, reservoir: Reservoir<LeafId>, random: Random });
 
 /// Trees that are descended side by side: the processor waits for the memory of several at once.
 const ABREAST: usize = 8;
@@ -174,6 +229,10 @@ pub struct Share {
 /// Values beyond this count as no numbers: their sums would be none in single precision.
 const LARGEST: f64 = 1e30;
 
+fn is_usable(row: &[f64]) -> bool {
+    row.iter().all(|value| value.abs() <= LARGEST)
+}
+
 impl RandomCutForest {
     /// Takes a row: [`shift`](Self::shift), [`score`](Self::score), [`learn`](Self::learn).
     ///
@@ -197,8 +256,8 @@ impl RandomCutForest {
             let message = format!("forest: a row of {} values for {dimensions} dimensions", row.len());
             return Err(Error::new(ErrorKind::Config, message));
         }
-        if row.iter().any(|value| value.is_nan() || value.abs() > LARGEST) {
-            self.invalid += 1;
+        if !is_usable(row) {
+            self.intake.odd.invalid += 1;
             self.rows = 0;
             return Ok(());
         }
@@ -258,7 +317,7 @@ impl RandomCutForest {
     /// Rows left out for values that are no numbers.
     #[must_use]
     pub const fn invalid(&self) -> u64 {
-        self.invalid
+        self.intake.odd.invalid
     }
 
     /// Points learned.
@@ -269,5 +328,66 @@ impl RandomCutForest {
 
     fn is_whole(&self) -> bool {
         self.rows >= self.config.shingle
+    }
+}
+
+/// The score is that of [`observe`](RandomCutForest::observe). What is expected is the mean of the last few hundred values of the
+/// dimension that the score is due to; without shares it is the one that is off the most. Shares cost as much as the
+/// score and an allocation. A gap of more than a day begins a new point, and there is no decision: see [`Decided`](super::Decided).
+impl Detector for RandomCutForest {
+    fn dimensions(&self) -> usize {
+        self.config.dimensions
+    }
+
+    fn judge(&mut self, time: UnixNanos, row: &[f64], shares: &mut [f64]) -> Judgement {
+        if row.len() != self.config.dimensions || !is_usable(row) {
+            self.rows = 0;
+            return self.intake.odd.refuse(shares);
+        }
+        let flag = self.intake.note(time);
+        if flag == Some(Flag::Gap) {
+            self.rows = 0;
+        }
+        // The row has as many values as it must.
+        self.shift(row).ok();
+        let score = self.score();
+        let worst = Level::worst(&self.levels, row);
+        let worst = if shares.is_empty() { worst } else { self.share(row, shares).unwrap_or(worst) };
+        self.learn();
+        let (dimension, deviation) = worst;
+        let at = |of: &[f64]| of.get(dimension).copied().unwrap_or_default();
+        let judgement = Judgement {
+            score: score.unwrap_or_default(),
+            dimension,
+            met: at(row),
+            expected: self.levels.get(dimension).map_or(0.0, Level::mean),
+            deviation,
+            is_ready: score.is_some(),
+            flag,
+            ..Judgement::NONE
+        };
+        self.levels.iter_mut().zip(row).for_each(|(level, &value)| level.learn(value));
+        judgement.finite()
+    }
+
+    fn odd(&self) -> Odd {
+        self.intake.odd
+    }
+
+    fn checkpoint(&self, into: &mut Vec<u8>) {
+        checkpoint::write(self, into);
+    }
+}
+
+impl RandomCutForest {
+    /// Says how much of the score is due to each dimension, over the rows of the point, and which has the most of it.
+    fn share(&self, row: &[f64], shares: &mut [f64]) -> Option<(usize, f64)> {
+        shares.fill(0.0);
+        for (share, dimension) in self.attribution().iter().zip((0..self.config.dimensions).cycle()) {
+            shares.get_mut(dimension).into_iter().for_each(|sum| *sum += share.low + share.high);
+        }
+        let most = shares.iter().zip(0..self.config.dimensions).max_by(|a, b| a.0.total_cmp(b.0))?;
+        let dimension = (*most.0 > 0.0).then_some(most.1)?;
+        Some((dimension, self.levels.get(dimension)?.deviation(*row.get(dimension)?)))
     }
 }

@@ -1,23 +1,25 @@
 //! The streaming robust detector.
 
-use otlp_core::{Error, ErrorKind, Result};
+use otlp_core::{DecodeError, Error, ErrorKind, Result, UnixNanos};
 
+use super::judge::{Detector, Intake, Judgement, Odd, is_usable, kept};
+use crate::checkpoint::{self, Field, fields};
 use crate::feature::setters;
 use crate::number::{of_len, ratio, to_f64};
 use crate::score::{Budget, Tail};
 
-/// How a [`Detector`] learns and when it speaks.
+/// How a [`Robust`] learns and when it speaks.
 ///
 /// ```
-/// use otlp_anomaly::detect::{DetectorConfig, Direction};
+/// use otlp_anomaly::detect::{RobustConfig, Direction};
 /// use otlp_anomaly::score::Budget;
 /// let budget = Budget::per_windows(1.0, 100_000)?;
-/// let detector = DetectorConfig::new().budget(budget).direction(Direction::Up).build()?;
+/// let detector = RobustConfig::new().budget(budget).direction(Direction::Up).build()?;
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct DetectorConfig {
+pub struct RobustConfig {
     budget: Budget,
     direction: Direction,
     warmup: u32,
@@ -45,17 +47,37 @@ pub enum Direction {
     Both,
 }
 
-/// Values beyond this count as no numbers: their squares would be none.
-const LARGEST: f64 = 1e150;
+impl Field for Direction {
+    const LEAST_BYTES: usize = 1;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let tag: u8 = match self {
+            Self::Up => 0,
+            Self::Down => 1,
+            Self::Both => 2,
+        };
+        tag.save(into);
+    }
+
+    fn load(from: &mut checkpoint::Source<'_>) -> Result<Self, DecodeError> {
+        match u8::load(from)? {
+            0 => Ok(Self::Up),
+            1 => Ok(Self::Down),
+            2 => Ok(Self::Both),
+            _ => Err(from.invalid("checkpoint with a direction that is none")),
+        }
+    }
+}
+
 /// Deviations beyond this are all the same.
 const LARGEST_DEVIATION: f64 = 1e9;
 /// Most values kept of the near past and of the warm-up.
 const RING: usize = 8;
-/// So many of so many windows are evidence too, beside those of the configuration; see [`Detector::joint`].
+/// So many of so many windows are evidence too, beside those of the configuration; see [`Robust::joint`].
 const SUSTAINED: [(usize, usize); 2] = [(4, 5), (7, RING)];
 const WARMUP: usize = 32;
 
-impl DetectorConfig {
+impl RobustConfig {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
@@ -95,8 +117,16 @@ impl DetectorConfig {
     /// Makes the detector.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where a value lies outside what its setter says, or is negative or not a number.
-    pub fn build(self) -> Result<Detector> {
+    /// [`ErrorKind::Config`] where a value lies outside what its setter says, or is negative, not a number or beyond what can
+    /// be reckoned with.
+    pub fn build(self) -> Result<Robust> {
+        if self.is_sound() {
+            return Ok(Robust::with(self));
+        }
+        Err(Error::new(ErrorKind::Config, format!("robust: values out of range in {self:?}")))
+    }
+
+    fn is_sound(&self) -> bool {
         let counts_fit = (3..=WARMUP).contains(&(self.warmup as usize))
             && (1..=self.among).contains(&self.needed)
             && self.among <= RING
@@ -104,17 +134,30 @@ impl DetectorConfig {
             && self.release >= 1
             && self.relearn_after >= 1;
         let scales = [self.prior_scale, self.prior_relative_scale, self.prior_windows];
-        let scales_fit = scales.iter().all(|scale| scale.is_finite() && *scale >= 0.0)
-            && self.min_scale > 0.0
-            && self.overwhelming >= 1.0;
-        if !counts_fit || !scales_fit {
-            return Err(Error::new(ErrorKind::Config, format!("detector: values out of range in {self:?}")));
-        }
-        Ok(Detector::with(self))
+        let scales_fit = scales.iter().all(|scale| (0.0..=1e100).contains(scale))
+            && (1e-150..=1e150).contains(&self.min_scale)
+            && (1.0..=1e9).contains(&self.overwhelming);
+        counts_fit && scales_fit
     }
 }
 
-impl Default for DetectorConfig {
+fields!(RobustConfig {
+    budget: Budget,
+    direction: Direction,
+    warmup: u32,
+    memory: u32,
+    prior_scale: f64,
+    prior_relative_scale: f64,
+    prior_windows: f64,
+    min_scale: f64,
+    needed: usize,
+    among: usize,
+    overwhelming: f64,
+    release: u32,
+    relearn_after: u32,
+});
+
+impl Default for RobustConfig {
     fn default() -> Self {
         Self::new()
     }
@@ -141,7 +184,7 @@ impl Point {
     }
 }
 
-/// What a [`Detector`] says to a window.
+/// What a [`Robust`] says to a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
     /// Where the series stands.
@@ -196,17 +239,17 @@ pub enum State {
 /// O(1) a window, about 1.5 KiB, nothing allocated after it was made.
 ///
 /// ```
-/// use otlp_anomaly::detect::{DetectorConfig, Point, State};
-/// let mut detector = DetectorConfig::new().build()?;
+/// use otlp_anomaly::detect::{RobustConfig, Point, State};
+/// let mut detector = RobustConfig::new().build()?;
 /// let series = [10.0, 10.4, 9.8, 10.1, 10.0, 10.2, 9.9, 10.1, 18.0, 19.0];
 /// let verdicts: Vec<_> = series.iter().map(|&value| detector.observe(Point::new(value))).collect();
 /// assert_eq!(verdicts[8].state, State::Usual);
 /// assert_eq!(verdicts[9].state, State::Raised { since: 1 });
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct Detector {
-    config: DetectorConfig,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Robust {
+    config: RobustConfig,
     tail: Tail,
     warmup: [f64; WARMUP],
     /// Windows that the level rests on.
@@ -220,16 +263,24 @@ pub struct Detector {
     /// Windows in a row that were unusual without an alarm.
     suspicious: u32,
     alarm: Option<Alarmed>,
-    invalid: u64,
+    intake: Intake,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Alarmed {
     windows: u32,
     usual: u32,
     /// Which way: 1 up, -1 down.
     sign: f64,
 }
+
+impl Alarmed {
+    fn is_sound(&self) -> bool {
+        self.windows < u32::MAX && self.usual < u32::MAX && self.sign.abs() == 1.0
+    }
+}
+
+fields!(Alarmed { windows: u32, usual: u32, sign: f64 });
 
 /// What the last windows say together.
 #[derive(Debug, Clone, Copy)]
@@ -253,8 +304,8 @@ const CLIP: f64 = 2.0;
 /// The mean of `min(z^2, CLIP^2)` of a standard normal, so that the clipped spread comes out right for one.
 const CLIPPED_SQUARE: f64 = 0.920_54;
 
-impl Detector {
-    fn with(config: DetectorConfig) -> Self {
+impl Robust {
+    fn with(config: RobustConfig) -> Self {
         Self {
             tail: Tail::new(config.budget, config.release),
             config,
@@ -266,15 +317,15 @@ impl Detector {
             mattering: [0.0; RING],
             suspicious: 0,
             alarm: None,
-            invalid: 0,
+            intake: Intake::NEW,
         }
     }
 
     /// Takes the next window.
     pub fn observe(&mut self, point: Point) -> Verdict {
-        let is_usable = point.value.abs() <= LARGEST && (0.0..=LARGEST).contains(&point.standard_error);
-        if !is_usable {
-            self.invalid += 1;
+        let is_error = point.standard_error >= 0.0 && is_usable(point.standard_error);
+        if !is_usable(point.value) || !is_error {
+            self.intake.odd.invalid += 1;
             return self.verdict(State::Invalid, self.level, (0.0, 0.0));
         }
         if self.seen < self.config.warmup {
@@ -314,7 +365,7 @@ impl Detector {
     /// Count of values left out for not being numbers.
     #[must_use]
     pub const fn invalid(&self) -> u64 {
-        self.invalid
+        self.intake.odd.invalid
     }
 
     fn verdict(&self, state: State, expected: f64, (deviation, score): (f64, f64)) -> Verdict {
@@ -445,6 +496,61 @@ impl Detector {
     #[must_use]
     pub fn windows(&self) -> f64 {
         to_f64(self.tail.windows())
+    }
+}
+
+impl Robust {
+    fn is_sound(&self) -> bool {
+        let is_known = self.seen < self.config.warmup || self.variance >= self.config.min_scale.powi(2);
+        let deviations = self.deviations.iter().chain(&self.mattering);
+        is_known
+            && self.level.abs() <= 1e151
+            && (0.0..=1e300).contains(&self.variance)
+            && deviations.map(|deviation| deviation.abs()).all(|deviation| deviation <= LARGEST_DEVIATION)
+            && self.warmup.iter().all(|&value| is_usable(value))
+    }
+}
+
+fields!(Robust {
+    config: RobustConfig,
+    tail: Tail,
+    warmup: [f64; WARMUP],
+    seen: u32,
+    level: f64,
+    variance: f64,
+    deviations: [f64; RING],
+    mattering: [f64; RING],
+    suspicious: u32,
+    alarm: Option<Alarmed>,
+    intake: Intake,
+});
+kept!(Robust, 2);
+
+/// Each point is an exact window of which every move matters; the score is that of the [`Verdict`], the decision too.
+impl Detector for Robust {
+    fn judge(&mut self, time: UnixNanos, row: &[f64], shares: &mut [f64]) -> Judgement {
+        let Some((value, flag)) = self.intake.one(time, row) else { return self.intake.odd.refuse(shares) };
+        let verdict = self.observe(Point::new(value));
+        let judgement = Judgement {
+            score: verdict.score.max(0.0),
+            met: value,
+            expected: verdict.expected,
+            deviation: verdict.deviation,
+            threshold: Some(verdict.threshold),
+            is_alarm: matches!(verdict.state, State::Raised { .. }),
+            is_ready: verdict.state != State::Warmup,
+            flag,
+            ..Judgement::NONE
+        };
+        judgement.alone(shares)
+    }
+
+    fn odd(&self) -> Odd {
+        self.intake.odd
+    }
+
+    fn checkpoint(&self, into: &mut Vec<u8>) {
+        checkpoint::write(self, into);
     }
 }
 

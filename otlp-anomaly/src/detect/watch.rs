@@ -6,7 +6,7 @@ use std::time::Duration;
 use otlp_core::finding::Subject;
 use otlp_core::{Result, UnixNanos};
 
-use super::robust::{Detector, DetectorConfig, Direction, Point, State, Verdict};
+use super::robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
 use crate::feature::{FeatureRow, setters};
 use crate::number::{floor, ratio, to_f64};
 use crate::score::Budget;
@@ -62,7 +62,7 @@ pub struct MetricConfig {
     min_relative: f64,
     min_absolute: f64,
     min_requests: u64,
-    detector: DetectorConfig,
+    detector: RobustConfig,
 }
 
 impl MetricConfig {
@@ -76,7 +76,7 @@ impl MetricConfig {
     /// | request rate | either way, by half and by 5/s | 15 % (8) | 0 |
     #[must_use]
     pub const fn new(metric: Metric) -> Self {
-        let detector = DetectorConfig::new().prior_relative_scale(0.0).direction(Direction::Up);
+        let detector = RobustConfig::new().prior_relative_scale(0.0).direction(Direction::Up);
         match metric {
             Metric::LatencyP50 => Self::with(1.0, 0.002, 10, detector.prior_scale(0.25).min_scale(0.05)),
             Metric::LatencyP95 => {
@@ -90,7 +90,7 @@ impl MetricConfig {
         }
     }
 
-    const fn with(min_relative: f64, min_absolute: f64, min_requests: u64, detector: DetectorConfig) -> Self {
+    const fn with(min_relative: f64, min_absolute: f64, min_requests: u64, detector: RobustConfig) -> Self {
         Self { min_relative, min_absolute, min_requests, detector }
     }
 
@@ -102,7 +102,7 @@ impl MetricConfig {
 
     /// Sets how the detector learns and when it speaks; its budget is that of the [`WatchConfig`].
     #[must_use]
-    pub fn detector(mut self, detector: DetectorConfig) -> Self {
+    pub fn detector(mut self, detector: RobustConfig) -> Self {
         self.detector = detector;
         self
     }
@@ -165,7 +165,7 @@ impl WatchConfig {
     /// Makes the watch.
     ///
     /// # Errors
-    /// As [`DetectorConfig::build`].
+    /// As [`RobustConfig::build`].
     pub fn build(self) -> Result<Watch> {
         let mut models = Vec::new();
         for (metric, config) in self.metrics {
@@ -280,7 +280,7 @@ pub struct Watch {
 struct Watched {
     metric: Metric,
     config: MetricConfig,
-    detector: Detector,
+    detector: Robust,
     usual_error: UsualError,
 }
 

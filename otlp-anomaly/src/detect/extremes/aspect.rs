@@ -1,6 +1,7 @@
 //! The ranges that the aspects of a series have had.
 
 use super::Aspect;
+use crate::checkpoint::fields;
 
 const ASPECTS: usize = Aspect::ALL.len();
 
@@ -70,6 +71,10 @@ impl Ranges {
         places
     }
 
+    fn is_sound(&self) -> bool {
+        self.low.iter().zip(&self.high).all(|(low, high)| low <= high)
+    }
+
     /// Widens the ranges to what was met, and lets them fade.
     pub(super) fn learn(&mut self, aspects: &[f64; ASPECTS]) {
         let ranges = self.low.iter_mut().zip(&mut self.high).zip(&mut self.met);
@@ -85,6 +90,8 @@ impl Ranges {
         }
     }
 }
+
+fields!(Ranges { low: [f64; ASPECTS], high: [f64; ASPECTS], met: [u32; ASPECTS] });
 
 /// One instruction, where `f64::max` is several for the sake of not-a-number.
 const fn larger(a: f64, b: f64) -> f64 {

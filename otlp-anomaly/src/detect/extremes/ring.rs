@@ -1,6 +1,7 @@
 //! The newest points and what is taken of them together.
 
 use super::{MEDIAN, WINDOW};
+use crate::checkpoint::fields;
 use crate::number::of_len;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,10 @@ impl Ring {
         }
         self.next = if next + 1 == WINDOW { 0 } else { self.next + 1 };
         self.filled = self.filled.saturating_add(1);
+    }
+
+    fn is_sound(&self) -> bool {
+        usize::from(self.next) < WINDOW
     }
 
     fn is_filled(&self, points: usize) -> bool {
@@ -61,6 +66,8 @@ impl Ring {
         self.is_filled(MEDIAN).then(|| median(std::array::from_fn(|points| self.ago(points))))
     }
 }
+
+fields!(Ring { next: u8, filled: u8, values: [f64; WINDOW] });
 
 /// Four sums side by side, which a processor adds at once.
 fn sum(quads: &[[f64; 4]]) -> f64 {

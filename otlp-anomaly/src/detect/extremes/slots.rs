@@ -2,6 +2,8 @@
 
 use otlp_core::UnixNanos;
 
+use crate::checkpoint::fields;
+
 /// The usual value of each of `N` slots of `SLOT_SECS` seconds of a cycle, learned by clipped steps.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slots<const N: usize, const SLOT_SECS: u64> {
@@ -43,6 +45,10 @@ impl<const N: usize, const SLOT_SECS: u64> Slots<N, SLOT_SECS> {
         Some(distance)
     }
 
+    fn is_sound(&self) -> bool {
+        self.scale >= 0.0
+    }
+
     fn learn_scale(&mut self, distance: f64) {
         self.known = self.known.saturating_add(1);
         if self.known == 1 {
@@ -54,6 +60,8 @@ impl<const N: usize, const SLOT_SECS: u64> Slots<N, SLOT_SECS> {
         self.scale += (distance.min(widest) - self.scale) / MEMORY;
     }
 }
+
+fields!(impl [const N: usize, const SLOT_SECS: u64] Slots<N, SLOT_SECS> { usual: [f32; N], scale: f64, known: u32 });
 
 /// Half of the digits are enough for what is usual; what single precision cannot hold is its largest.
 #[expect(clippy::cast_possible_truncation, reason = "rounds, which is what is wanted")]

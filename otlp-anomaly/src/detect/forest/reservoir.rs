@@ -3,6 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use otlp_core::DecodeError;
+
+use crate::checkpoint::{Field, Source};
 use crate::random::Random;
 
 /// A sample without replacement in which a point of age `a` has the weight `exp(-decay * a)`.
@@ -49,6 +52,44 @@ impl<T: Ord> Ord for Kept<T> {
         self.key.total_cmp(&other.key).then(self.point.cmp(&other.point))
     }
 }
+
+impl<T: Field + Ord + Copy> Field for Reservoir<T> {
+    const LEAST_BYTES: usize = 8;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let Self { size, decay, kept, time, bar, growth, gathered, needed } = self;
+        size.save(into);
+        kept.len().save(into);
+        // As they lie in the heap, which is a heap again when it is read.
+        for Kept { key, point } in kept {
+            key.save(into);
+            point.save(into);
+        }
+        [*decay, *time, *bar, *growth, *gathered, *needed].save(into);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let size = usize::load(from)?;
+        let kept: Vec<(f64, T)> = Vec::load(from)?;
+        let [decay, time, bar, growth, gathered, needed] = <[f64; 6]>::load(from)?;
+        let is_sound = (1..=MOST_KEPT).contains(&size)
+            && kept.len() <= size
+            && (0.0..=1.0).contains(&decay)
+            && time >= 0.0
+            && (1.0..=3.0).contains(&growth);
+        let kept: Vec<Kept<T>> = kept.into_iter().map(|(key, point)| Kept { key, point }).collect();
+        // No one above its parent, or it would lie in another order here.
+        let is_heap =
+            kept.iter().enumerate().skip(1).all(|(place, below)| kept.get((place - 1) / 2) >= Some(below));
+        if !is_sound || !is_heap {
+            return Err(from.invalid("checkpoint with an impossible sample"));
+        }
+        Ok(Self { size, decay, kept: kept.into(), time, bar, growth, gathered, needed })
+    }
+}
+
+/// The most that a sample may hold.
+pub(super) const MOST_KEPT: usize = 16_384;
 
 /// What becomes of a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,6 +149,14 @@ impl<T: Ord + Copy> Reservoir<T> {
         let past = self.decay * self.time;
         self.time = 0.0;
         self.kept = self.kept.drain().map(|kept| Kept { key: kept.key + past, ..kept }).collect();
+    }
+
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn points(&self) -> impl Iterator<Item = T> {
+        self.kept.iter().map(|kept| kept.point)
     }
 
     pub(super) fn len(&self) -> usize {

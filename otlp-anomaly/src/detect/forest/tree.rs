@@ -1,5 +1,8 @@
 //! One tree: points parted by random cuts, each inner node with the box of the points below it.
 
+mod sound;
+
+use crate::checkpoint::fields;
 use crate::number::of_len;
 use crate::random::Random;
 
@@ -158,10 +161,11 @@ impl Tree {
             return;
         }
         let mut add = |(sides, low, high): (f32, &[f32], &[f32]), descent: &Descent<'_>| {
-            let per_length = descent.left * unseen(descent.depth) / (sides + beyond(low, high, point));
+            let (part, whole) = (descent.left * unseen(descent.depth), sides + beyond(low, high, point));
             for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
-                share.0 += f64::from(per_length * positive(low - value));
-                share.1 += f64::from(per_length * positive(value - high));
+                // One over a denormal would be infinite.
+                share.0 += f64::from(part * (positive(low - value) / whole));
+                share.1 += f64::from(part * (positive(value - high) / whole));
             }
         };
         while !descent.is_down() {
@@ -186,6 +190,11 @@ impl Tree {
             .unwrap_or_default()
             .split_at_checked(self.width)
             .unwrap_or_default()
+    }
+
+    /// Coordinates of a point.
+    pub(super) const fn width(&self) -> usize {
+        self.width
     }
 
     fn point(&self, leaf: Child) -> &[f32] {
@@ -355,6 +364,19 @@ impl Tree {
         Child::node(self.nodes.len() - 1)
     }
 }
+
+fields!(Tree {
+    width: usize,
+    root: Child,
+    nodes: Vec<Node>,
+    boxes: Vec<f32>,
+    points: Vec<f32>,
+    masses: Vec<u32>,
+    free_nodes: Vec<u16>,
+    free_leaves: Vec<u16>,
+    path: Vec<Child>,
+});
+fields!(Node { at: f32, sides: f32, dimension: u32, left: Child, right: Child });
 
 /// One over `depth + 1`.
 fn unseen(depth: usize) -> f32 {

@@ -1,0 +1,32 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::choice::Choice;
+
+/// Holds a detector against labelled time series
+#[derive(Debug, Clone, Parser)]
+#[command(name = "evaluate", max_term_width = 100)]
+pub(crate) struct Flags {
+    /// Directory with labelled `*.csv` files
+    #[arg(long, default_value = "otlp-anomaly/tests/data")]
+    pub(crate) input: PathBuf,
+
+    /// The detector
+    #[arg(long, value_enum, default_value_t = Choice::Extremes)]
+    pub(crate) detector: Choice,
+
+    /// False alarms that each series may raise in a week
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) alerts_per_week: f64,
+
+    /// The widest buffer around an anomaly that VUS-PR looks at, in points
+    #[arg(long, default_value_t = 100)]
+    pub(crate) buffer: usize,
+
+    /// Print a row for each file too
+    #[arg(long)]
+    pub(crate) files: bool,
+}

@@ -1,0 +1,87 @@
+#![expect(clippy::single_range_in_vec_init, reason = "a list of one anomaly")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum as _;
+use otlp_anomaly::evaluate::{Profile, nab, nab_at};
+
+use super::choice::Choice;
+use super::table::Judged;
+use super::{input, judge, table};
+
+/// The part of the benchmark that the repository holds.
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../otlp-anomaly/tests/data")
+}
+
+#[test]
+fn labels_are_read_from_columns_and_from_windows() {
+    let directory = std::env::temp_dir().join(format!("evaluate-{}", std::process::id()));
+    let set = directory.join("set/part");
+    fs::create_dir_all(&set).unwrap();
+    fs::write(
+        directory.join("set/combined_windows.json"),
+        r#"{"part/a.csv": [["1970-01-01 00:00:20", "1970-01-01 00:00:30.000000"]]}"#,
+    )
+    .unwrap();
+    fs::write(set.join("a.csv"), "timestamp,value\n0,1\n10,2\n20,3\n30,4\n40,5\n").unwrap();
+    fs::write(set.join("b.csv"), "timestamp,speed,anomaly\n0,1,0\n10,2,1.0\n20,3,1.0\n30,,0\n40,5,1\n")
+        .unwrap();
+    fs::write(set.join("c.csv"), "timestamp,value\n0,1\n").unwrap();
+    let read = input::read(&directory).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    let met: Vec<_> = read
+        .iter()
+        .map(|series| (series.set.as_str(), series.name.as_str(), &series.anomalies[..]))
+        .collect();
+    assert_eq!(
+        met,
+        [("set/part", "a", &[2..4][..]), ("set/part", "b", &[1..3, 4..5][..])],
+        "the third has no labels"
+    );
+    assert!(read[1].points[3].value.is_nan());
+    assert!(
+        input::columns("timestamp,x,anomaly\n1,2\n").unwrap_err().to_string().contains("line 2: no label")
+    );
+}
+
+#[test]
+fn every_detector_judges_a_series_of_the_benchmark_and_makes_a_row() {
+    let all = input::read(&data().join("nab/artificialWithAnomaly")).unwrap();
+    assert!(all.is_empty(), "without its windows there are no labels");
+    let all = input::read(&data()).unwrap();
+    let series = all.iter().find(|series| series.name == "art_daily_jumpsup").unwrap();
+    assert_eq!((all.len(), series.points.len(), series.anomalies.len()), (34, 4_032, 1));
+    for choice in Choice::value_variants() {
+        let judged = judge(series, *choice, 1.0).unwrap();
+        assert_eq!(judged.scores.len(), 4_032);
+        assert!(judged.scores.iter().all(|score| score.is_finite() && *score >= 0.0), "{choice:?}");
+        let row = table::row("jumps up", &[&judged], 10).unwrap();
+        assert!(!row.contains("NaN") && row.split('|').count() == table::HEAD.split('|').count(), "{row}");
+    }
+}
+
+#[test]
+fn the_default_finds_the_jump_and_one_that_sees_it_ends_before_does_not() {
+    let all = input::read(&data()).unwrap();
+    let series = all.iter().find(|series| series.name == "art_daily_jumpsup").unwrap();
+    let judged = judge(series, Choice::Extremes, 1.0).unwrap();
+    let found = |row: String| row.split('|').nth(3).is_some_and(|events| events.trim().starts_with("1.000"));
+    assert!(found(table::row("", &[&judged], 0).unwrap()));
+    let mut early = judged;
+    early.alarms[2_000..].fill(0.0);
+    assert!(!found(table::row("", &[&early], 0).unwrap()));
+}
+
+#[test]
+fn the_default_keeps_its_score_on_the_benchmark() {
+    let all = input::read(&data()).unwrap();
+    let judged: Vec<_> = all.iter().map(|series| judge(series, Choice::Extremes, 1.0).unwrap()).collect();
+    let judged: Vec<&Judged<'_>> = judged.iter().collect();
+    let best = nab(&table::labelled(&judged, |judged| &judged.scores).unwrap(), Profile::STANDARD);
+    let decided = nab_at(&table::labelled(&judged, |judged| &judged.alarms).unwrap(), Profile::STANDARD, 0.5);
+    println!("{best:?}, as decided {decided}");
+    assert!(best.score >= 77.0, "{best:?}");
+    assert!(decided >= 66.0, "{decided}");
+}

@@ -1,0 +1,28 @@
+//! Detectors as values of serde.
+
+#![allow(clippy::unwrap_used, reason = "a test that is wrong should stop")]
+
+use otlp_anomaly::detect::{Detector, Extremes, ExtremesConfig, Robust};
+use otlp_core::UnixNanos;
+
+#[test]
+fn a_detector_goes_through_json_and_on_bit_for_bit_and_is_no_other() {
+    let mut whole = ExtremesConfig::new().warmup(20).build().unwrap();
+    let at = |point: u64| (UnixNanos::from_secs(300 * point), (point * 37 % 101) as f64);
+    (0..200).map(at).for_each(|(time, value)| _ = whole.observe(time, value));
+    let text = serde_json::to_string(&whole).unwrap();
+    let mut restored: Extremes = serde_json::from_str(&text).unwrap();
+    for (time, value) in (200..400).map(at) {
+        assert_eq!(whole.observe(time, value), restored.observe(time, value));
+    }
+    let kept = |detector: &Extremes| {
+        let mut bytes = Vec::new();
+        detector.checkpoint(&mut bytes);
+        bytes
+    };
+    assert_eq!(kept(&whole), kept(&restored));
+    let error = serde_json::from_str::<Robust>(&text).unwrap_err();
+    assert!(error.to_string().contains("another kind"), "{error}");
+    assert!(serde_json::from_str::<Extremes>(&text.replacen(",1,", ",2,", 1)).is_err());
+    assert_eq!(whole.judge_one(UnixNanos(0), f64::NAN).score.to_bits(), 0);
+}
