@@ -131,17 +131,21 @@ static __always_inline struct counters *counters(void)
     return bpf_map_lookup_elem(&COUNTS, &zero);
 }
 
-/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. */
-static __always_inline void add(struct counters *to, enum counter which, __u64 amount)
-{
-    if (to)
-        __sync_fetch_and_add(&to->of[which], amount);
-}
+/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. In assembler, for what
+ * is compiled from C may choose the counter by a number in a register, which a loader without CAP_PERFMON may not.
+ */
+#define add(to, which, amount)                                                                                          \
+    ({                                                                                                                  \
+        struct counters *_to = (to);                                                                                    \
+        __u64 _amount = (amount);                                                                                       \
+        if (_to)                                                                                                        \
+            asm volatile("lock *(u64 *)(%0 + %1) += %2"                                                                 \
+                         :                                                                                              \
+                         : "r"(_to), "i"((which) * sizeof(__u64)), "r"(_amount)                                         \
+                         : "memory");                                                                                   \
+    })
 
-static __always_inline void count(enum counter which, __u64 amount)
-{
-    add(counters(), which, amount);
-}
+#define count(which, amount) add(counters(), which, amount)
 
 static __always_inline __u32 level(void)
 {

@@ -51,12 +51,12 @@ use otlp_core::record::{KeyValue, Span};
 use otlp_core::semconv;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::clock::Clocks;
 pub use self::aggregation::{Aggregation, AggregationStats, Answered, Measured, quantile_of};
+use self::clock::Clocks;
 pub use self::config::{CaptureBuilder, Policy, Reading, Source, Tls};
 pub use self::degrade::{Caps, Level};
-pub use self::stats::{CaptureStats, KernelCounts};
 use self::degrade::{Degrading, Seen};
+pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
 use crate::account::Account;
 use crate::event::{End, Record, is_unix};
@@ -179,6 +179,12 @@ impl Capture {
     /// Takes what is in the rings now, at most some ten thousand records, and gives out the spans that it completes.
     /// Never waits. Says how many records there were.
     pub fn poll(&mut self, out: &mut dyn FnMut(CapturedSpan)) -> usize {
+        self.poll_with(&mut |_| (), out)
+    }
+
+    /// As [`poll`](Self::poll); gives out each record too, as it left the kernel, before anything is made of it: to check
+    /// or to keep what a policy lets out. [`Record::parse`] reads it.
+    pub fn poll_with(&mut self, record: &mut dyn FnMut(&[u8]), out: &mut dyn FnMut(CapturedSpan)) -> usize {
         let begun = clock::thread_time();
         let Self { network, process, sight, watching, .. } = self;
         if watching.is_due() {
@@ -188,7 +194,10 @@ impl Capture {
         let loaded = network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded));
         let mut records = 0;
         for ring in loaded {
-            records += ring.drain(BATCH, &mut |bytes| sight.take(bytes, out));
+            records += ring.drain(BATCH, &mut |bytes| {
+                record(bytes);
+                sight.take(bytes, out);
+            });
         }
         sight.advance(out);
         sight.stats.reader_time += clock::thread_time().saturating_sub(begun);
@@ -234,7 +243,8 @@ impl Capture {
         if self.reading == Reading::Timed {
             std::thread::sleep(self.poll_interval);
         } else {
-            let mut fds: Vec<_> = rings.map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)).collect();
+            let mut fds: Vec<_> =
+                rings.map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)).collect();
             // Where a signal interrupts it, it is looked again.
             let _ = poll(&mut fds, timeout.as_ref());
         }
@@ -402,12 +412,7 @@ impl Watching {
     }
 
     /// Looks which processes there are, and tells the hooks.
-    fn look(
-        &mut self,
-        network: Option<&mut Ports>,
-        process: Option<&mut Process>,
-        stats: &mut CaptureStats,
-    ) {
+    fn look(&mut self, network: Option<&mut Ports>, process: Option<&mut Process>, stats: &mut CaptureStats) {
         let needs_processes = process.is_some() || self.targets.names_processes();
         // What was set at the beginning stands where nothing depends on processes.
         self.next =

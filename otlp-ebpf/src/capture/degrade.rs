@@ -205,7 +205,8 @@ mod tests {
     impl Run {
         fn new() -> Self {
             let caps = Caps::default().max_cpu(0.5).interval(Duration::from_secs(1)).calm_intervals(3);
-            let mut run = Self { degrading: Degrading::new(Some(caps)), now: Instant::now(), seen: Seen::default() };
+            let mut run =
+                Self { degrading: Degrading::new(Some(caps)), now: Instant::now(), seen: Seen::default() };
             assert!(run.degrading.is_due(run.now));
             assert_eq!(run.degrading.step(run.now, run.seen), None, "there is no interval yet");
             run

@@ -38,7 +38,8 @@ impl CaptureStats {
     /// Records that wait in the rings, as far as counters read at different times can tell.
     #[must_use]
     pub const fn waiting_records(&self) -> u64 {
-        let known = self.kernel.full_records + self.kernel.shed_records + self.delivered_records + self.malformed;
+        let known =
+            self.kernel.full_records + self.kernel.shed_records + self.delivered_records + self.malformed;
         self.kernel.records.saturating_sub(known)
     }
 

@@ -59,7 +59,8 @@ pub(crate) fn attach(
     let mut map = |name: &'static str| ebpf.take_map(name).ok_or_else(|| no_map(HOOK, name));
     let series =
         PerCpuHashMap::try_from(map("SERIES")?).map_err(|error| failed(HOOK, "its series", error))?;
-    let counts = PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(HOOK, "its counters", error))?;
+    let counts =
+        PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(HOOK, "its counters", error))?;
     let ports = Ports::new(map("PORTS")?, HOOK)?;
     Ok(Aggregated { _ebpf: ebpf, series, counts, ports })
 }
