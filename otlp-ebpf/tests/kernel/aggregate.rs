@@ -200,3 +200,39 @@ fn what_is_served_to_this_machine_is_counted_once_over_ipv6_too() {
     assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
     assert_eq!(counted(&mut aggregation, 1), [(Answered::Http(2), 1)]);
 }
+
+/// The example, where cargo has built it: with `cargo test` it does.
+fn example() -> Option<std::path::PathBuf> {
+    let tests = std::env::current_exe().unwrap();
+    let file = tests.parent()?.parent()?.join("examples/rate_errors_duration");
+    if file.is_file() { Some(file) } else { skip("the example rate_errors_duration is not built") }
+}
+
+#[test]
+fn the_example_prints_a_table_of_what_was_asked() {
+    use std::io::{BufRead, BufReader};
+
+    let (Some(server), Some(example)) = (nginx(""), example()) else { return };
+    if begin(Capture::builder().port(server.port())).is_none() {
+        return;
+    }
+    let mut command = Command::new(example);
+    command.args(["--once", &server.port().to_string()]);
+    let pipe = std::process::Stdio::piped;
+    let mut running = command.stdin(pipe()).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+    // It says when it has begun.
+    let mut said = String::new();
+    BufReader::new(running.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "counting\n");
+    let mut client = Client::tcp(server.address);
+    for path in ["/ok", "/gone", "/broken", "/ok"] {
+        client.get(path);
+    }
+    // Its input ends.
+    let output = running.wait_with_output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && table.lines().count() == 2, "{table}");
+    let line = table.lines().last().unwrap();
+    assert!(line.trim_start().starts_with(&server.port().to_string()), "{table}");
+    assert!(line.ends_with("2xx 2, 4xx 1, 5xx 1"), "{table}");
+}
