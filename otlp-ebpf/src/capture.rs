@@ -31,6 +31,11 @@
 //! CLIENT. Plain text of TLS is a stream of its own; where it is watched the cipher text is passed over.
 //!
 //! The traced traffic is never altered, nor waited for.
+//!
+//! # How much
+//! A [`Policy`] says what may leave the kernel, [`Caps`] what it may cost: where a cap is reached the programs are told to
+//! tell less ([`Level`]), by a map that they look at. An [`Aggregation`] ([`CaptureBuilder::aggregate`]) has programs of
+//! its own (`bpf/aggregate.bpf.c`), which count requests and send nothing.
 
 mod aggregation;
 mod callers;
