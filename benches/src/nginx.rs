@@ -97,6 +97,11 @@ impl Nginx {
         Ok(server)
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time that it has had, by the accounting of the scheduler. What runs in interrupts while it does is in it: the
     /// kernel charges it to whoever is interrupted, unless it is built to tell the two apart.
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
