@@ -46,15 +46,38 @@ fn crates(features: &[&str]) -> Result<f64, Failure> {
     Ok(f64::from(u32::try_from(names.len())?))
 }
 
+/// The example as a program of its own: built in place it would bring what the tests of the crate need.
 fn megabytes() -> Result<f64, Failure> {
-    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/compare-ebpf");
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize()?;
+    let folder = root.join("target/compare-ebpf");
+    std::fs::create_dir_all(&folder)?;
+    let manifest = MANIFEST.replace("ROOT", &root.display().to_string());
+    std::fs::write(folder.join("Cargo.toml"), manifest)?;
+    std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = cargo();
-    command.args(["build", "--release", "-q", "-p", "otlp-ebpf", "--features", "capture"]);
-    command.args(["--example", "trace_my_machine", "--target", &host, "--target-dir", target]);
+    command.current_dir(&folder).args(["build", "--release", "--quiet", "--target", &host]);
     // With a target named, what runs while it is built is not static.
-    command.env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+    command
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
+        .env("CARGO_TARGET_DIR", &folder);
     said(&mut command)?;
-    let file = Path::new(target).join(host).join("release/examples/trace_my_machine");
+    let file = folder.join(host).join("release/trace_my_machine");
     Ok(std::fs::metadata(file)?.len() as f64 / 1e6)
 }
+
+const MANIFEST: &str = "[package]
+name = \"trace_my_machine\"
+version = \"0.0.0\"
+edition = \"2024\"
+
+[[bin]]
+name = \"trace_my_machine\"
+path = \"ROOT/otlp-ebpf/examples/trace_my_machine.rs\"
+
+[dependencies]
+otlp-core = { path = \"ROOT/otlp-core\", default-features = false }
+otlp-ebpf = { path = \"ROOT/otlp-ebpf\", default-features = false, features = [\"capture\"] }
+
+[workspace]
+";
