@@ -4,7 +4,9 @@
 
 pub mod anomaly;
 pub mod core;
+pub mod ebpf;
 pub mod heap;
 pub mod measure;
+mod nginx;
 pub mod parse;
 pub mod transport;

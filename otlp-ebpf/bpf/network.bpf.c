@@ -3,16 +3,8 @@
 // TCP segments of a control group's sockets, as they enter and leave: whatever system call, sendfile, splice or
 // io_uring moved the bytes. Nothing is altered, and everything is let through.
 #include "record.h"
-
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86DD
-#define IPPROTO_TCP 6
-#define IPPROTO_HOPOPTS 0
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
+#include "mask.h"
+#include "packet.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -30,54 +22,17 @@ struct {
     __type(value, __u8);
 } ENCRYPTED SEC(".maps");
 
-struct ipv4 {
-    __u8 version_length;
-    __u8 service;
-    __be16 total;
-    __be16 id;
-    __be16 fragment;
-    __u8 hops;
-    __u8 protocol;
-    __be16 check;
-    __be32 from;
-    __be32 to;
-};
-
-struct ipv6 {
-    __be32 version_flow;
-    __be16 payload;
-    __u8 next;
-    __u8 hops;
-    __be32 from[4];
-    __be32 to[4];
-};
-
-struct tcp {
-    __be16 from;
-    __be16 to;
-    __be32 sequence;
-    __be32 acknowledged;
-    __u8 offset;
-    __u8 flags;
-    __be16 window;
-    __be32 check_urgent;
-};
-
 struct segment {
     struct record head;
     __u32 at; /* of the first byte that is not told yet, in the packet */
     int is_loopback;
 };
 
-/* Records come in a few sizes, since room is reserved in the ring for a length that is known beforehand. */
-#define SMALL (256 - 8 - sizeof(struct record))
-#define MIDDLE (1024 - 8 - sizeof(struct record))
-#define LARGE (4096 - 8 - sizeof(struct record))
 /* 64 KiB of payload at most, and a piece for the end. */
 #define MOST_PIECES 18
 
-/* Puts one record into the ring, of at most so many bytes. Wakes nobody: the reader comes by itself. */
-#define PUT(skb, segment, bytes, room)                                                                                  \
+/* Puts one record into the ring, of at most so many bytes. */
+#define PUT(skb, segment, counters, bytes, room)                                                                        \
     ({                                                                                                                  \
         struct { struct record head; __u8 bytes[room]; } *to = bpf_ringbuf_reserve(&RECORDS, sizeof(*to), 0);         \
         if (to) {                                                                                                       \
@@ -87,30 +42,46 @@ struct segment {
                 wanted = (room);                                                                                        \
             if (wanted > 0 && bpf_skb_load_bytes(skb, (segment)->at, to->bytes, wanted) < 0) {                          \
                 to->head.captured = 0;                                                                                  \
-                count(COUNT_UNREADABLE, 1);                                                                             \
+                add(counters, COUNT_UNREADABLE, 1);                                                                     \
             }                                                                                                           \
-            bpf_ringbuf_submit(to, BPF_RB_NO_WAKEUP);                                                                   \
+            SUBMIT(to);                                                                                                 \
         }                                                                                                               \
         to != 0;                                                                                                        \
     })
 
+static __always_inline int put_masked(struct __sk_buff *skb, struct segment *segment, struct counters *counters)
+{
+    struct masking *masking = masking_of(&segment->head);
+    __u32 wanted = segment->head.captured;
+
+    if (!masking)
+        return 0;
+    if (wanted > MIDDLE)
+        wanted = MIDDLE;
+    if (wanted > 0 && bpf_skb_load_bytes(skb, segment->at, masking->bytes, wanted) < 0) {
+        masking->head.captured = 0;
+        add(counters, COUNT_UNREADABLE, 1);
+    }
+    return put_mask(masking, counters);
+}
+
 static __always_inline void put(struct __sk_buff *skb, struct segment *segment)
 {
+    struct counters *shared = counters();
     __u32 bytes = segment->head.captured;
     int done;
 
-    count(COUNT_RECORDS, 1);
-    count(COUNT_BYTES, segment->head.length);
-    if (bytes <= SMALL)
-        done = PUT(skb, segment, bytes, SMALL);
+    if (!may_tell(shared, segment->head.length))
+        return;
+    if (MASKED)
+        done = put_masked(skb, segment, shared);
+    else if (bytes <= SMALL)
+        done = PUT(skb, segment, shared, bytes, SMALL);
     else if (bytes <= MIDDLE)
-        done = PUT(skb, segment, bytes, MIDDLE);
+        done = PUT(skb, segment, shared, bytes, MIDDLE);
     else
-        done = PUT(skb, segment, bytes, LARGE);
-    if (!done) {
-        count(COUNT_FULL_RECORDS, 1);
-        count(COUNT_FULL_BYTES, segment->head.length);
-    }
+        done = PUT(skb, segment, shared, bytes, LARGE);
+    was_told(shared, &segment->head, !done);
 }
 
 /* Tells a segment, in pieces where it is long; what is beyond the bound is told with the last of them. */
@@ -118,7 +89,8 @@ static __always_inline void tell(struct __sk_buff *skb, struct segment *segment)
 {
     struct record *head = &segment->head;
     __u32 left = head->length;
-    __u32 wanted = left < MOST_BYTES ? left : MOST_BYTES;
+    __u32 most = most_bytes();
+    __u32 wanted = left < most ? left : most;
     __u8 flags = head->flags;
 
     for (int piece = 0; piece < MOST_PIECES; piece++) {
@@ -216,9 +188,11 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
     struct segment segment = { .head.version = RECORD_VERSION, .head.kind = KIND_SEGMENT, .head.place = place };
     struct record *head = &segment.head;
     struct tcp tcp;
-    __u32 end = 0;
-    __u32 at = read_ip(skb, &segment, &end);
+    __u32 end = 0, at;
 
+    if (!is_worth_a_look(skb))
+        return;
+    at = read_ip(skb, &segment, &end);
     if (!at || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) < 0)
         return;
     head->from_port = bpf_ntohs(tcp.from);

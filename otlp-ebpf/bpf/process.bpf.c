@@ -4,6 +4,7 @@
 // through OpenSSL: seen where the call returns, when the bytes are there and it is known how many.
 #include "record.h"
 #include "kernel.h"
+#include "mask.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -209,9 +210,6 @@ static __always_inline struct connection *connection_of(__s32 fd, __u64 kind)
 
 /* ---- records ---- */
 
-#define SMALL (256 - 8 - sizeof(struct record))
-#define MIDDLE (1024 - 8 - sizeof(struct record))
-#define LARGE (4096 - 8 - sizeof(struct record))
 #define MOST_PIECES 32
 
 /* Bytes in a process, in one piece or in several. */
@@ -239,30 +237,44 @@ struct iovec {
                 to->of.captured = 0;                                                                                    \
                 count(COUNT_UNREADABLE, 1);                                                                             \
             }                                                                                                           \
-            bpf_ringbuf_submit(to, BPF_RB_NO_WAKEUP);                                                                   \
+            SUBMIT(to);                                                                                                 \
         }                                                                                                               \
         to != 0;                                                                                                        \
     })
 
+static __always_inline int put_masked(const struct record *head, __u64 at, struct counters *counters)
+{
+    struct masking *masking = masking_of(head);
+    __u32 wanted = head->captured;
+
+    if (!masking)
+        return 0;
+    if (wanted > MIDDLE)
+        wanted = MIDDLE;
+    if (wanted > 0 && bpf_probe_read_user(masking->bytes, wanted, (void *)at) < 0) {
+        masking->head.captured = 0;
+        add(counters, COUNT_UNREADABLE, 1);
+    }
+    return put_mask(masking, counters);
+}
+
 /* Not inlined, and global: so it is verified once, not again in each round of a loop. */
 __attribute__((noinline)) int put(struct record *head, __u64 at)
 {
+    struct counters *shared = counters();
     int done;
 
-    if (!head)
+    if (!head || !may_tell(shared, head->length))
         return 0;
-    count(COUNT_RECORDS, 1);
-    count(COUNT_BYTES, head->length);
-    if (head->captured <= SMALL)
+    if (MASKED)
+        done = put_masked(head, at, shared);
+    else if (head->captured <= SMALL)
         done = PUT(head, at, SMALL);
     else if (head->captured <= MIDDLE)
         done = PUT(head, at, MIDDLE);
     else
         done = PUT(head, at, LARGE);
-    if (!done) {
-        count(COUNT_FULL_RECORDS, 1);
-        count(COUNT_FULL_BYTES, head->length);
-    }
+    was_told(shared, head, !done);
     return done;
 }
 
@@ -341,7 +353,8 @@ __attribute__((noinline)) int tell_piece(struct telling *of)
 /* Tells so many bytes that a connection sent or received; 0 is the end of what it receives. */
 static __always_inline void tell(struct connection *of, __u8 kind, int is_sent, struct memory *from, __u64 bytes)
 {
-    struct telling telling = { .from = *from, .left = bytes, .wanted = bytes < MOST_BYTES ? bytes : MOST_BYTES };
+    __u32 most = most_bytes();
+    struct telling telling = { .from = *from, .left = bytes, .wanted = bytes < most ? bytes : most };
     struct record *head = &telling.head;
 
     if (of->told == TOLD_NOT || (of->told == TOLD_SENT && !is_sent))

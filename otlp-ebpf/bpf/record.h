@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+#include "want.h"
 
 /* Told in each record; raised with every change of the layout. */
 #define RECORD_VERSION 1
@@ -72,6 +73,10 @@ enum counter {
     COUNT_FRAGMENTS,     /* IP packets that are parts of others: passed over */
     COUNT_UNKNOWN,       /* calls of connections that could not be told: passed over */
     COUNT_ENCRYPTED,     /* segments of TLS: passed over where its plain text is told */
+    COUNT_SHED_RECORDS,  /* records that were not to be told, because of the level */
+    COUNT_SHED_BYTES,
+    COUNT_NANOS,         /* what telling took: measured of one record in TIMED, times TIMED */
+    COUNT_MASKED,        /* records of which the policy left nothing but the length */
     COUNTERS,
 };
 
@@ -92,36 +97,93 @@ struct {
     __uint(max_entries, 1 << 20);
 } RECORDS SEC(".maps");
 
-/* One bit a port: wanted; or, where all are, unwanted. */
+/* How much is told now; raised and lowered by whoever reads. */
+enum level {
+    LEVEL_WHOLE,
+    LEVEL_HEADS,    /* one record a segment or call, of MIDDLE bytes at most */
+    LEVEL_COUNTERS, /* nothing: records and bytes are counted */
+};
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1024);
+    __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, __u64);
-} PORTS SEC(".maps");
+    __type(value, __u32);
+} LEVEL SEC(".maps");
 
 /* Set by whoever loads it. */
-const volatile __u32 WANT_ALL = 0;   /* every port that is not in PORTS */
-const volatile __u32 BOTH_ENDS = 0;  /* of connections within this machine: the other end may be out of sight */
 const volatile __u32 MOST_BYTES = 0; /* captured of a segment or call */
+const volatile __u32 WAKES = 0;      /* each record wakes whoever waits for it; else the reader comes by itself */
+const volatile __u32 MASKED = 0;     /* what leaves is heads, their values blanked; see mask.h */
 
-/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. */
-static __always_inline void count(enum counter which, __u64 amount)
+/* Records come in a few sizes, since room is reserved in the ring for a length that is known beforehand. */
+#define SMALL (256 - 8 - sizeof(struct record))
+#define MIDDLE (1024 - 8 - sizeof(struct record))
+#define LARGE (4096 - 8 - sizeof(struct record))
+
+/* One record in so many is timed: a clock costs as much as a record does. */
+#define TIMED 64
+
+static __always_inline struct counters *counters(void)
 {
     __u32 zero = 0;
-    struct counters *counters = bpf_map_lookup_elem(&COUNTS, &zero);
 
-    if (counters)
-        __sync_fetch_and_add(&counters->of[which], amount);
+    return bpf_map_lookup_elem(&COUNTS, &zero);
 }
 
-static __always_inline int in_ports(__u16 port)
+/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. In assembler, for what
+ * is compiled from C may choose the counter by a number in a register, which a loader without CAP_PERFMON may not.
+ */
+#define add(to, which, amount)                                                                                          \
+    ({                                                                                                                  \
+        struct counters *_to = (to);                                                                                    \
+        __u64 _amount = (amount);                                                                                       \
+        if (_to)                                                                                                        \
+            asm volatile("lock *(u64 *)(%0 + %1) += %2"                                                                 \
+                         :                                                                                              \
+                         : "r"(_to), "i"((which) * sizeof(__u64)), "r"(_amount)                                         \
+                         : "memory");                                                                                   \
+    })
+
+#define count(which, amount) add(counters(), which, amount)
+
+static __always_inline __u32 level(void)
 {
-    __u32 word = port >> 6;
-    __u64 *bits = bpf_map_lookup_elem(&PORTS, &word);
+    __u32 zero = 0, *set = bpf_map_lookup_elem(&LEVEL, &zero);
 
-    return bits && (*bits >> (port & 63)) & 1;
+    return set ? *set : LEVEL_WHOLE;
 }
+
+/* How much is captured of a segment or call. */
+static __always_inline __u32 most_bytes(void)
+{
+    return MOST_BYTES > MIDDLE && level() != LEVEL_WHOLE ? MIDDLE : MOST_BYTES;
+}
+
+/* Of every record: whether it may be told, else it is counted as one that may not. */
+static __always_inline int may_tell(struct counters *counters, __u32 bytes)
+{
+    add(counters, COUNT_RECORDS, 1);
+    add(counters, COUNT_BYTES, bytes);
+    if (level() != LEVEL_COUNTERS)
+        return 1;
+    add(counters, COUNT_SHED_RECORDS, 1);
+    add(counters, COUNT_SHED_BYTES, bytes);
+    return 0;
+}
+
+/* Behind every record that was to be told. */
+static __always_inline void was_told(struct counters *counters, const struct record *head, int is_full)
+{
+    if (is_full) {
+        add(counters, COUNT_FULL_RECORDS, 1);
+        add(counters, COUNT_FULL_BYTES, head->length);
+    }
+    if (counters && !(counters->of[COUNT_RECORDS] % TIMED))
+        add(counters, COUNT_NANOS, (bpf_ktime_get_ns() - head->time) * TIMED);
+}
+
+#define SUBMIT(to) bpf_ringbuf_submit(to, WAKES ? 0 : BPF_RB_NO_WAKEUP)
 
 /* Whether a connection is wanted, and which end of it this is. 127.0.0.0/8, ::1 and one's own address are seen at both
  * ends of a connection, of which one is enough: the server's; where that is not known, the sender's.

@@ -31,10 +31,17 @@
 //! CLIENT. Plain text of TLS is a stream of its own; where it is watched the cipher text is passed over.
 //!
 //! The traced traffic is never altered, nor waited for.
+//!
+//! # How much
+//! A [`Policy`] says what may leave the kernel, [`Caps`] what it may cost: where a cap is reached the programs are told to
+//! tell less ([`Level`]), by a map that they look at. An [`Aggregation`] ([`CaptureBuilder::aggregate`]) has programs of
+//! its own (`bpf/aggregate.bpf.c`), which count requests and send nothing.
 
+mod aggregation;
 mod callers;
 mod clock;
 mod config;
+mod degrade;
 mod start;
 mod stats;
 mod target;
@@ -47,15 +54,19 @@ use std::time::{Duration, Instant};
 
 use otlp_core::record::{KeyValue, Span};
 use otlp_core::semconv;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+pub use self::aggregation::{Aggregation, AggregationStats, Answered, Measured, quantile_of};
 use self::clock::Clocks;
-pub use self::config::{CaptureBuilder, Policy, Source, Tls};
+pub use self::config::{CaptureBuilder, Policy, Reading, Source, Tls};
+pub use self::degrade::{Caps, Level};
+use self::degrade::{Degrading, Seen};
 pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
 use crate::account::Account;
 use crate::event::{End, Record, is_unix};
 use crate::probe::HookReport;
-use crate::program::{Loaded, Process, libraries, port_set};
+use crate::program::{Loaded, Ports, Process, libraries, port_set};
 use crate::service::Service;
 use crate::tracer::{Packet, Tracer, TracerConfig};
 
@@ -92,6 +103,8 @@ pub struct Capture {
     watching: Watching,
     stop: Stopper,
     poll_interval: Duration,
+    reading: Reading,
+    degrading: Degrading,
     ready: VecDeque<CapturedSpan>,
 }
 
@@ -171,17 +184,75 @@ impl Capture {
     /// Takes what is in the rings now, at most some ten thousand records, and gives out the spans that it completes.
     /// Never waits. Says how many records there were.
     pub fn poll(&mut self, out: &mut dyn FnMut(CapturedSpan)) -> usize {
+        self.poll_with(&mut |_| (), out)
+    }
+
+    /// As [`poll`](Self::poll); gives out each record too, as it left the kernel, before anything is made of it: to check
+    /// or to keep what a policy lets out. [`Record::parse`] reads it.
+    pub fn poll_with(&mut self, record: &mut dyn FnMut(&[u8]), out: &mut dyn FnMut(CapturedSpan)) -> usize {
+        let begun = clock::thread_time();
         let Self { network, process, sight, watching, .. } = self;
         if watching.is_due() {
-            watching.look(network.as_mut(), process.as_mut(), &mut sight.stats);
+            let ports = network.as_mut().map(|network| &mut network.ports);
+            watching.look(ports, process.as_mut(), &mut sight.stats);
         }
         let loaded = network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded));
         let mut records = 0;
         for ring in loaded {
-            records += ring.drain(BATCH, &mut |bytes| sight.take(bytes, out));
+            records += ring.drain(BATCH, &mut |bytes| {
+                record(bytes);
+                sight.take(bytes, out);
+            });
         }
         sight.advance(out);
+        sight.stats.reader_time += clock::thread_time().saturating_sub(begun);
+        self.keep_to_caps();
         records
+    }
+
+    /// Tells the hooks how much to tell, where that changes.
+    fn keep_to_caps(&mut self) {
+        let now = Instant::now();
+        if !self.degrading.is_due(now) {
+            return;
+        }
+        let kernel = self.kernel_counts();
+        let seen = Seen {
+            records: kernel.records,
+            dropped: kernel.full_records,
+            busy: Duration::from_nanos(kernel.nanos) + self.sight.stats.reader_time,
+        };
+        if let Some(level) = self.degrading.step(now, seen) {
+            self.sight.stats.level = level;
+            self.sight.stats.level_changes += 1;
+            let process = self.process.iter_mut().map(|process| &mut process.loaded);
+            for hook in self.network.iter_mut().chain(process) {
+                // Setting a map of our own does not fail.
+                let _ = hook.set_level(level.number());
+            }
+        }
+    }
+
+    fn kernel_counts(&self) -> KernelCounts {
+        let rings = self.network.iter().chain(self.process.iter().map(|process| &process.loaded));
+        let mut sum = KernelCounts::default();
+        // Reading a map of our own does not fail.
+        rings.filter_map(|ring| ring.counts().ok()).for_each(|counts| sum += counts);
+        sum
+    }
+
+    /// Waits for records, or a while.
+    fn wait(&self) {
+        let rings = self.network.iter().chain(self.process.iter().map(|process| &process.loaded));
+        let timeout = Timespec::try_from(self.poll_interval).ok();
+        if self.reading == Reading::Timed {
+            std::thread::sleep(self.poll_interval);
+        } else {
+            let mut fds: Vec<_> =
+                rings.map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)).collect();
+            // Where a signal interrupts it, it is looked again.
+            let _ = poll(&mut fds, timeout.as_ref());
+        }
     }
 
     /// What ends the capture from another thread.
@@ -193,17 +264,12 @@ impl Capture {
     /// The account so far. O(connections).
     #[must_use]
     pub fn stats(&self) -> CaptureStats {
-        let mut stats = CaptureStats {
+        CaptureStats {
+            kernel: self.kernel_counts(),
             server: self.sight.server.stats(),
             client: self.sight.client.stats(),
             ..self.sight.stats
-        };
-        let rings = self.network.iter().chain(self.process.iter().map(|process| &process.loaded));
-        // Reading a map of our own does not fail.
-        for counts in rings.filter_map(|ring| ring.counts().ok()) {
-            stats.kernel += counts;
         }
-        stats
     }
 
     /// What became of the requests to each service, by its name. O(connections).
@@ -268,7 +334,7 @@ impl Iterator for Capture {
                 if is_stopped {
                     return None;
                 }
-                std::thread::sleep(self.poll_interval);
+                self.wait();
             }
         }
     }
@@ -351,12 +417,7 @@ impl Watching {
     }
 
     /// Looks which processes there are, and tells the hooks.
-    fn look(
-        &mut self,
-        network: Option<&mut Loaded>,
-        process: Option<&mut Process>,
-        stats: &mut CaptureStats,
-    ) {
+    fn look(&mut self, network: Option<&mut Ports>, process: Option<&mut Process>, stats: &mut CaptureStats) {
         let needs_processes = process.is_some() || self.targets.names_processes();
         // What was set at the beginning stands where nothing depends on processes.
         self.next =
@@ -375,10 +436,10 @@ impl Watching {
         let ports = port_set(ports.iter().copied());
         if let Some(network) = network {
             // Setting a map of our own does not fail.
-            let _ = network.set_ports(&ports);
+            let _ = network.set(&ports);
         }
         let Some(process) = process else { return };
-        let _ = process.loaded.set_ports(&ports);
+        let _ = process.loaded.ports.set(&ports);
         // Our own calls are none of a traced process.
         resolved.pids.remove(&std::process::id());
         let left_out = process.set_processes(&resolved.pids);

@@ -172,8 +172,7 @@ impl fmt::Display for Report {
 pub fn probe() -> Report {
     let proc = Path::new("/proc");
     // A record of nothing, into a small ring: nobody looks at what is seen meanwhile.
-    let settings =
-        Settings { all: false, both_ends: false, skip_tls: true, most_bytes: 0, ring_bytes: 64 << 10 };
+    let settings = Settings { skip_tls: true, ring_bytes: 64 << 10, ..Settings::default() };
     let hooks = Hook::ALL.map(|hook| {
         let tried = match hook {
             Hook::Network => cgroup2_root(proc).and_then(|root| attach_network(&settings, &[root])).map(drop),

@@ -3,14 +3,20 @@
 //! The objects are those of `bpf/`, compiled beforehand and part of this library. Nothing is pinned: what is loaded
 //! and attached is held by file descriptors, so that it is gone when this process is, however it ends.
 
+mod aggregate;
 mod library;
 mod network;
 mod opened;
 mod process;
 
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
+#[cfg(test)]
+pub(crate) use self::aggregate::BUCKETS;
+pub(crate) use self::aggregate::{Aggregated, Series, attach as attach_aggregate};
 pub(crate) use self::library::{Library, libraries};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
@@ -18,7 +24,7 @@ pub(crate) use self::process::{Process, Wanted, attach as attach_process};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the programs of one object are told when they are loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settings {
     /// Every port, but those given.
     pub(crate) all: bool,
@@ -30,6 +36,10 @@ pub(crate) struct Settings {
     pub(crate) most_bytes: u32,
     /// A power of two, a page at least.
     pub(crate) ring_bytes: u32,
+    /// Each record wakes whoever waits for it.
+    pub(crate) wakes: bool,
+    /// Of what is captured only masked heads leave.
+    pub(crate) masked: bool,
 }
 
 /// What the programs counted, over all processors; in the order of `enum counter`.
@@ -52,14 +62,37 @@ pub struct KernelCounts {
     pub unknown: u64,
     /// TCP segments of TLS, passed over because its plain text is told.
     pub encrypted: u64,
+    /// Of the records, those that were counted alone, because a cap was reached ([`Caps`](crate::capture::Caps)).
+    pub shed_records: u64,
+    /// Bytes that they cover.
+    pub shed_bytes: u64,
+    /// Nanoseconds that it took to tell records: measured of one in 64, times 64. What is filtered out is not in it.
+    pub nanos: u64,
+    /// Records of which [`Policy::MaskedHeads`](crate::capture::Policy::MaskedHeads) left nothing but the length.
+    pub masked: u64,
 }
 
-const COUNTERS: usize = 8;
+const COUNTERS: usize = 12;
 
 impl From<[u64; COUNTERS]> for KernelCounts {
     fn from(counts: [u64; COUNTERS]) -> Self {
-        let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted] = counts;
-        Self { records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted }
+        let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted, rest @ ..] =
+            counts;
+        let [shed_records, shed_bytes, nanos, masked] = rest;
+        Self {
+            records,
+            bytes,
+            full_records,
+            full_bytes,
+            unreadable,
+            fragments,
+            unknown,
+            encrypted,
+            shed_records,
+            shed_bytes,
+            nanos,
+            masked,
+        }
     }
 }
 
@@ -73,6 +106,10 @@ impl std::ops::AddAssign for KernelCounts {
         self.fragments += other.fragments;
         self.unknown += other.unknown;
         self.encrypted += other.encrypted;
+        self.shed_records += other.shed_records;
+        self.shed_bytes += other.shed_bytes;
+        self.nanos += other.nanos;
+        self.masked += other.masked;
     }
 }
 
@@ -82,8 +119,9 @@ pub(crate) struct Loaded {
     ebpf: Option<Ebpf>,
     ring: RingBuf<MapData>,
     counts: PerCpuArray<MapData, [u64; COUNTERS]>,
-    ports: Array<MapData, u64>,
-    told: Box<PortSet>,
+    pub(crate) ports: Ports,
+    level: Array<MapData, u32>,
+    allowed: HashMap<MapData, u64, u8>,
 }
 
 /// One bit a port.
@@ -100,14 +138,56 @@ pub(crate) fn port_set(ports: impl Iterator<Item = u16>) -> Box<PortSet> {
     set
 }
 
+/// The ports that the programs of one object look at.
+pub(crate) struct Ports {
+    map: Array<MapData, u64>,
+    told: Box<PortSet>,
+}
+
+impl Ports {
+    fn new(map: Map, hook: &'static str) -> Result<Self> {
+        let map = Array::try_from(map).map_err(|error| failed(hook, "its ports", error))?;
+        Ok(Self { map, told: Box::new([0; 1024]) })
+    }
+
+    /// Sets which ports are wanted, or unwanted where all others are.
+    pub(crate) fn set(&mut self, ports: &PortSet) -> Result<()> {
+        for (at, (word, told)) in (0..).zip(ports.iter().zip(self.told.iter_mut())) {
+            if word != told {
+                self.map.set(at, *word, 0).map_err(|error| failed("capture", "setting its ports", error))?;
+                *told = *word;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Loaded {
     fn new(mut ebpf: Ebpf, hook: &'static str) -> Result<Self> {
         let mut map = |name: &'static str| ebpf.take_map(name).ok_or_else(|| no_map(hook, name));
         let ring = RingBuf::try_from(map("RECORDS")?).map_err(|error| failed(hook, "its ring", error))?;
         let counts =
             PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
-        let ports = Array::try_from(map("PORTS")?).map_err(|error| failed(hook, "its ports", error))?;
-        Ok(Self { ebpf: Some(ebpf), ring, counts, ports, told: Box::new([0; 1024]) })
+        let ports = Ports::new(map("PORTS")?, hook)?;
+        let level = Array::try_from(map("LEVEL")?).map_err(|error| failed(hook, "its level", error))?;
+        let allowed =
+            HashMap::try_from(map("ALLOWED")?).map_err(|error| failed(hook, "its headers", error))?;
+        Ok(Self { ebpf: Some(ebpf), ring, counts, ports, level, allowed })
+    }
+
+    /// Sets how much is told: 0 is everything, 1 heads, 2 nothing.
+    pub(crate) fn set_level(&mut self, level: u32) -> Result<()> {
+        self.level.set(0, level, 0).map_err(|error| failed("capture", "setting its level", error))
+    }
+
+    /// Lets the values of a header leave, by the hash of its name.
+    pub(crate) fn allow(&mut self, name: u64) -> Result<()> {
+        self.allowed.insert(name, 1, 0).map_err(|error| failed("capture", "allowing a header", error))
+    }
+
+    /// What becomes readable when there are records, where they wake whoever waits.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
     }
 
     /// Gives out the records that are in the ring, at most so many; says how many they were.
@@ -125,19 +205,6 @@ impl Loaded {
         let mut sum = KernelCounts::default();
         each.iter().for_each(|counts| sum += KernelCounts::from(*counts));
         Ok(sum)
-    }
-
-    /// Sets which ports are wanted, or unwanted where all others are.
-    pub(crate) fn set_ports(&mut self, ports: &PortSet) -> Result<()> {
-        for (at, (word, told)) in (0..).zip(ports.iter().zip(self.told.iter_mut())) {
-            if word != told {
-                self.ports
-                    .set(at, *word, 0)
-                    .map_err(|error| failed("capture", "setting its ports", error))?;
-                *told = *word;
-            }
-        }
-        Ok(())
     }
 
     /// Detaches; what is in the ring can still be read.
@@ -170,6 +237,16 @@ macro_rules! object {
 }
 use object;
 
+/// What loads objects, where there are any for this machine.
+fn prepare<'a>(hook: &str) -> Result<EbpfLoader<'a>> {
+    if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
+        return Err(Error::new(ErrorKind::Config, format!("{hook}: there are no programs for this machine")));
+    }
+    let mut loader = EbpfLoader::new();
+    loader.verifier_log_level(VerifierLogLevel::DISABLE);
+    Ok(loader)
+}
+
 /// Creates the maps of an object, with these sizes and constants.
 fn load(
     object: &[u8],
@@ -178,17 +255,16 @@ fn load(
     flags: &[(&'static str, bool)],
     sizes: &[(&'static str, u32)],
 ) -> Result<Ebpf> {
-    if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
-        return Err(Error::new(ErrorKind::Config, format!("{hook}: there are no programs for this machine")));
-    }
     let flags: Vec<(&str, u32)> = flags.iter().map(|(name, flag)| (*name, u32::from(*flag))).collect();
-    let [all, both_ends] = [settings.all, settings.both_ends].map(u32::from);
-    let mut loader = EbpfLoader::new();
+    let [all, both_ends, wakes, masked] =
+        [settings.all, settings.both_ends, settings.wakes, settings.masked].map(u32::from);
+    let mut loader = prepare(hook)?;
     loader
-        .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("WANT_ALL", &all, true)
         .override_global("BOTH_ENDS", &both_ends, true)
         .override_global("MOST_BYTES", &settings.most_bytes, true)
+        .override_global("WAKES", &wakes, true)
+        .override_global("MASKED", &masked, true)
         .map_max_entries("RECORDS", settings.ring_bytes);
     for (name, flag) in &flags {
         loader.override_global(name, flag, true);

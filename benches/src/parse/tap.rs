@@ -1,11 +1,9 @@
 //! The tap beside a proxy that only copies: nginx behind each, wrk in front.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use otlp_core::sink::Sink;
 use otlp_core::stats::Stats;
@@ -13,6 +11,7 @@ use otlp_ebpf::tap::{Tap, TapConfig, TappedSpan};
 use otlp_ebpf::{IdSource, Service};
 
 use crate::measure::{Effort, Row};
+use crate::nginx::{Failure, Nginx, load, program};
 
 const LATENCY: &str = "tap: latency added at the median, nginx and wrk, one connection";
 const THROUGHPUT: &str = "tap: throughput, nginx and wrk, 32 connections";
@@ -45,10 +44,8 @@ pub(super) fn rows(effort: &Effort) -> Vec<Row> {
     }
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn measure(rounds: usize) -> Result<Vec<Row>, Failure> {
-    let server = Nginx::start()?;
+    let server = Nginx::start("")?;
     let wrk = program("wrk").ok_or("wrk missing, install with apt-get install wrk")?;
     let counted = Arc::new(Counted::default());
     let service = Service::new("nginx", Arc::new(IdSource::seeded(7)));
@@ -64,8 +61,8 @@ fn measure(rounds: usize) -> Result<Vec<Row>, Failure> {
             let way = (turn + round) % 3;
             if let (Some(to), Some(slot)) = (ways.get(way), measured.get_mut(way)) {
                 *slot = Some(Measured {
-                    latency: load(&wrk, *to, 1)?.latency,
-                    throughput: load(&wrk, *to, 32)?.throughput,
+                    latency: load(&wrk, *to, 1, "/ok")?.latency,
+                    throughput: load(&wrk, *to, 32, "/ok")?.throughput,
                 });
             }
         }
@@ -144,77 +141,4 @@ fn copying(upstream: SocketAddr) -> Result<SocketAddr, Failure> {
         });
     });
     Ok(address)
-}
-
-/// One second of requests over so many connections.
-fn load(wrk: &Path, to: SocketAddr, connections: u32) -> Result<Measured, Failure> {
-    let output = Command::new(wrk)
-        .args(["--latency", "-t1", "-d1s", &format!("-c{connections}"), &format!("http://{to}/ok")])
-        .output()?;
-    let said = String::from_utf8(output.stdout)?;
-    let of = |key: &str| said.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
-    if said.contains("Non-2xx") || said.contains("Socket errors") {
-        return Err(said.into());
-    }
-    let latency = of("50%").and_then(micros).ok_or("wrk tells no latency")?;
-    let throughput =
-        of("Requests/sec:").and_then(|text| text.parse().ok()).ok_or("wrk tells no throughput")?;
-    Ok(Measured { latency, throughput })
-}
-
-fn micros(text: &str) -> Option<f64> {
-    let units = [("us", 1.0), ("ms", 1e3), ("s", 1e6)];
-    units.iter().find_map(|(unit, factor)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
-}
-
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-/// An nginx that answers at once; it goes with the value, and its folder too.
-struct Nginx {
-    child: Child,
-    folder: PathBuf,
-    address: SocketAddr,
-}
-
-const CONFIG: &str = "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
-events { worker_connections 256; }
-http {
-    access_log off; keepalive_requests 100000000;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server { listen 127.0.0.1:PORT; location /ok { return 200 'fine'; } }
-}
-";
-
-impl Nginx {
-    fn start() -> Result<Self, Failure> {
-        let nginx = program("nginx").ok_or("nginx missing, install with apt-get install nginx")?;
-        let folder = std::env::temp_dir().join(format!("otlp-benches-nginx-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let config = folder.join("nginx.conf");
-        std::fs::write(&config, CONFIG.replace("PORT", &address.port().to_string()))?;
-        let mut command = Command::new(nginx);
-        command.arg("-p").arg(&folder).arg("-c").arg(&config);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let server = Self { child, folder, address };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if begun.elapsed() > Duration::from_secs(10) {
-                return Err("nginx does not start".into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = (self.child.kill(), self.child.wait(), std::fs::remove_dir_all(&self.folder));
-    }
 }

@@ -53,6 +53,12 @@ fn monotonic() -> u64 {
     whole.wrapping_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// CPU time that this thread has had.
+pub(super) fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

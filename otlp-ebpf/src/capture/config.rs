@@ -1,11 +1,13 @@
 //! What a capture is told.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::degrade::Caps;
 use super::target::Targets;
-use super::{Capture, start};
+use super::{Aggregation, Capture, start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::resolve::process::ProcessTable;
 use crate::tracer::TracerConfig;
@@ -44,9 +46,54 @@ pub enum Policy {
     ///
     /// Not a promise that no secret leaves: heads have some.
     Head(u32),
+    /// The heads of HTTP/1 messages, with an `x` for each byte that may not leave: made so before they are put into the
+    /// ring. Method, path, version, status code and the names of headers stay, and the values of those headers that are
+    /// [allowed](CaptureBuilder::allow_header); the query, all other values and bodies do not.
+    ///
+    /// A head is known by its first line, at the beginning of a segment or call, and followed to its end within the
+    /// first 944 bytes. All else leaves nothing but its length: bodies, the rest of a head that is cut, other protocols,
+    /// which give no spans then. So do answers in chunks, whose ends are in their bodies.
+    MaskedHeads,
     /// All of it, up to so many bytes; 64 KiB at most.
     Whole(u32),
 }
+
+/// How the reader learns that there are records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Reading {
+    /// It looks into the ring by the clock ([`CaptureBuilder::poll_interval`]): the kernel wakes nobody.
+    #[default]
+    Timed,
+    /// The kernel wakes it with the first record that comes to an empty ring, as rings of BPF do by default. Costs the
+    /// traced server several times as much.
+    Woken,
+}
+
+/// Headers that say where a message ends and what it is, and those that carry trace context.
+const ALLOWED: [&str; 15] = [
+    "b3",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "grpc-status",
+    "host",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+];
+
+/// What the heads that are masked are of at most: the middle size of a record.
+const MOST_HEAD: u32 = 1024 - 8 - 72;
+
+/// Headers that may be allowed, at most.
+const MOST_HEADERS: usize = 256;
 
 impl Default for Policy {
     /// All of it.
@@ -63,6 +110,7 @@ impl Policy {
         match self {
             Self::Length => 0,
             Self::Head(bytes) | Self::Whole(bytes) => bytes,
+            Self::MaskedHeads => MOST_HEAD,
         }
     }
 }
@@ -84,6 +132,10 @@ pub struct CaptureBuilder {
     pub(super) poll_interval: Duration,
     pub(super) rescan_interval: Duration,
     pub(super) proc: PathBuf,
+    pub(super) reading: Reading,
+    pub(super) headers: BTreeSet<String>,
+    pub(super) caps: Option<Caps>,
+    pub(super) max_series: u32,
 }
 
 impl CaptureBuilder {
@@ -100,6 +152,10 @@ impl CaptureBuilder {
             poll_interval: Duration::from_millis(5),
             rescan_interval: Duration::from_secs(1),
             proc: PathBuf::from("/proc"),
+            reading: Reading::Timed,
+            headers: ALLOWED.iter().map(|name| (*name).to_owned()).collect(),
+            caps: None,
+            max_series: 256,
         }
     }
 
@@ -169,6 +225,26 @@ impl CaptureBuilder {
         self
     }
 
+    /// Lets the values of this header leave too, under [`Policy::MaskedHeads`]: beside those that say where a message ends
+    /// and what it is, `Host`, `User-Agent`, `grpc-status`, `traceparent` and those of B3.
+    pub fn allow_header(mut self, name: &str) -> Self {
+        self.headers.insert(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Sets how the reader learns that there are records; default [`Reading::Timed`].
+    pub const fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// Bounds what the capture costs: where a cap is reached, less is told, step by step, and more again once it is calm.
+    /// Default none.
+    pub const fn caps(mut self, caps: Caps) -> Self {
+        self.caps = Some(caps);
+        self
+    }
+
     /// Sets the bytes of the ring of each hook: a power of two, 4 KiB to 1 GiB; default 8 MiB. What finds it full is
     /// counted as dropped.
     pub const fn ring_bytes(mut self, bytes: usize) -> Self {
@@ -205,6 +281,24 @@ impl CaptureBuilder {
         start::start(self)
     }
 
+    /// Sets how many series an [`Aggregation`] tells apart (by port, control group and answer); default 256. Each costs
+    /// the kernel 1 KiB for each processor.
+    pub const fn max_series(mut self, series: u32) -> Self {
+        self.max_series = series;
+        self
+    }
+
+    /// Counts requests in the kernel instead of capturing them: rate, errors and durations, by port, by status class, and
+    /// by control group where one is named. Of what is set here the targets, the series and how often processes are looked
+    /// for matter; it takes what the network's hook takes.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn aggregate(self) -> Result<Aggregation> {
+        self.check()?;
+        Aggregation::start(&self)
+    }
+
     fn check(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::new(ErrorKind::Config, message));
         if !self.ring_bytes.is_power_of_two() || !(4 << 10..=1 << 30).contains(&self.ring_bytes) {
@@ -218,6 +312,15 @@ impl CaptureBuilder {
                 "capture: {} bytes of a segment exceed the limit {MOST_BYTES}",
                 self.policy.bytes()
             ));
+        }
+        if self.headers.len() > MOST_HEADERS {
+            return wrong(format!("capture: {} headers exceed the limit {MOST_HEADERS}", self.headers.len()));
+        }
+        if let Some(caps) = &self.caps {
+            caps.check()?;
+        }
+        if self.max_series == 0 {
+            return wrong("capture: no series allowed".to_owned());
         }
         if self.max_connections == 0 {
             return wrong("capture: no connections allowed".to_owned());

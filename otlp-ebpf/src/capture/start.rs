@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::callers::Callers;
 use super::clock::Clocks;
-use super::config::{CaptureBuilder, Source, Tls};
+use super::config::{CaptureBuilder, Policy, Reading, Source, Tls};
+use super::degrade::Degrading;
 use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,12 +24,25 @@ pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
         most_bytes: builder.most_bytes(),
         // Checked to be 1 GiB at most.
         ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),
+        wakes: builder.reading == Reading::Woken,
+        masked: builder.policy == Policy::MaskedHeads,
     };
     let mut hooks = Vec::new();
     connect(&mut builder, &mut hooks);
-    let network = network(&builder, &settings, &mut hooks)?;
-    let process = process(&builder, &settings, network.is_none(), &mut hooks)?;
+    let mut network = network(&builder, &settings, &mut hooks)?;
+    let mut process = process(&builder, &settings, network.is_none(), &mut hooks)?;
+    if settings.masked {
+        for hook in network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded)) {
+            builder.headers.iter().try_for_each(|name| hook.allow(hash(name)))?;
+        }
+    }
     Ok(assemble(builder, (network, process), hooks))
+}
+
+/// FNV-1a of 64 bits, of the name in lower case.
+fn hash(name: &str) -> u64 {
+    let bytes = name.bytes().map(|byte| u64::from(byte.to_ascii_lowercase()));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ byte).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The hook that tells who calls, where callers have names.
@@ -69,7 +83,7 @@ fn network(
     }
 }
 
-fn groups(builder: &CaptureBuilder) -> Result<Vec<PathBuf>> {
+pub(super) fn groups(builder: &CaptureBuilder) -> Result<Vec<PathBuf>> {
     if builder.targets.groups.is_empty() {
         cgroup2_root(&builder.proc).map(|root| vec![root])
     } else {
@@ -114,6 +128,17 @@ fn explained(hook: Hook, error: &Error) -> Error {
     Error::new(ErrorKind::Io, format!("capture: {hook}: {}", reason(hook, error)))
 }
 
+pub(super) fn watching(builder: &CaptureBuilder) -> Watching {
+    Watching {
+        targets: builder.targets.clone(),
+        proc: builder.proc.clone(),
+        tls: builder.tls != Tls::Off,
+        interval: builder.rescan_interval.max(Duration::from_millis(10)),
+        next: Instant::now(),
+        libraries: BTreeSet::new(),
+    }
+}
+
 fn assemble(
     builder: CaptureBuilder,
     (network, process): (Option<Loaded>, Option<Process>),
@@ -122,14 +147,7 @@ fn assemble(
     let is_all = builder.targets.is_all();
     let naming =
         Naming { proc: builder.proc.clone(), config: builder.tracer.clone(), known: BTreeMap::new() };
-    let watching = Watching {
-        targets: builder.targets,
-        proc: builder.proc,
-        tls: builder.tls != Tls::Off,
-        interval: builder.rescan_interval.max(Duration::from_millis(10)),
-        next: Instant::now(),
-        libraries: BTreeSet::new(),
-    };
+    let watching = watching(&builder);
     let sight = Sight {
         client: Tracer::new(builder.tracer.clone().of_callers()),
         server: Tracer::new(builder.tracer),
@@ -146,10 +164,13 @@ fn assemble(
         watching,
         stop: Stopper::default(),
         poll_interval: builder.poll_interval,
+        reading: builder.reading,
+        degrading: Degrading::new(builder.caps),
         ready: VecDeque::new(),
     };
     // Only now is anything wanted: before, the hooks saw nothing that they were to tell.
     let Capture { network, process, sight, watching, .. } = &mut capture;
-    watching.look(network.as_mut(), process.as_mut(), &mut sight.stats);
+    let ports = network.as_mut().map(|network| &mut network.ports);
+    watching.look(ports, process.as_mut(), &mut sight.stats);
     capture
 }

@@ -1,5 +1,8 @@
 //! The account of a capture.
 
+use std::time::Duration;
+
+use super::degrade::Level;
 pub use crate::program::KernelCounts;
 use crate::tracer::TracerStats;
 
@@ -19,6 +22,12 @@ pub struct CaptureStats {
     pub malformed: u64,
     /// Processes that found no room among those whose calls are looked at.
     pub processes_left_out: u64,
+    /// How much is told now; see [`Caps`](super::Caps).
+    pub level: Level,
+    /// How often the level changed.
+    pub level_changes: u64,
+    /// CPU time of whoever polled, while it did.
+    pub reader_time: Duration,
     /// Connections seen at the server's end, or where the end is not known.
     pub server: TracerStats,
     /// Connections of processes of this machine to servers elsewhere.
@@ -29,7 +38,8 @@ impl CaptureStats {
     /// Records that wait in the rings, as far as counters read at different times can tell.
     #[must_use]
     pub const fn waiting_records(&self) -> u64 {
-        let known = self.kernel.full_records + self.delivered_records + self.malformed;
+        let known =
+            self.kernel.full_records + self.kernel.shed_records + self.delivered_records + self.malformed;
         self.kernel.records.saturating_sub(known)
     }
 
@@ -39,9 +49,11 @@ impl CaptureStats {
     pub const fn unaccounted(&self) -> (i128, i128) {
         let records = self.kernel.records as i128
             - self.kernel.full_records as i128
+            - self.kernel.shed_records as i128
             - self.delivered_records as i128
             - self.malformed as i128;
-        let bytes = self.kernel.bytes as i128 - self.kernel.full_bytes as i128 - self.delivered_bytes as i128;
+        let dropped = self.kernel.full_bytes as i128 + self.kernel.shed_bytes as i128;
+        let bytes = self.kernel.bytes as i128 - dropped - self.delivered_bytes as i128;
         (records, bytes)
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use aya::Ebpf;
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramType};
 use aya::sys::{BpfHelper, is_helper_supported};
 
@@ -17,20 +18,29 @@ pub(crate) fn attach(settings: &Settings, groups: &[PathBuf]) -> Result<Loaded> 
     let netns = is_helper_supported(ProgramType::CgroupSkb, BpfHelper::BPF_FUNC_get_netns_cookie);
     let flags = [("HAS_NETNS", netns.unwrap_or(false)), ("SKIP_TLS", settings.skip_tls)];
     let mut ebpf = load(object!("network.o"), HOOK, settings, &flags, &[])?;
-    for (name, way) in
-        [("network_out", CgroupSkbAttachType::Egress), ("network_in", CgroupSkbAttachType::Ingress)]
-    {
-        let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
-        let program: &mut CgroupSkb = program.try_into().map_err(|error| failed(HOOK, name, error))?;
-        program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;
+    attach_all(&mut ebpf, HOOK, groups, ["network_out", "network_in"])?;
+    Loaded::new(ebpf, HOOK)
+}
+
+/// Attaches what looks at packets on their way out and in to these control groups.
+pub(super) fn attach_all(
+    ebpf: &mut Ebpf,
+    hook: &'static str,
+    groups: &[PathBuf],
+    [out, into]: [&'static str; 2],
+) -> Result<()> {
+    for (name, way) in [(out, CgroupSkbAttachType::Egress), (into, CgroupSkbAttachType::Ingress)] {
+        let program = ebpf.program_mut(name).ok_or_else(|| no_program(hook, name))?;
+        let program: &mut CgroupSkb = program.try_into().map_err(|error| failed(hook, name, error))?;
+        program.load().map_err(|error| failed(hook, "loading its programs", error))?;
         for group in groups {
             let what = format!("opening the control group {}", group.display());
-            let group = File::open(group).map_err(|error| failed(HOOK, &what, error))?;
+            let group = File::open(group).map_err(|error| failed(hook, &what, error))?;
             // A link takes no mode, and stands beside others: each sees everything. Kernels that have rings have links.
             program
                 .attach(&group, way, CgroupAttachMode::Single)
-                .map_err(|error| failed(HOOK, "attaching to the control group", error))?;
+                .map_err(|error| failed(hook, "attaching to the control group", error))?;
         }
     }
-    Loaded::new(ebpf, HOOK)
+    Ok(())
 }

@@ -1,8 +1,91 @@
 //! Every record and byte is accounted for, also where the ring is far too small.
 
-use otlp_ebpf::capture::{Capture, Source};
+use std::process::Command;
 
-use crate::machine::{Client, begin, nginx};
+use otlp_ebpf::capture::{Capture, Source, Tls};
+
+use crate::database;
+use crate::machine::{Client, Server, begin, nginx, redis, required};
+use crate::tls::encrypted;
+
+/// Lets a client flood a server on this port while nobody looks into a ring of 64 KiB, through each hook.
+fn flooded(port: u16, tls: Tls, mut client: impl FnMut() -> Command) {
+    for source in [Source::Network, Source::Calls] {
+        let Some(mut capture) =
+            begin(Capture::builder().source(source).tls(tls).port(port).ring_bytes(64 << 10))
+        else {
+            return;
+        };
+        let output = client().output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        capture.poll(&mut |_| ());
+        let stats = capture.finish(&mut |_| ());
+        assert!(stats.kernel.full_records > 100 && stats.delivered_records > 10, "{source:?} {stats:?}");
+        assert_eq!(stats.unaccounted(), (0, 0), "{source:?} {stats:?}");
+        assert!(stats.is_balanced(), "{source:?} {stats:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_redis_is_delivered_or_counted() {
+    let (Some(server), Some(program)) = (redis(), required("redis-benchmark", "redis-tools")) else { return };
+    flooded(server.port(), Tls::Off, || {
+        let mut command = Command::new(&program);
+        command.args(["-q", "-n", "2000", "-c", "8", "-P", "4", "-t", "set,get,lpush"]);
+        command.args(["-p", &server.port().to_string()]);
+        command
+    });
+}
+
+#[test]
+fn a_flood_of_http2_is_delivered_or_counted_in_plain_and_within_tls() {
+    let Some(h2load) = required("h2load", "nghttp2-client") else { return };
+    let Some(nghttpd) = required("nghttpd", "nghttp2-server") else { return };
+    let Some(secret) = encrypted("http2") else { return };
+    let plain = Server::start("nghttpd", |folder, port| {
+        std::fs::write(folder.join("ok"), vec![b'x'; 300]).unwrap();
+        let mut command = Command::new(&nghttpd);
+        command.args(["--no-tls", "-d"]).arg(folder).arg(port.to_string());
+        command
+    });
+    for (server, scheme, tls) in [(&plain, "http", Tls::Off), (&secret, "https", Tls::OpenSsl)] {
+        flooded(server.port(), tls, || {
+            let mut command = Command::new(&h2load);
+            command.args(["-n", "2000", "-c", "4", "-m", "8"]);
+            command.arg(format!("{scheme}://127.0.0.1:{}/ok", server.port()));
+            command
+        });
+    }
+}
+
+#[test]
+fn a_flood_of_postgresql_is_delivered_or_counted() {
+    let Some(server) = database::postgres() else { return };
+    let Some(pgbench) = database::required("pgbench", "postgresql-contrib") else { return };
+    let port = server.address.port().to_string();
+    let bench = |more: &[&str]| {
+        let mut command = Command::new(&pgbench);
+        command.args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres"]).args(more).arg("postgres");
+        command
+    };
+    database::run(&mut bench(&["-i", "-q"]));
+    flooded(server.address.port(), Tls::Off, || {
+        bench(&["-n", "-S", "-c", "4", "-t", "200", "-M", "prepared"])
+    });
+}
+
+#[test]
+fn a_flood_of_mariadb_is_delivered_or_counted() {
+    let Some(server) = database::mariadb() else { return };
+    let Some(program) = database::required("mariadb", "mariadb-client") else { return };
+    let script: String = (0..600).map(|number| format!("SELECT {number} + 'hunter2'; ")).collect();
+    flooded(server.address.port(), Tls::Off, || {
+        let mut command = Command::new(&program);
+        command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "--skip-ssl", "-P"]);
+        command.arg(server.address.port().to_string()).args(["-e", &script]);
+        command
+    });
+}
 
 #[test]
 fn a_flood_through_a_small_ring_is_delivered_or_counted_to_the_last_byte() {

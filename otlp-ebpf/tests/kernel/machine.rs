@@ -108,10 +108,17 @@ http {
 
 /// nginx, in plain text or what else `listen` says.
 pub(crate) fn nginx(listen: &str) -> Option<Server> {
+    nginx_with(listen, |_| ())
+}
+
+/// The same, with what is made beforehand in its folder, which `listen` may name: `FOLDER`.
+pub(crate) fn nginx_with(listen: &str, make: impl Fn(&Path)) -> Option<Server> {
     let program = required("nginx", "nginx")?;
     Some(Server::start("nginx", |folder, port| {
-        let text = NGINX.replace("PORT", &port.to_string()).replace("FOLDER", &folder.display().to_string());
-        std::fs::write(folder.join("nginx.conf"), text.replace("LISTEN", listen)).unwrap();
+        make(folder);
+        let text = NGINX.replace("LISTEN", listen).replace("PORT", &port.to_string());
+        let text = text.replace("FOLDER", &folder.display().to_string());
+        std::fs::write(folder.join("nginx.conf"), text).unwrap();
         std::fs::write(folder.join("big.bin"), vec![b'x'; 3 << 20]).unwrap();
         let mut command = Command::new(&program);
         command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));

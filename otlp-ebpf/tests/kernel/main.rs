@@ -10,12 +10,15 @@
 #![cfg(all(feature = "capture", target_os = "linux"))]
 
 mod account;
+mod aggregate;
 mod callers;
 mod calls;
+mod caps;
 #[path = "../database/mod.rs"]
 mod database;
 mod http2;
 mod machine;
+mod mask;
 mod network;
 mod privilege;
 mod sql;

@@ -1,37 +1,29 @@
 //! Plain text that OpenSSL reads and writes.
 
+use std::path::Path;
 use std::process::Command;
 
 use otlp_ebpf::capture::{Capture, CaptureBuilder, Source, Tls};
 
-use crate::machine::{Server, begin, end, nginx, number, required, spans, text};
+use crate::machine::{Server, begin, end, nginx_with, number, required, spans, text};
 
 fn builder(server: &Server) -> CaptureBuilder {
     Capture::builder().source(Source::Network).port(server.port()).tls(Tls::OpenSsl)
 }
 
-/// nginx with a certificate of its own making.
-fn encrypted(more: &str) -> Option<Server> {
+/// nginx with a certificate of its own making, which goes with it.
+pub(crate) fn encrypted(more: &str) -> Option<Server> {
     let openssl = required("openssl", "openssl")?;
-    let folder = std::env::temp_dir().join(format!("otlp-ebpf-kernel-key-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| folder.join(name));
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let mut command = Command::new(openssl);
+    let make = |folder: &Path| {
+        let mut command = Command::new(&openssl);
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-        command
-            .args(["-days", "2", "-subj", "/CN=localhost", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate);
+        command.args(["-days", "2", "-subj", "/CN=localhost", "-keyout"]).arg(folder.join("key.pem"));
+        command.arg("-out").arg(folder.join("certificate.pem"));
         assert!(command.output().unwrap().status.success());
-    });
-    nginx(&format!(
-        "ssl {more}; ssl_certificate {}; ssl_certificate_key {}",
-        certificate.display(),
-        key.display()
-    ))
+    };
+    let listen =
+        format!("ssl {more}; ssl_certificate FOLDER/certificate.pem; ssl_certificate_key FOLDER/key.pem");
+    nginx_with(&listen, make)
 }
 
 /// Asks for each path over one connection.
