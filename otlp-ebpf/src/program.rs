@@ -6,15 +6,21 @@
 mod library;
 mod network;
 mod opened;
+mod pids;
 mod process;
+mod sample;
+mod uprobe;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
-pub(crate) use self::library::{Library, libraries};
+pub(crate) use self::library::{FileId, Library, libraries};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
+pub(crate) use self::pids::Pids;
 pub(crate) use self::process::{Process, Wanted, attach as attach_process};
+pub(crate) use self::sample::{Samples, Sampling, attach as attach_samples};
+pub(crate) use self::uprobe::{Found, Libraries, look};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the programs of one object are told when they are loaded.

@@ -19,6 +19,9 @@ pub struct CaptureStats {
     pub malformed: u64,
     /// Processes that found no room among those whose calls are looked at.
     pub processes_left_out: u64,
+    /// Files of processes with TLS within that cannot be watched, or could not be looked into;
+    /// [`probe::tls`](crate::probe::tls) says which and why.
+    pub libraries_left_out: u64,
     /// Connections seen at the server's end, or where the end is not known.
     pub server: TracerStats,
     /// Connections of processes of this machine to servers elsewhere.

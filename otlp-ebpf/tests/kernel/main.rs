@@ -10,16 +10,22 @@
 #![cfg(all(feature = "capture", target_os = "linux"))]
 
 mod account;
+mod c_program;
 mod callers;
 mod calls;
 #[path = "../database/mod.rs"]
 mod database;
+mod go;
+#[path = "../go_program/mod.rs"]
+mod go_program;
 mod http2;
 mod machine;
 mod network;
 mod privilege;
 mod sql;
+mod stacks;
 mod tls;
+mod within;
 
 /// What the servers of databases wait with.
 mod loopback {
