@@ -84,6 +84,7 @@ struct files_struct {
 struct task_struct {
     int pid;
     int tgid;
+    unsigned int __state;
     struct files_struct *files;
 } KERNEL;
 
@@ -99,7 +100,7 @@ struct user_message {
 #if defined(__TARGET_ARCH_x86)
 
 struct pt_regs {
-    unsigned long r8, r10, cx, dx, si, di, ax, orig_ax;
+    unsigned long r14, bx, r8, r10, cx, dx, si, di, ax, orig_ax;
 } KERNEL;
 
 #define CALL_NUMBER(registers) ((__s64)BPF_CORE_READ(registers, orig_ax))
@@ -123,6 +124,9 @@ struct pt_regs {
 #define CALL_RECVFROM 45
 #define CALL_SENDMSG 46
 #define CALL_RECVMSG 47
+#define CALL_EPOLL_WAIT 232
+#define CALL_EPOLL_PWAIT 281
+#define CALL_EPOLL_PWAIT2 441
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -157,6 +161,8 @@ struct pt_regs {
 #define CALL_RECVFROM 207
 #define CALL_SENDMSG 211
 #define CALL_RECVMSG 212
+#define CALL_EPOLL_PWAIT 22
+#define CALL_EPOLL_PWAIT2 441
 
 #else
 #error "no such machine here yet"

@@ -5,6 +5,7 @@
 #include "record.h"
 #include "kernel.h"
 #include "mask.h"
+#include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -102,30 +103,6 @@ enum begun {
 };
 
 /* ---- sockets ---- */
-
-/* The socket behind a file descriptor of this process, if it is one of TCP or a stream of the Unix domain. */
-static __always_inline struct sock *socket_of(__s32 fd, __u64 *inode)
-{
-    struct task_struct *task = (void *)bpf_get_current_task();
-    struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-    struct file **files, *file = 0;
-    struct inode *node;
-    struct socket *socket;
-
-    if (fd < 0 || !table || (__u32)fd >= BPF_CORE_READ(table, max_fds))
-        return 0;
-    files = BPF_CORE_READ(table, fd);
-    if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) < 0 || !file)
-        return 0;
-    node = BPF_CORE_READ(file, f_inode);
-    if (!node || (BPF_CORE_READ(node, i_mode) & S_IFMT) != S_IFSOCK)
-        return 0;
-    socket = BPF_CORE_READ(file, private_data);
-    if (!socket || BPF_CORE_READ(socket, type) != SOCK_STREAM)
-        return 0;
-    *inode = BPF_CORE_READ(node, i_ino);
-    return BPF_CORE_READ(socket, sk);
-}
 
 static __always_inline int is_own_address(const struct connection *of)
 {
@@ -657,3 +634,5 @@ int tls_frees(REGISTERS *context)
     bpf_map_delete_elem(&TLS_FDS, &key);
     return 0;
 }
+
+#include "go.h"

@@ -19,7 +19,7 @@ esac
 
 for machine in x86:x86_64 arm64:aarch64; do
     mkdir -p "$to/${machine#*:}"
-    for program in aggregate network opened process; do
+    for program in aggregate network opened process sample; do
         object=$to/${machine#*:}/$program.o
         # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
         "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \

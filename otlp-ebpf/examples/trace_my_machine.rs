@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p otlp-ebpf --features capture --example trace_my_machine` sees everything, and needs root (or
 //! `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`). What is named behind `--` is seen alone: ports (`8080`), processes
-//! (`nginx`); `--tls` also sees what OpenSSL encrypts, `--calls` looks at system calls instead of the network.
+//! (`nginx`); `--tls` also sees what OpenSSL and Go encrypt, `--calls` looks at system calls instead of the network.
 
 use std::error::Error;
 use std::thread;
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = Capture::builder();
     for argument in std::env::args().skip(1) {
         builder = match argument.as_str() {
-            "--tls" => builder.tls(Tls::OpenSsl),
+            "--tls" => builder.tls(Tls::All),
             "--calls" => builder.source(Source::Calls),
             other => match other.parse::<u16>() {
                 Ok(port) => builder.port(port),

@@ -3,7 +3,7 @@
 //! # The flow
 //! ```text
 //! bpf/network.bpf.c   TCP segments at the sockets of control groups ─┐
-//! bpf/process.bpf.c   bytes of system calls, plain text of OpenSSL ──┤ filtered, cut and counted in the kernel
+//! bpf/process.bpf.c   bytes of system calls, plain text of TLS ──────┤ filtered, cut and counted in the kernel
 //!                                                                    v
 //!                      ring of each object (bounded; full: counted, per processor)
 //!                                                                    │ program::Loaded::drain: bytes
@@ -42,6 +42,7 @@ mod callers;
 mod clock;
 mod config;
 mod degrade;
+mod sampler;
 mod start;
 mod stats;
 mod target;
@@ -61,12 +62,15 @@ use self::clock::Clocks;
 pub use self::config::{CaptureBuilder, Policy, Reading, Source, Tls};
 pub use self::degrade::{Caps, Level};
 use self::degrade::{Degrading, Seen};
+pub use self::sampler::{
+    InFlight, LinkStats, Sample, Sampler, SamplerBuilder, SamplerStats, SpanLinks, ThreadState,
+};
 pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
 use crate::account::Account;
 use crate::event::{End, Record, is_unix};
 use crate::probe::HookReport;
-use crate::program::{Loaded, Ports, Process, libraries, port_set};
+use crate::program::{Libraries, Loaded, Ports, Process, libraries, port_set};
 use crate::service::Service;
 use crate::tracer::{Packet, Tracer, TracerConfig};
 
@@ -137,7 +141,7 @@ struct Watching {
     tls: bool,
     interval: Duration,
     next: Instant,
-    libraries: BTreeSet<String>,
+    libraries: Libraries,
 }
 
 /// Records taken from a ring in one go; then it is somebody else's turn.
@@ -442,28 +446,27 @@ impl Watching {
         let _ = process.loaded.ports.set(&ports);
         // Our own calls are none of a traced process.
         resolved.pids.remove(&std::process::id());
-        let left_out = process.set_processes(&resolved.pids);
+        let left_out = process.pids.set(&resolved.pids);
         stats.processes_left_out = stats.processes_left_out.max(u64::try_from(left_out).unwrap_or(u64::MAX));
         if self.tls {
             let every = self.targets.is_all() && self.targets.groups.is_empty();
             let pids: BTreeSet<u32> =
                 if every { found.iter().map(|owner| owner.pid).collect() } else { resolved.pids };
-            self.watch_libraries(process, &pids);
+            stats.libraries_left_out += self.watch_libraries(process, &pids);
         }
     }
 
-    fn watch_libraries(&mut self, process: &mut Process, pids: &BTreeSet<u32>) {
-        const MOST_LIBRARIES: usize = 256;
+    /// Says how many were found that cannot be watched.
+    fn watch_libraries(&mut self, process: &mut Process, pids: &BTreeSet<u32>) -> u64 {
+        let mut left_out = 0;
         for pid in pids {
             let Ok(maps) = std::fs::read_to_string(self.proc.join(pid.to_string()).join("maps")) else {
                 continue;
             };
             for (id, library) in libraries(&self.proc, *pid, &maps) {
-                if self.libraries.len() < MOST_LIBRARIES && self.libraries.insert(id) {
-                    // A program without TLS of its own has no such functions: nothing to watch.
-                    let _ = process.watch(&library);
-                }
+                left_out += u64::from(self.libraries.watch(process, id, &library).is_err());
             }
         }
+        left_out
     }
 }

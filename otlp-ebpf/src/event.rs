@@ -6,6 +6,9 @@
 //! A record is one of three kinds ([`Seen`]). All become segments for a [`Tracer`](crate::tracer::Tracer), which is
 //! the door that captures come in by too; those of calls and of TLS count bytes where TCP has its sequence numbers.
 
+#[cfg(feature = "capture")]
+pub(crate) mod stack;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use otlp_core::UnixNanos;

@@ -7,6 +7,7 @@
 //! ```
 
 mod json;
+mod tls;
 
 use std::fmt;
 use std::fs;
@@ -15,8 +16,11 @@ use std::path::{Path, PathBuf};
 use aya::programs::ProgramType;
 use aya::sys::is_program_supported;
 
+pub use self::tls::TlsReport;
 use crate::error::{Error, ErrorKind, Result};
-use crate::program::{Opened, Settings, Wanted, attach_network, attach_process, os_error};
+use crate::program::{
+    Opened, Sampling, Settings, Wanted, attach_network, attach_process, attach_samples, os_error,
+};
 
 /// A place in the kernel at which bytes can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,12 +32,14 @@ pub enum Hook {
     Connect,
     /// The exit of system calls (`raw_tp/sys_exit`).
     Calls,
-    /// Functions of OpenSSL (`uprobe`).
+    /// Functions of OpenSSL, and of Go's `crypto/tls` (`uprobe`).
     Tls,
+    /// Stacks: a clock on each processor (`perf_event`), and the scheduler (`raw_tp/sched_switch`).
+    Stacks,
 }
 
 impl Hook {
-    const ALL: [Self; 4] = [Self::Network, Self::Connect, Self::Calls, Self::Tls];
+    const ALL: [Self; 5] = [Self::Network, Self::Connect, Self::Calls, Self::Tls, Self::Stacks];
 
     /// Its name, as reports and errors have it.
     #[must_use]
@@ -43,6 +49,7 @@ impl Hook {
             Self::Connect => "connect",
             Self::Calls => "calls",
             Self::Tls => "tls",
+            Self::Stacks => "stacks",
         }
     }
 
@@ -50,7 +57,7 @@ impl Hook {
     const fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Network | Self::Connect => &["CAP_BPF", "CAP_NET_ADMIN"],
-            Self::Calls | Self::Tls => &["CAP_BPF", "CAP_PERFMON"],
+            Self::Calls | Self::Tls | Self::Stacks => &["CAP_BPF", "CAP_PERFMON"],
         }
     }
 }
@@ -143,6 +150,8 @@ pub struct Report {
     pub hooks: Vec<HookReport>,
     /// Kinds of programs that are not used here yet, and whether this kernel has them.
     pub others: Vec<(&'static str, bool)>,
+    /// Processes that carry TLS, and whether its plain text can be seen.
+    pub tls: Vec<TlsReport>,
 }
 
 impl fmt::Display for Report {
@@ -163,11 +172,15 @@ impl fmt::Display for Report {
         for (name, has) in &self.others {
             writeln!(f, "not used yet: {name}, {}", if *has { "there" } else { "not there" })?;
         }
+        for process in &self.tls {
+            writeln!(f, "tls {process}")?;
+        }
         Ok(())
     }
 }
 
-/// Tries every hook, and detaches it again. Takes some tens of milliseconds.
+/// Tries every hook, and detaches it again; looks which processes carry TLS. Takes some tens of milliseconds, and reads
+/// the symbols of all programs that run.
 #[must_use]
 pub fn probe() -> Report {
     let proc = Path::new("/proc");
@@ -182,17 +195,22 @@ pub fn probe() -> Report {
                 let wanted = Wanted { every_process: false, calls, tls, connections: 16 };
                 attach_process(&settings, &wanted).map(drop)
             }
+            Hook::Stacks => attach_samples(&Sampling {
+                every_process: false,
+                requests: true,
+                period: Some(1_000_000_000),
+                threshold: Some(u64::MAX),
+                ring_bytes: 4 << 10,
+                threads: 16,
+            })
+            .map(drop),
         };
         match tried {
             Ok(()) => HookReport::new(hook, HookState::Available, "loaded and attached"),
             Err(error) => HookReport::new(hook, HookState::Unavailable, &reason(hook, &error)),
         }
     });
-    let kinds = [
-        ("kprobe", ProgramType::KProbe),
-        ("perf_event", ProgramType::PerfEvent),
-        ("tracing (fentry, iterators)", ProgramType::Tracing),
-    ];
+    let kinds = [("kprobe", ProgramType::KProbe), ("tracing (fentry, iterators)", ProgramType::Tracing)];
     // A kernel without kprobes still has the type, which uprobes use too.
     let has_kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
     let others = kinds.map(|(name, kind)| {
@@ -206,6 +224,7 @@ pub fn probe() -> Report {
         capabilities: capabilities(proc),
         hooks: hooks.into(),
         others: others.into(),
+        tls: tls::processes(proc),
     }
 }
 

@@ -7,7 +7,10 @@ mod aggregate;
 mod library;
 mod network;
 mod opened;
+mod pids;
 mod process;
+mod sample;
+mod uprobe;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -17,10 +20,13 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 #[cfg(test)]
 pub(crate) use self::aggregate::BUCKETS;
 pub(crate) use self::aggregate::{Aggregated, Series, attach as attach_aggregate};
-pub(crate) use self::library::{Library, libraries};
+pub(crate) use self::library::{FileId, Library, libraries};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
+pub(crate) use self::pids::Pids;
 pub(crate) use self::process::{Process, Wanted, attach as attach_process};
+pub(crate) use self::sample::{Samples, Sampling, attach as attach_samples};
+pub(crate) use self::uprobe::{Found, Libraries, look};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the programs of one object are told when they are loaded.

@@ -1,6 +1,16 @@
 //! Who is at the other end.
 
+#[cfg(feature = "capture")]
+pub(crate) mod elf;
+#[cfg(feature = "capture")]
+pub(crate) mod go;
+#[cfg(feature = "capture")]
+mod instruction;
+#[cfg(feature = "capture")]
+pub(crate) mod maps;
 pub mod process;
+#[cfg(feature = "capture")]
+pub(crate) mod symbol;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,81 +8,22 @@
 )]
 #![cfg(feature = "tap")]
 
+mod go_program;
 mod loopback;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
+use go_program::{Built, Running, built};
 use loopback::{LONG, Tapped, config};
 use otlp_core::record::{AnyValue, KeyValue, Span};
 
-/// Where Debian's packages put the sources of libraries.
-const GOPATH: &str = "/usr/share/gocode";
-const PACKAGES: &str = "golang-go golang-google-grpc-dev golang-golang-x-net-dev";
-
-/// Builds a program of `tests/peers/go` from what Debian installs; nothing is fetched. The compiler's cache stays below
-/// the target directory, so that another run has little to build.
-fn built(name: &str) -> Option<Built> {
-    let libraries = ["google.golang.org/grpc", "golang.org/x/net/http2/h2c"];
-    let found = libraries.iter().all(|library| Path::new(GOPATH).join("src").join(library).is_dir());
-    let go = Command::new("go").arg("version").stdout(Stdio::null()).status();
-    if !found || !go.is_ok_and(|status| status.success()) {
-        let missing = format!("Go and its libraries missing, install with apt-get install {PACKAGES}");
-        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "{missing}");
-        println!("skipped: {missing}");
-        return None;
-    }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let program = kept.join(format!("peer-{name}-{}", std::process::id()));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/peers/go/{name}.go"));
-    let output = Command::new("go")
-        .arg("build")
-        .arg("-o")
-        .arg(&program)
-        .arg(&source)
-        .env("GOCACHE", kept.join("go-cache"))
-        .env("GOPATH", GOPATH)
-        .envs([("GO111MODULE", "off"), ("GOFLAGS", ""), ("GOPROXY", "off"), ("CGO_ENABLED", "0")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(Built(program))
-}
-
-/// A program that goes with the test.
-struct Built(PathBuf);
-
-impl Drop for Built {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
-}
-
-/// A server that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        self.0.wait().unwrap();
-    }
-}
-
 /// Serves behind a tap, and calls through it; gives what the client says that it counted.
-fn talk(program: &Built, serve: &[&str], call: &[&str]) -> (Tapped, String) {
-    let mut server = Command::new(&program.0);
-    server.args(serve).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut server = Running(server.spawn().unwrap());
-    let mut port = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let tapped = Tapped::start(config(([127, 0, 0, 1], port.trim().parse::<u16>().unwrap()).into()));
-    let output =
-        Command::new(&program.0).args(call).arg(tapped.tap.local_addr().to_string()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    (tapped, String::from_utf8(output.stdout).unwrap())
+fn talk(program: &Built, serve: &[&str], call: &[&str]) -> (Running, Tapped, String) {
+    let (server, port) = program.serve(serve);
+    let tapped = Tapped::start(config(([127, 0, 0, 1], port).into()));
+    let address = tapped.tap.local_addr().to_string();
+    let said = program.call(&[call, &[&address]].concat());
+    (server, tapped, said)
 }
 
 /// All spans; nothing was lost, refused or not understood, and no secret leaves.
@@ -115,9 +56,9 @@ fn lines(counts: &BTreeMap<String, u32>) -> String {
 
 #[test]
 fn net_http_and_the_tap_count_the_same_requests() {
-    let Some(program) = built("http") else { return };
+    let Some(program) = built("http", &[]) else { return };
     for (version, told) in [("1", "1.1"), ("2", "2")] {
-        let (tapped, said) = talk(&program, &["serve", version], &["call", version]);
+        let (_server, tapped, said) = talk(&program, &["serve", version], &["call", version]);
         let mut counts = BTreeMap::new();
         for span in spans(&tapped, 160) {
             assert_eq!(text(&span, "network.protocol.version"), Some(told));
@@ -152,8 +93,8 @@ fn net_http_and_the_tap_count_the_same_requests() {
 
 #[test]
 fn grpc_go_and_the_tap_count_the_same_calls() {
-    let Some(program) = built("grpc") else { return };
-    let (tapped, said) = talk(&program, &["serve"], &["call"]);
+    let Some(program) = built("grpc", &[]) else { return };
+    let (_server, tapped, said) = talk(&program, &["serve"], &["call"]);
     let mut counts = BTreeMap::new();
     for span in spans(&tapped, 168) {
         let status = text(&span, "rpc.response.status_code").unwrap();

@@ -32,8 +32,11 @@ pub enum Tls {
     /// No.
     #[default]
     Off,
-    /// What the wanted processes read and write through OpenSSL.
+    /// What the wanted processes read and write through OpenSSL, shared or linked into a program with its symbols.
     OpenSsl,
+    /// That, and what programs of Go (1.18 or later, stripped or not) read and write through `crypto/tls`: `net/http` and
+    /// gRPC too.
+    All,
 }
 
 /// How much of a segment, or of a system call's bytes, leaves the kernel.

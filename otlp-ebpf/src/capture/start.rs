@@ -1,6 +1,6 @@
 //! Which hooks a capture uses: tried one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::probe::{Hook, HookReport, HookState, cgroup2_root, reason};
-use crate::program::{Loaded, Opened, Process, Settings, Wanted, attach_network, attach_process};
+use crate::program::{Libraries, Loaded, Opened, Process, Settings, Wanted, attach_network, attach_process};
 use crate::tracer::Tracer;
 
 pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
@@ -135,7 +135,7 @@ pub(super) fn watching(builder: &CaptureBuilder) -> Watching {
         tls: builder.tls != Tls::Off,
         interval: builder.rescan_interval.max(Duration::from_millis(10)),
         next: Instant::now(),
-        libraries: BTreeSet::new(),
+        libraries: Libraries::new(builder.tls == Tls::All),
     }
 }
 

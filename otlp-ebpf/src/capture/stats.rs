@@ -28,6 +28,9 @@ pub struct CaptureStats {
     pub level_changes: u64,
     /// CPU time of whoever polled, while it did.
     pub reader_time: Duration,
+    /// Files of processes with TLS within that cannot be watched, or could not be looked into;
+    /// [`probe::tls`](crate::probe::tls) says which and why.
+    pub libraries_left_out: u64,
     /// Connections seen at the server's end, or where the end is not known.
     pub server: TracerStats,
     /// Connections of processes of this machine to servers elsewhere.

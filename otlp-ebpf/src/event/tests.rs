@@ -109,7 +109,7 @@ fn what_cannot_be_is_refused_where_it_stands() {
 }
 
 /// The members of a structure by the type information of an object: names and places in bytes, and its size.
-fn layout(object: &[u8], name: &str) -> (Vec<(String, usize)>, usize) {
+pub(super) fn layout(object: &[u8], name: &str) -> (Vec<(String, usize)>, usize) {
     let word =
         |at: usize| usize::try_from(u32::from_le_bytes(object[at..at + 4].try_into().unwrap())).unwrap();
     // Magic, version 1, no flags, a header of 24 bytes.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{Report, TlsReport};
 
 impl Report {
     /// The report as one JSON object, for programs to read.
@@ -22,6 +22,7 @@ impl Report {
             ("capabilities", facts(&self.capabilities)),
             ("hooks", format!("[{}]", hooks.join(","))),
             ("others", facts(&self.others)),
+            ("tls", format!("[{}]", self.tls.iter().map(tls).collect::<Vec<_>>().join(","))),
         ] {
             let comma = if out.len() > 1 { "," } else { "" };
             // Writing to a string does not fail.
@@ -30,6 +31,15 @@ impl Report {
         out.push('}');
         out
     }
+}
+
+fn tls(report: &TlsReport) -> String {
+    let [process, file, library] = [&*report.process, &*report.file, report.library].map(quoted);
+    let why = report.unseen.as_deref().map_or_else(|| "null".to_owned(), quoted);
+    format!(
+        r#"{{"pid":{},"process":{process},"file":{file},"library":{library},"unseen":{why}}}"#,
+        report.pid
+    )
 }
 
 fn facts(facts: &[(&str, bool)]) -> String {
@@ -66,8 +76,15 @@ mod tests {
             capabilities: vec![("CAP_BPF", false)],
             hooks: vec![HookReport::new(Hook::Network, HookState::Unavailable, "a \\ b")],
             others: vec![("kprobe", false)],
+            tls: vec![TlsReport {
+                pid: 7,
+                process: "x".to_owned(),
+                file: "/x".to_owned(),
+                library: "rustls",
+                unseen: Some("why".to_owned()),
+            }],
         };
-        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"others":{"kprobe":false}}"#;
+        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"others":{"kprobe":false},"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
         assert_eq!(report.to_json(), right);
         assert!(report.to_string().contains("hook network unavailable: a \\ b"));
     }

@@ -12,6 +12,14 @@ pub(crate) struct Library {
     pub(crate) path: PathBuf,
 }
 
+impl Library {
+    /// True where it is named as OpenSSL is.
+    pub(crate) fn is_openssl(&self) -> bool {
+        let file = self.name.rsplit('/').next().unwrap_or_default();
+        file.starts_with("libssl.so") || file.starts_with("libssl-")
+    }
+}
+
 /// Tells files apart: device and inode, as `maps` has them.
 pub(crate) type FileId = String;
 
@@ -21,17 +29,15 @@ pub(crate) fn libraries(proc: &Path, pid: u32, maps: &str) -> BTreeMap<FileId, L
     let mut found = BTreeMap::new();
     let process = proc.join(pid.to_string());
     for (id, name) in maps.lines().filter_map(mapped) {
-        let file = name.rsplit('/').next().unwrap_or_default();
-        if file.starts_with("libssl.so") || file.starts_with("libssl-") {
-            let path = process.join("root").join(name.trim_start_matches('/'));
-            found.entry(id).or_insert_with(|| Library { name: name.to_owned(), path });
+        let path = process.join("root").join(name.trim_start_matches('/'));
+        let library = Library { name: name.to_owned(), path };
+        if library.is_openssl() {
+            found.entry(id).or_insert(library);
         }
     }
-    if found.is_empty()
-        && let Some((id, name)) = maps.lines().find_map(mapped)
-    {
-        // The first mapping of a process is its program.
-        found.insert(id, Library { name: name.to_owned(), path: process.join("exe") });
+    // The first mapping of a process is its program.
+    if let Some((id, name)) = maps.lines().find_map(mapped) {
+        found.entry(id).or_insert_with(|| Library { name: name.to_owned(), path: process.join("exe") });
     }
     found
 }
@@ -64,17 +70,18 @@ mod tests {
 ";
 
     #[test]
-    fn a_library_is_found_once_and_a_program_where_there_is_none() {
+    fn a_library_is_found_once_and_the_program_with_it() {
         let met = libraries(Path::new("/proc"), 7, MAPS);
-        let right =
+        let library =
             Library { name: "/usr/lib/libssl.so.3".into(), path: "/proc/7/root/usr/lib/libssl.so.3".into() };
-        assert_eq!(met.into_iter().collect::<Vec<_>>(), [("fe:00 902".to_owned(), right)]);
+        let program = Library { name: "/usr/sbin/a server".into(), path: "/proc/7/exe".into() };
+        let right = [("fe:00 131".to_owned(), program.clone()), ("fe:00 902".to_owned(), library)];
+        assert_eq!(met.into_iter().collect::<Vec<_>>(), right);
 
         let without: String =
             MAPS.lines().filter(|line| !line.contains("libssl")).map(|line| format!("{line}\n")).collect();
         let met = libraries(Path::new("/proc"), 7, &without);
-        let right = Library { name: "/usr/sbin/a server".into(), path: "/proc/7/exe".into() };
-        assert_eq!(met.into_values().collect::<Vec<_>>(), [right]);
+        assert_eq!(met.into_values().collect::<Vec<_>>(), [program]);
         assert_eq!(libraries(Path::new("/proc"), 7, "gone").len(), 0);
     }
 }

@@ -11,18 +11,24 @@
 
 mod account;
 mod aggregate;
+mod c_program;
 mod callers;
 mod calls;
 mod caps;
 #[path = "../database/mod.rs"]
 mod database;
+mod go;
+#[path = "../go_program/mod.rs"]
+mod go_program;
 mod http2;
 mod machine;
 mod mask;
 mod network;
 mod privilege;
 mod sql;
+mod stacks;
 mod tls;
+mod within;
 
 /// What the servers of databases wait with.
 mod loopback {

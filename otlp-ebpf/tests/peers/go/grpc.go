@@ -1,7 +1,7 @@
-// A client and a server of grpc-go, whose messages are plain bytes.
+// A client and a server of grpc-go, whose messages are plain bytes; over TLS with that word.
 //
-// grpc serve         prints its port, serves until its input ends
-// grpc call ADDRESS  calls, prints what came of it: a line each of method, status and times
+// grpc serve [tls]         prints its port, serves until its input ends
+// grpc call ADDRESS [tls]  calls, prints what came of it: a line each of method, status and times
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -35,13 +36,14 @@ func (plain) Name() string { return "proto" }
 func init() { encoding.RegisterCodec(plain{}) }
 
 func main() {
+	words, encrypted := words()
 	switch {
-	case len(os.Args) == 2 && os.Args[1] == "serve":
-		serve()
-	case len(os.Args) == 3 && os.Args[1] == "call":
-		call(os.Args[2])
+	case len(words) == 1 && words[0] == "serve":
+		serve(encrypted)
+	case len(words) == 2 && words[0] == "call":
+		call(words[1], encrypted)
 	default:
-		fail(fmt.Errorf("usage: grpc serve | grpc call ADDRESS"))
+		fail(fmt.Errorf("usage: grpc serve [tls] | grpc call ADDRESS [tls]"))
 	}
 }
 
@@ -81,10 +83,14 @@ func echo(_ interface{}, stream grpc.ServerStream) error {
 	}
 }
 
-func serve() {
+func serve(encrypted bool) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	fail(err)
-	server := grpc.NewServer()
+	options := []grpc.ServerOption{}
+	if encrypted {
+		options = append(options, grpc.Creds(credentials.NewTLS(identity())))
+	}
+	server := grpc.NewServer(options...)
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "shop.v1.Cart",
 		HandlerType: (*shop)(nil),
@@ -107,10 +113,14 @@ func serve() {
 	fail(server.Serve(listener))
 }
 
-func call(address string) {
+func call(address string, encrypted bool) {
 	within, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	connection, err := grpc.DialContext(within, address, grpc.WithInsecure(), grpc.WithBlock())
+	security := grpc.WithInsecure()
+	if encrypted {
+		security = grpc.WithTransportCredentials(credentials.NewTLS(trusting()))
+	}
+	connection, err := grpc.DialContext(within, address, security, grpc.WithBlock())
 	fail(err)
 	count := map[string]int{}
 	var lock sync.Mutex

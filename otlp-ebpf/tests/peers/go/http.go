@@ -1,7 +1,7 @@
-// A client and a server of net/http, over HTTP/1.1, or HTTP/2 in clear text.
+// A client and a server of net/http, over HTTP/1.1, or HTTP/2 in clear text; over TLS with that word.
 //
-// http serve 1|2         prints its port, serves until its input ends
-// http call 1|2 ADDRESS  asks, prints what it was answered: a line each of method, path, status, bytes and times
+// http serve 1|2 [tls]         prints its port, serves until its input ends
+// http call 1|2 ADDRESS [tls]  asks, prints what it was answered: a line each of method, path, status, bytes and times
 package main
 
 import (
@@ -22,13 +22,14 @@ import (
 )
 
 func main() {
+	words, encrypted := words()
 	switch {
-	case len(os.Args) == 3 && os.Args[1] == "serve":
-		serve(os.Args[2] == "2")
-	case len(os.Args) == 4 && os.Args[1] == "call":
-		call(os.Args[2] == "2", os.Args[3])
+	case len(words) == 2 && words[0] == "serve":
+		serve(words[1] == "2", encrypted)
+	case len(words) == 3 && words[0] == "call":
+		call(words[1] == "2", words[2], encrypted)
 	default:
-		fail(fmt.Errorf("usage: http serve 1|2 | http call 1|2 ADDRESS"))
+		fail(fmt.Errorf("usage: http serve 1|2 [tls] | http call 1|2 ADDRESS [tls]"))
 	}
 }
 
@@ -58,11 +59,11 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func serve(two bool) {
+func serve(two, encrypted bool) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	fail(err)
 	var handler http.Handler = http.HandlerFunc(answer)
-	if two {
+	if two && !encrypted {
 		handler = h2c.NewHandler(handler, &http2.Server{})
 	}
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
@@ -70,10 +71,21 @@ func serve(two bool) {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	fail(http.Serve(listener, handler))
+	if !encrypted {
+		fail(http.Serve(listener, handler))
+	}
+	server := &http.Server{Handler: handler, TLSConfig: identity()}
+	if !two {
+		server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+	}
+	fail(server.ServeTLS(listener, "", ""))
 }
 
-func client(two bool) *http.Client {
+func client(two, encrypted bool) *http.Client {
+	if encrypted {
+		transport := &http.Transport{TLSClientConfig: trusting(), ForceAttemptHTTP2: two}
+		return &http.Client{Timeout: 20 * time.Second, Transport: transport}
+	}
 	if !two {
 		return &http.Client{Timeout: 20 * time.Second}
 	}
@@ -83,7 +95,7 @@ func client(two bool) *http.Client {
 	return &http.Client{Timeout: 20 * time.Second, Transport: &http2.Transport{AllowHTTP: true, DialTLSContext: dial}}
 }
 
-func call(two bool, address string) {
+func call(two bool, address string, encrypted bool) {
 	type question struct{ method, path, body string }
 	questions := []question{
 		{"GET", "/stream", ""},
@@ -91,7 +103,10 @@ func call(two bool, address string) {
 		{"PUT", "/none", "four"},
 		{"HEAD", "/broken", ""},
 	}
-	http := client(two)
+	http, scheme := client(two, encrypted), "http://"
+	if encrypted {
+		scheme = "https://"
+	}
 	count := map[string]int{}
 	var lock sync.Mutex
 	var all sync.WaitGroup
@@ -102,7 +117,7 @@ func call(two bool, address string) {
 			for turn := 0; turn < 20; turn++ {
 				asked := questions[(worker+turn)%len(questions)]
 				parent := fmt.Sprintf("00-%032x-%016x-01", worker*100+turn+1, worker*100+turn+1)
-				status, bytes := ask(http, address, asked.method, asked.path, asked.body, parent)
+				status, bytes := ask(http, scheme+address, asked.method, asked.path, asked.body, parent)
 				lock.Lock()
 				count[fmt.Sprintf("%s %s %d %d", asked.method, asked.path, status, bytes)]++
 				lock.Unlock()
@@ -119,7 +134,7 @@ func call(two bool, address string) {
 }
 
 func ask(client *http.Client, address, method, path, body, parent string) (int, int) {
-	request, err := http.NewRequest(method, "http://"+address+path+"?token=s3cret", strings.NewReader(body))
+	request, err := http.NewRequest(method, address+path+"?token=s3cret", strings.NewReader(body))
 	fail(err)
 	request.Header.Set("traceparent", parent)
 	request.Header.Set("Authorization", "Bearer s3cret")
