@@ -69,7 +69,7 @@ impl Aggregated {
     /// What was counted so far: no series is ever taken out.
     pub(crate) fn series(&self) -> Result<Vec<Series>> {
         let mut all = Vec::new();
-        for met in self.series.iter() {
+        for met in &self.series {
             let ([group, rest], each) = met.map_err(|error| failed(HOOK, "reading its series", error))?;
             let [low, high, class, is_client, ..] = rest.to_ne_bytes();
             let port = u16::from_ne_bytes([low, high]);
