@@ -55,7 +55,7 @@ fn a_flood_lowers_the_level_to_counters_and_calm_raises_it_again() {
         assert_eq!(Client::tcp(server.address).get("/ok"), 4);
         assert_eq!(spans(&mut capture, 1).len(), 1, "spans are back");
         let stats = capture.finish(&mut |_| ());
-        assert!(stats.level_changes >= 4 && stats.level_changes % 2 == 0, "{stats:?}");
+        assert!(stats.level_changes >= 4 && stats.level_changes.is_multiple_of(2), "{stats:?}");
         assert_eq!(stats.unaccounted(), (0, 0), "{stats:?}");
         assert!(stats.is_balanced(), "{stats:?}");
 

@@ -73,7 +73,7 @@ fn secret(client: &mut Client<std::net::TcpStream>, number: usize) {
         body.len()
     );
     // Together, or the body by itself.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         client.stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     } else {
         client.stream.write_all(head.as_bytes()).unwrap();
