@@ -54,10 +54,9 @@ fn the_function_that_a_program_runs_in_is_named() {
     let met: Vec<_> = met.into_iter().filter(|sample| sample.stack.tid == running.pid()).collect();
     assert!(share(&met, "hot_spin") > 0.8, "{:?}", met[0]);
     assert!(share(&met, "main") > 0.8, "who called it: {:?}", met[0]);
-    assert_eq!(share(&met, "background_spin"), 0.0, "and not what it does not run");
-    let first =
-        &met.iter().find(|sample| sample.stack.frames.last().is_some_and(|leaf| &**leaf == "hot_spin"));
-    assert!(first.is_some(), "the leaf is last");
+    assert!(share(&met, "background_spin") <= 0.0, "and not what it does not run");
+    let is_leaf = |sample: &Sample| sample.stack.frames.last().is_some_and(|leaf| &**leaf == "hot_spin");
+    assert!(met.iter().any(is_leaf), "the leaf is last");
 
     let mut wrong = stats;
     wrong.delivered -= 1;

@@ -291,7 +291,7 @@ mod tests {
         links.span(&span(1, 5, 15, CLIENT));
         links.span(&span(2, 8, 40, CLIENT));
         let stats = links.finish(&mut |stack| {
-            met.push((stack.weight, stack.span_id.as_bytes()[0], stack.trace_id.as_bytes()[0]))
+            met.push((stack.weight, stack.span_id.as_bytes()[0], stack.trace_id.as_bytes()[0]));
         });
         assert_eq!(met, [(10, 0, 0), (30, 2, 2)], "the same span twice is one");
         assert_eq!((stats.ambiguous, stats.linked, stats.is_balanced()), (1, 1, true));
