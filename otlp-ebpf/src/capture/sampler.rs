@@ -100,7 +100,7 @@ impl SamplerStats {
     }
 }
 
-/// Samples stacks by the kernel; see the [module](self).
+/// Samples stacks by the kernel: what threads run, and what they wait in.
 ///
 /// An iterator of samples that waits for the next one, for ever unless it is [stopped](Sampler::stopper); or, without
 /// waiting, [`poll`](Sampler::poll).

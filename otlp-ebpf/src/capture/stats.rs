@@ -29,7 +29,7 @@ pub struct CaptureStats {
     /// CPU time of whoever polled, while it did.
     pub reader_time: Duration,
     /// Files of processes with TLS within that cannot be watched, or could not be looked into;
-    /// [`probe::tls`](crate::probe::tls) says which and why.
+    /// [`probe`](crate::probe::probe) says which and why.
     pub libraries_left_out: u64,
     /// Connections seen at the server's end, or where the end is not known.
     pub server: TracerStats,
