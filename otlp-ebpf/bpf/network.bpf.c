@@ -204,6 +204,7 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
     if (end > skb->len)
         end = skb->len;
     head->length = end > segment.at ? end - segment.at : 0;
+    head->sequence = bpf_ntohl(tcp.sequence);
     head->flags = (tcp.flags & TCP_SYN ? FLAG_SYN : 0) | (tcp.flags & TCP_FIN ? FLAG_FIN : 0)
         | (tcp.flags & TCP_RST ? FLAG_RST : 0) | (tcp.flags & TCP_ACK ? FLAG_ACK : 0);
     /* What only acknowledges is not worth a record: bytes that follow acknowledge as well. */
@@ -218,7 +219,6 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
         head->length = 0;
     }
     head->time = bpf_ktime_get_ns();
-    head->sequence = bpf_ntohl(tcp.sequence);
     head->acknowledged = bpf_ntohl(tcp.acknowledged);
     /* Loopback is one network for each namespace; all others are taken for one. */
     if (HAS_NETNS && segment.is_loopback)
