@@ -51,6 +51,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use otlp_core::record::{KeyValue, Span};
@@ -308,6 +309,43 @@ impl Capture {
         self.stats()
     }
 
+    /// The next span, as the iterator gives it, for async programs: the task waits and not the thread. What is dropped
+    /// while it waits loses nothing.
+    ///
+    /// Now and then it looks through `/proc`, which takes milliseconds on a machine of many processes; a task of its own
+    /// on a runtime of several threads leaves others alone.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio with its timer.
+    #[cfg(feature = "tokio")]
+    pub async fn next_span(&mut self) -> Option<CapturedSpan> {
+        loop {
+            match self.try_next() {
+                Poll::Ready(next) => return next,
+                Poll::Pending => tokio::time::sleep(self.poll_interval).await,
+            }
+        }
+    }
+
+    /// The next span if there is one now.
+    fn try_next(&mut self) -> Poll<Option<CapturedSpan>> {
+        loop {
+            if let Some(span) = self.ready.pop_front() {
+                return Poll::Ready(Some(span));
+            }
+            let is_stopped = self.stop.is_stopped();
+            if is_stopped {
+                self.detach();
+            }
+            let mut ready = std::mem::take(&mut self.ready);
+            let records = self.poll(&mut |span| ready.push_back(span));
+            self.ready = ready;
+            if self.ready.is_empty() && records == 0 {
+                return if is_stopped { Poll::Ready(None) } else { Poll::Pending };
+            }
+        }
+    }
+
     fn detach(&mut self) {
         if let Some(network) = &mut self.network {
             network.detach();
@@ -324,21 +362,9 @@ impl Iterator for Capture {
     /// Waits for the next span; nothing once the capture was stopped and what it saw was given out.
     fn next(&mut self) -> Option<CapturedSpan> {
         loop {
-            if let Some(span) = self.ready.pop_front() {
-                return Some(span);
-            }
-            let is_stopped = self.stop.is_stopped();
-            if is_stopped {
-                self.detach();
-            }
-            let mut ready = std::mem::take(&mut self.ready);
-            let records = self.poll(&mut |span| ready.push_back(span));
-            self.ready = ready;
-            if self.ready.is_empty() && records == 0 {
-                if is_stopped {
-                    return None;
-                }
-                self.wait();
+            match self.try_next() {
+                Poll::Ready(next) => return next,
+                Poll::Pending => self.wait(),
             }
         }
     }

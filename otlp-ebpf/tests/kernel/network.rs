@@ -229,3 +229,32 @@ fn a_policy_says_how_much_leaves_the_kernel() {
     let stats = end(capture);
     assert!(stats.captured_bytes * 50 < stats.delivered_bytes, "{stats:?}");
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_capture_can_be_awaited_and_given_up_without_a_loss() {
+    use std::time::Duration;
+    let Some(server) = nginx("") else { return };
+    let Some(mut capture) = begin(builder().port(server.port())) else { return };
+    let stopper = capture.stopper();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let paths = runtime.block_on(async {
+        // Nobody has asked for anything yet.
+        let none = tokio::time::timeout(Duration::from_millis(20), capture.next_span()).await;
+        assert!(none.is_err());
+        let mut client = Client::tcp(server.address);
+        ["/ok", "/gone"].iter().for_each(|path| assert_eq!(client.get(path), 4));
+        let mut paths = Vec::new();
+        while paths.len() < 2 {
+            // Given up again and again, it still gives each once.
+            if let Ok(next) = tokio::time::timeout(Duration::from_millis(1), capture.next_span()).await {
+                paths.push(text(&next.unwrap().span, "url.path").to_owned());
+            }
+        }
+        stopper.stop();
+        assert!(capture.next_span().await.is_none());
+        paths
+    });
+    assert_eq!(paths, ["/ok", "/gone"]);
+    end(capture);
+}
