@@ -2,7 +2,7 @@
 //
 // Requests, their status classes and durations, counted in the kernel: no record of one leaves it. Seen at the sockets of
 // control groups, as in network.bpf.c; nothing is altered, and everything is let through.
-#include "want.h"
+#include "ports.h"
 #include "packet.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -76,26 +76,7 @@ enum counter {
     COUNTERS,
 };
 
-struct counters {
-    __u64 of[COUNTERS];
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct counters);
-} COUNTS SEC(".maps");
-
-/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. */
-static __always_inline void count(enum counter which)
-{
-    __u32 zero = 0;
-    struct counters *counters = bpf_map_lookup_elem(&COUNTS, &zero);
-
-    if (counters)
-        __sync_fetch_and_add(&counters->of[which], 1);
-}
+#include "counts.h"
 
 /* Where TCP begins in the packet, or 0. */
 static __always_inline __u32 find_tcp(struct __sk_buff *skb, __u32 *end)
@@ -106,7 +87,7 @@ static __always_inline __u32 find_tcp(struct __sk_buff *skb, __u32 *end)
         if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) < 0 || ip.protocol != IPPROTO_TCP)
             return 0;
         if (ip.fragment & bpf_htons(0x3fff)) {
-            count(COUNT_FRAGMENTS);
+            count(COUNT_FRAGMENTS, 1);
             return 0;
         }
         *end = ip.total ? bpf_ntohs(ip.total) : skb->len;
@@ -222,7 +203,7 @@ static __always_inline void put(struct __sk_buff *skb, __u16 port, int is_client
             bpf_map_update_elem(&SERIES, &key, nothing, BPF_NOEXIST);
         of = bpf_map_lookup_elem(&SERIES, &key);
         if (!of) {
-            count(COUNT_NO_ROOM);
+            count(COUNT_NO_ROOM, 1);
             return;
         }
     }
@@ -234,7 +215,7 @@ static __always_inline void put(struct __sk_buff *skb, __u16 port, int is_client
         __sync_fetch_and_add(&of->shorter, 1);
     else if (bucket < BUCKETS)
         __sync_fetch_and_add(&of->buckets[bucket], 1);
-    count(COUNT_COUNTED);
+    count(COUNT_COUNTED, 1);
 }
 
 static __always_inline void asked(struct waiting *waiting, int is_http, int may_be_other)
@@ -247,7 +228,7 @@ static __always_inline void asked(struct waiting *waiting, int is_http, int may_
     else if (waiting->is_http || !may_be_other)
         return;
     waiting->since = bpf_ktime_get_ns();
-    count(COUNT_REQUESTS);
+    count(COUNT_REQUESTS, 1);
 }
 
 static __always_inline void see(struct __sk_buff *skb, int is_sent)

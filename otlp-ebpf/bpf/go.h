@@ -95,7 +95,7 @@ int go_read_enters(REGISTERS *context)
     struct go_key key = { .goroutine = GOROUTINE(context), .pid = bpf_get_current_pid_tgid() >> 32 };
     struct go_read read = { .buffer = GO_SECOND(context) };
 
-    if (!is_process_wanted())
+    if (!is_caller_wanted())
         return 0;
     read.fd = go_descriptor(GO_FIRST(context));
     bpf_map_update_elem(&GO_READS, &key, &read, BPF_ANY);
@@ -124,7 +124,7 @@ int go_write_enters(REGISTERS *context)
 {
     __s64 bytes = GO_THIRD(context);
 
-    if (bytes > 0 && is_process_wanted())
+    if (bytes > 0 && is_caller_wanted())
         go_tell(go_descriptor(GO_FIRST(context)), 1, GO_SECOND(context), bytes);
     return 0;
 }

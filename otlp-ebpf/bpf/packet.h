@@ -5,7 +5,7 @@
 #ifndef OTLP_PACKET_H
 #define OTLP_PACKET_H
 
-#include "want.h"
+#include "ports.h"
 
 #define AF_INET 2
 #define AF_INET6 10

@@ -6,23 +6,14 @@
 #include "kernel.h"
 #include "mask.h"
 #include "socket.h"
+#include "processes.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* Calls of every process, else of those in PIDS. */
-const volatile __u32 WANT_EVERY_PROCESS = 0;
 /* Tell the bytes of system calls; else they are only looked at for whose TLS connection it is. */
 const volatile __u32 WANT_CALLS = 0;
 /* A TLS library is watched. */
 const volatile __u32 WANT_TLS = 0;
-
-/* Processes that are wanted, and their children. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 4096);
-    __type(key, __u32);
-    __type(value, __u32);
-} PIDS SEC(".maps");
 
 struct key {
     __u64 socket; /* TCP: its address; Unix: the number of its inode */
@@ -88,11 +79,9 @@ struct {
     __type(value, __s32);
 } TLS_FDS SEC(".maps");
 
-static __always_inline int is_process_wanted(void)
+static __always_inline int is_caller_wanted(void)
 {
-    __u32 pid = bpf_get_current_pid_tgid() >> 32;
-
-    return WANT_EVERY_PROCESS || bpf_map_lookup_elem(&PIDS, &pid) != 0;
+    return is_process_wanted(bpf_get_current_pid_tgid() >> 32);
 }
 
 /* Whether its beginning was seen and is still to be told, before its first bytes. */
@@ -433,7 +422,7 @@ int call_returns(struct on_exit *context)
     int is_sent = 0;
     __s32 fd = -1;
 
-    if (!is_process_wanted() || !read_call(registers, &memory, &fd, &is_sent))
+    if (!is_caller_wanted() || !read_call(registers, &memory, &fd, &is_sent))
         return 0;
     if (WANT_TLS) {
         __u64 thread = bpf_get_current_pid_tgid();
@@ -513,28 +502,6 @@ int state_changes(struct on_state *context)
 
 /* ---- processes ---- */
 
-struct on_fork {
-    struct task_struct *parent;
-    struct task_struct *child;
-};
-
-SEC("raw_tp/sched_process_fork")
-int process_forks(struct on_fork *context)
-{
-    struct task_struct *from = context->parent, *to = context->child;
-    __u32 parent = BPF_CORE_READ(from, tgid);
-    __u32 child = BPF_CORE_READ(to, tgid);
-    __u32 *wanted = bpf_map_lookup_elem(&PIDS, &parent);
-
-    if (wanted && parent != child)
-        bpf_map_update_elem(&PIDS, &child, wanted, BPF_ANY);
-    return 0;
-}
-
-struct on_exit_process {
-    struct task_struct *task;
-};
-
 SEC("raw_tp/sched_process_exit")
 int process_exits(struct on_exit_process *context)
 {
@@ -553,7 +520,7 @@ static __always_inline int tls_begins(__u64 ssl, __u64 buffer, __u64 count)
     __u64 thread = bpf_get_current_pid_tgid();
     struct tls_call call = { .ssl = ssl, .buffer = buffer, .count = count, .fd = -1 };
 
-    if (is_process_wanted())
+    if (is_caller_wanted())
         bpf_map_update_elem(&TLS_CALLS, &thread, &call, BPF_ANY);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
-#include "want.h"
+#include "ports.h"
 
 /* Told in each record; raised with every change of the layout. */
 #define RECORD_VERSION 1
@@ -80,16 +80,7 @@ enum counter {
     COUNTERS,
 };
 
-struct counters {
-    __u64 of[COUNTERS];
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct counters);
-} COUNTS SEC(".maps");
+#include "counts.h"
 
 /* Its size is set by whoever loads it. */
 struct {
@@ -123,29 +114,6 @@ const volatile __u32 MASKED = 0;     /* what leaves is heads, their values blank
 
 /* One record in so many is timed: a clock costs as much as a record does. */
 #define TIMED 64
-
-static __always_inline struct counters *counters(void)
-{
-    __u32 zero = 0;
-
-    return bpf_map_lookup_elem(&COUNTS, &zero);
-}
-
-/* Interrupts may come between, so it takes an atomic addition also on a counter of one processor. In assembler, for what
- * is compiled from C may choose the counter by a number in a register, which a loader without CAP_PERFMON may not.
- */
-#define add(to, which, amount)                                                                                          \
-    ({                                                                                                                  \
-        struct counters *_to = (to);                                                                                    \
-        __u64 _amount = (amount);                                                                                       \
-        if (_to)                                                                                                        \
-            asm volatile("lock *(u64 *)(%0 + %1) += %2"                                                                 \
-                         :                                                                                              \
-                         : "r"(_to), "i"((which) * sizeof(__u64)), "r"(_amount)                                         \
-                         : "memory");                                                                                   \
-    })
-
-#define count(which, amount) add(counters(), which, amount)
 
 static __always_inline __u32 level(void)
 {

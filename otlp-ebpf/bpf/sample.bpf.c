@@ -9,6 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include "kernel.h"
 #include "socket.h"
+#include "processes.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -51,8 +52,6 @@ struct sample {
 
 const struct sample *const volatile LAYOUT = 0;
 
-/* Of every process, else of those in PIDS. */
-const volatile __u32 WANT_EVERY_PROCESS = 0;
 /* Which request a thread has read is looked at. */
 const volatile __u32 WANT_REQUESTS = 0;
 /* Nanoseconds of processor time that a sample stands for. */
@@ -68,30 +67,13 @@ enum counter {
     COUNTERS,
 };
 
-struct counters {
-    __u64 of[COUNTERS];
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct counters);
-} COUNTS SEC(".maps");
+#include "counts.h"
 
 /* Its size is set by whoever loads it. */
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 20);
 } SAMPLES SEC(".maps");
-
-/* Processes that are wanted, and their children. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 4096);
-    __type(key, __u32);
-    __type(value, __u32);
-} PIDS SEC(".maps");
 
 /* One bit a port: it is that of a server. */
 struct {
@@ -124,20 +106,6 @@ struct {
     __type(key, __u32);
     __type(value, struct sample);
 } SCRATCH SEC(".maps");
-
-static __always_inline void count(enum counter which)
-{
-    __u32 zero = 0;
-    struct counters *counters = bpf_map_lookup_elem(&COUNTS, &zero);
-
-    if (counters)
-        __sync_fetch_and_add(&counters->of[which], 1);
-}
-
-static __always_inline int is_wanted(__u32 pid)
-{
-    return WANT_EVERY_PROCESS || bpf_map_lookup_elem(&PIDS, &pid) != 0;
-}
 
 static __always_inline int in_ports(__u16 port)
 {
@@ -179,12 +147,12 @@ int takes_sample(void *context)
     struct sample *sample;
 
     /* Process 0 is what runs where nothing does. */
-    if (!pid || !is_wanted(pid))
+    if (!pid || !is_process_wanted(pid))
         return 0;
-    count(COUNT_SAMPLES);
+    count(COUNT_SAMPLES, 1);
     sample = bpf_ringbuf_reserve(&SAMPLES, sizeof(*sample), 0);
     if (!sample) {
-        count(COUNT_FULL);
+        count(COUNT_FULL, 1);
         return 0;
     }
     fill(sample, context, STATE_RUNS);
@@ -217,14 +185,14 @@ static __always_inline void begins_to_wait(struct on_switch *context)
     __u32 tid = thread, zero = 0;
     struct sample *scratch;
 
-    if (!tid || !is_wanted(thread >> 32))
+    if (!tid || !is_process_wanted(thread >> 32))
         return;
     scratch = bpf_map_lookup_elem(&SCRATCH, &zero);
     if (!scratch)
         return;
     fill(scratch, context, is_ready(context->before) ? STATE_DELAYED : STATE_WAITED);
     if (bpf_map_update_elem(&WAITING, &tid, scratch, BPF_ANY) < 0)
-        count(COUNT_NO_ROOM);
+        count(COUNT_NO_ROOM, 1);
 }
 
 SEC("raw_tp/sched_switch")
@@ -240,11 +208,11 @@ int threads_switch(struct on_switch *context)
         return 0;
     waited->weight = bpf_ktime_get_ns() - waited->time;
     if (waited->weight < THRESHOLD) {
-        count(COUNT_SHORT);
+        count(COUNT_SHORT, 1);
     } else {
-        count(COUNT_SAMPLES);
+        count(COUNT_SAMPLES, 1);
         if (bpf_ringbuf_output(&SAMPLES, waited, sizeof(*waited), BPF_RB_NO_WAKEUP) < 0)
-            count(COUNT_FULL);
+            count(COUNT_FULL, 1);
     }
     bpf_map_delete_elem(&WAITING, &tid);
     return 0;
@@ -295,7 +263,7 @@ int call_returns(struct on_exit *context)
     __u64 thread = bpf_get_current_pid_tgid();
     __u32 tid = thread;
 
-    if (!is_wanted(thread >> 32))
+    if (!is_process_wanted(thread >> 32))
         return 0;
     switch (CALL_NUMBER(registers)) {
     case CALL_READ:
@@ -317,28 +285,6 @@ int call_returns(struct on_exit *context)
 }
 
 /* ---- processes ---- */
-
-struct on_fork {
-    struct task_struct *parent;
-    struct task_struct *child;
-};
-
-SEC("raw_tp/sched_process_fork")
-int process_forks(struct on_fork *context)
-{
-    struct task_struct *from = context->parent, *to = context->child;
-    __u32 parent = BPF_CORE_READ(from, tgid);
-    __u32 child = BPF_CORE_READ(to, tgid);
-    __u32 *wanted = bpf_map_lookup_elem(&PIDS, &parent);
-
-    if (wanted && parent != child)
-        bpf_map_update_elem(&PIDS, &child, wanted, BPF_ANY);
-    return 0;
-}
-
-struct on_exit_process {
-    struct task_struct *task;
-};
 
 SEC("raw_tp/sched_process_free")
 int thread_is_freed(struct on_exit_process *context)

@@ -2,8 +2,8 @@
  *
  * Which ports are wanted.
  */
-#ifndef OTLP_WANT_H
-#define OTLP_WANT_H
+#ifndef OTLP_PORTS_H
+#define OTLP_PORTS_H
 
 #include <linux/bpf.h>
 #include <linux/types.h>
