@@ -28,7 +28,9 @@ fn captured(
     let account = stats.server.account;
     assert_eq!(account.spans, u64::try_from(calls).unwrap());
     assert_eq!((account.lost.total(), account.unpaired.total(), account.refused), (0, 0, 0), "{stats:#?}");
-    assert_eq!((stats.kernel.unknown, stats.libraries_left_out, stats.kernel.unreadable), (0, 0, 0));
+    assert_eq!((stats.libraries_left_out, stats.kernel.unreadable), (0, 0));
+    // A farewell may be written to a connection that is just being closed: it reaches nobody.
+    assert!(stats.kernel.unknown <= 2, "{stats:?}");
     assert!(stats.kernel.encrypted > 100, "what is encrypted is passed over: {stats:?}");
     assert!(!format!("{met:?}").contains("s3cret"));
     Some((met, said))
