@@ -59,7 +59,7 @@ fn megabytes() -> Result<f64, Failure> {
     command.current_dir(&folder).args(["build", "--release", "--quiet", "--target", &host]);
     // With a target named, what runs while it is built is not static.
     command
-        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &folder);
     said(&mut command)?;
     let file = folder.join(host).join("release/trace_my_machine");
@@ -78,6 +78,14 @@ path = \"ROOT/otlp-ebpf/examples/trace_my_machine.rs\"
 [dependencies]
 otlp-core = { path = \"ROOT/otlp-core\", default-features = false }
 otlp-ebpf = { path = \"ROOT/otlp-ebpf\", default-features = false, features = [\"capture\"] }
+
+# What whoever wants a small program sets.
+[profile.release]
+opt-level = \"s\"
+lto = true
+codegen-units = 1
+panic = \"abort\"
+strip = \"symbols\"
 
 [workspace]
 ";
