@@ -50,7 +50,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(usual).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// An nginx that answers at once, and at `/work` with a file that it compresses; it goes with the value, and its folder too.
+/// An nginx that answers at once, and at `/busy` with a file that it compresses; it goes with the value, and its folder too.
 pub(crate) struct Nginx {
     child: Child,
     /// Where its files are.
@@ -66,7 +66,7 @@ http {
     server {
         listen 127.0.0.1:PORT; root FOLDER; MORE
         location /ok { return 200 'fine'; }
-        location /work { gzip on; gzip_types *; gzip_min_length 1; gzip_http_version 1.0; }
+        location /busy { gzip on; gzip_types *; gzip_min_length 1; gzip_http_version 1.0; }
     }
 }
 ";

@@ -225,18 +225,18 @@ pub(super) fn work(effort: &Effort) -> Result<Vec<Row>, Failure> {
     let bench = Bench::new()?;
     // As much to compress as takes 50 us at least.
     let mut text = String::new();
-    let file = bench.server.folder.join("work");
+    let file = bench.server.folder.join("busy");
     loop {
         let more = (text.len()..text.len() + 128).map(|at| format!("{:x} ", at.wrapping_mul(2_654_435_761)));
         text.extend(more);
         std::fs::write(&file, &text)?;
-        if cost(&bench.wrk, &bench.server, "/work")?.0 >= 50.0 {
+        if cost(&bench.wrk, &bench.server, "/busy")?.0 >= 50.0 {
             break;
         }
     }
     let met = rounds(effort, [Mode::Nothing, Mode::Network], |mode| {
         let looking = Looking::begin(mode, &bench.server)?;
-        let (micros, requests) = cost(&bench.wrk, &bench.server, "/work")?;
+        let (micros, requests) = cost(&bench.wrk, &bench.server, "/busy")?;
         looking.end(requests)?;
         Ok(micros)
     })?;

@@ -229,7 +229,7 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
-    /// What `\uXXXX` at `at` stands for.
+    /// What `\u` and its four digits at `at` stand for.
     fn code_unit(&self, at: usize) -> Option<u32> {
         let escape = self.text.get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;
