@@ -8,10 +8,10 @@ mod shop;
 use std::time::Duration;
 
 use otlp_anomaly::cause::{Analyzer, Case, Source};
-use otlp_anomaly::detect::Metric;
+use otlp_anomaly::detect::{Alarm, Metric};
 use otlp_core::UnixNanos;
 use otlp_core::change::{Change, ChangeKind};
-use otlp_core::finding::{Evidence, Severity};
+use otlp_core::finding::{Evidence, Severity, Subject};
 use shop::{Fault, Outcome, SERVICES, Scenario, investigate, simulate};
 
 fn run(scenario: &Scenario) -> Outcome {
@@ -74,7 +74,7 @@ fn a_healthy_shop_raises_no_alarm_and_has_no_cause() {
         let outcome = run(&scenario);
         assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
         let onset = UnixNanos::from_millis(1_012_000);
-        let case = Case { onset, services: &[], changes: &[] };
+        let case = Case { onset, services: &[], changes: &[], alarms: &[] };
         let ranking = Analyzer::default().explain(&outcome.history, &case, outcome.end);
         assert!(ranking.is_none(), "{ranking:#?}");
         let finding = ranking.to_finding();
@@ -88,7 +88,7 @@ fn a_machine_that_is_busy_for_a_moment_is_nobodys_fault() {
     let outcome = run(&Scenario::new(31, Fault::Busy(1.8)));
     assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
     let onset = UnixNanos::from_millis(1_010_500);
-    let case = Case { onset, services: &[], changes: &[] };
+    let case = Case { onset, services: &[], changes: &[], alarms: &[] };
     let ranking = Analyzer::default().explain(&outcome.history, &case, onset + Duration::from_secs(4));
     assert!(ranking.is_none(), "{ranking:#?}");
 }
@@ -170,6 +170,34 @@ fn a_service_that_is_gone_is_named_over_the_caller_that_fails_for_it() {
 }
 
 #[test]
+fn a_service_that_leaks_is_the_cause_although_its_spans_say_nothing() {
+    let healthy = run(&Scenario::new(112, Fault::None));
+    let onset = UnixNanos::from_millis(1_012_000);
+    let service = SERVICES[1];
+    let growing = |metric| Alarm {
+        subject: Subject::Service(service.into()),
+        metric,
+        since: onset,
+        raised: onset,
+        observed: 140e6,
+        expected: 100e6,
+        score: 4.0,
+        threshold: 1.0,
+    };
+    let ranked = |alarms: &[Alarm], services: &[&str]| {
+        let case = Case { onset, services, changes: &[], alarms };
+        Analyzer::default().explain(&healthy.history, &case, healthy.end)
+    };
+    let ranking = ranked(&[growing(Metric::Memory)], &[service]);
+    let top = ranking.top().unwrap();
+    assert_eq!((top.subject.service(), top.contributions[0].source), (Some(service), Source::Memory));
+    assert!(matches!(&top.evidence[0], Evidence::Shift { unit: "By", before, after, .. } if after > before));
+    assert!(ranking.to_finding().title.ends_with("its memory grows without end"));
+    // An alarm about anything else is no evidence, but what is to be explained.
+    assert!(ranked(&[growing(Metric::Rate)], &[]).is_none());
+}
+
+#[test]
 fn a_change_near_the_onset_adds_evidence_and_weight_but_is_no_cause_alone() {
     let scenario = Scenario::new(111, Fault::Slow("db", 10.0));
     let spans = simulate(&scenario);
@@ -193,7 +221,7 @@ fn a_change_near_the_onset_adds_evidence_and_weight_but_is_no_cause_alone() {
     // On a healthy system nothing but changes speaks, and that is not enough.
     let healthy = run(&Scenario::new(112, Fault::None));
     let onset = scenario.fault_time();
-    let case = Case { onset, services: &[], changes: &[change("payment", 1.0)] };
+    let case = Case { onset, services: &[], changes: &[change("payment", 1.0)], alarms: &[] };
     assert!(Analyzer::default().explain(&healthy.history, &case, healthy.end).is_none());
 }
 

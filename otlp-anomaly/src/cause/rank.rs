@@ -10,6 +10,7 @@ use otlp_core::finding::{Evidence, Finding, Severity, Subject};
 use super::facts::{Facts, Pair, Service};
 use super::flow::{Blame, Blames, Flow, surplus};
 use super::history::{History, Period};
+use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
 use crate::number::ratio;
 
@@ -70,6 +71,8 @@ pub struct Case<'a> {
     pub services: &'a [&'a str],
     /// Changes that were made lately.
     pub changes: &'a [Change],
+    /// The alarms. Those about what a process holds speak for its service, whatever its spans say.
+    pub alarms: &'a [Alarm],
 }
 
 /// What speaks for a cause.
@@ -88,6 +91,8 @@ pub enum Source {
     MissingCalls,
     /// It was changed shortly before.
     Change,
+    /// What it holds grows towards what it may.
+    Memory,
 }
 
 impl Source {
@@ -101,6 +106,7 @@ impl Source {
             Self::Load => "load",
             Self::MissingCalls => "missing calls",
             Self::Change => "change",
+            Self::Memory => "memory",
         }
     }
 }
@@ -171,7 +177,7 @@ pub struct Ranking {
 ///     let shop = span(1, 0, took + Duration::from_millis(2));
 ///     history.add(&Trace::new(trace_id, [("shop".into(), shop), ("db".into(), span(2, 1, took))]));
 /// }
-/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], changes: &[] };
+/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], changes: &[], alarms: &[] };
 /// let ranking = Analyzer::default().explain(&history, &case, UnixNanos::from_secs(110));
 /// assert_eq!(ranking.top().and_then(|cause| cause.subject.service()), Some("db"));
 /// assert_eq!(ranking.to_finding().title, "db is the likely cause: it takes longer itself");
@@ -190,6 +196,8 @@ const HALF_SURE_SLOWNESS: f64 = 0.05;
 const HALF_SURE_ERRORS: f64 = 0.01;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
+/// What memory that runs out counts: trouble to come, beside trouble that is there.
+const MEMORY_WEIGHT: f64 = 0.6;
 /// Parts of a score below this share of it, and requests in flight below this number, are not worth a word.
 const LEAST_SHOWN: f64 = 0.05;
 /// What a change near the onset adds to the score, flat and as a share.
@@ -219,13 +227,20 @@ impl Analyzer {
                 continue;
             }
             let changes: Vec<&Change> = self.changes_near(&service.name, case).collect();
-            let contributions = scale.contributions(blame, !changes.is_empty());
+            let mut contributions = scale.contributions(blame, !changes.is_empty());
+            let growing = growing(&service.name, case.alarms);
+            contributions
+                .extend(growing.map(|_| Contribution { source: Source::Memory, weight: MEMORY_WEIGHT }));
             let Some(mut cause) = self.cause(Subject::Service(service.name.clone()), contributions) else {
                 continue;
             };
             let node = after.graph.node(&service.name);
             let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
             cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
+            cause.evidence.extend(growing.map(|alarm| {
+                let pair = Pair { before: alarm.expected, after: alarm.observed };
+                shift("memory", Metric::Memory.unit(), pair, alarm.since)
+            }));
             cause.evidence.extend(changes.into_iter().cloned().map(Evidence::Change));
             causes.push(cause);
         }
@@ -348,6 +363,7 @@ impl Cause {
             Some(Source::Load) => format!("{subject} is the likely cause: it asks others more often"),
             Some(Source::MissingCalls) => format!("{subject} is the likely cause: it no longer answers"),
             Some(Source::Waiting) => format!("{subject} is the likely cause: its callers queue for it"),
+            Some(Source::Memory) => format!("{subject} is the likely cause: its memory grows without end"),
             _ => format!("{subject} is the likely cause: it takes longer itself"),
         }
     }
@@ -447,6 +463,11 @@ fn outside_shift(facts: &Facts, onset: UnixNanos) -> Evidence {
     let pair =
         Pair { before: sum(|service| service.outside.before), after: sum(|service| service.outside.after) };
     shift("requests from outside", "{request}/s", pair, onset)
+}
+
+/// The alarm about what a service holds.
+fn growing<'a>(service: &str, alarms: &'a [Alarm]) -> Option<&'a Alarm> {
+    alarms.iter().find(|alarm| alarm.metric == Metric::Memory && alarm.subject.service() == Some(service))
 }
 
 fn is_connected(service: &str, alarmed: &[&str], graphs: [&ServiceGraph; 2]) -> bool {

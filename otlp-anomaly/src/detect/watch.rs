@@ -23,10 +23,12 @@ pub enum Metric {
     ErrorRate,
     /// Requests a second.
     Rate,
+    /// Bytes that a process holds: watched by [`LeakWatch`](super::LeakWatch), not told by rows.
+    Memory,
 }
 
 impl Metric {
-    /// All metrics, in the order in which they are looked at.
+    /// The metrics of a row, in the order in which they are looked at.
     pub const ALL: [Self; 4] = [Self::LatencyP50, Self::LatencyP95, Self::ErrorRate, Self::Rate];
 
     /// Its name for people.
@@ -37,6 +39,7 @@ impl Metric {
             Self::LatencyP95 => "p95 latency",
             Self::ErrorRate => "error rate",
             Self::Rate => "request rate",
+            Self::Memory => "memory",
         }
     }
 
@@ -47,6 +50,7 @@ impl Metric {
             Self::LatencyP50 | Self::LatencyP95 => "s",
             Self::ErrorRate => "1",
             Self::Rate => "{request}/s",
+            Self::Memory => "By",
         }
     }
 }
@@ -87,6 +91,7 @@ impl MetricConfig {
                 let detector = detector.prior_relative_scale(0.075).direction(Direction::Both);
                 Self::with(0.5, 5.0, 0, detector.min_scale(0.1))
             }
+            Metric::Memory => Self::with(0.5, 0.0, 0, detector.prior_scale(0.25)),
         }
     }
 
@@ -429,7 +434,7 @@ const LEAST_SECS: f64 = 1e-9;
 
 const fn scale_of(metric: Metric, window: Duration) -> Scale {
     match metric {
-        Metric::LatencyP50 | Metric::LatencyP95 => Scale::Log,
+        Metric::LatencyP50 | Metric::LatencyP95 | Metric::Memory => Scale::Log,
         Metric::ErrorRate => Scale::ArcSine,
         Metric::Rate => Scale::Root(window.as_secs_f64()),
     }
@@ -465,6 +470,7 @@ fn measure(metric: Metric, row: &FeatureRow) -> Option<Point> {
             (Scale::ArcSine.to(share), 0.5 / requests.sqrt())
         }
         Metric::Rate => (2.0 * (requests + ANSCOMBE).sqrt(), 1.0),
+        Metric::Memory => return None,
     };
     Some(Point { value, standard_error, ..Point::new(0.0) })
 }

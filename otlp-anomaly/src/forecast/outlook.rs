@@ -78,7 +78,7 @@ pub struct Filling {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Malformed`] with fewer than eight finite points or less than an hour, [`ErrorKind::Config`] where `limit` is not finite.
+/// [`ErrorKind::Malformed`] with fewer than eight finite points or none of them later than the first, [`ErrorKind::Config`] where `limit` is not finite.
 pub fn filling(used: SeriesView<'_>, limit: f64) -> Result<Filling> {
     let points = points(used, limit)?;
     let drops: Vec<usize> = resets(&points);
@@ -137,7 +137,7 @@ pub enum Leak {
 /// Tells whether memory leaks, and growth that goes on from growth that ends.
 ///
 /// Only what came after the last restart (a drop by a fifth) counts. Growth is told by the Mann-Kendall test at three standard
-/// deviations; that it ends, by an exponential approach to a ceiling that explains the values better by ten of Akaike's points and
+/// deviations, of everything or of what came since growth last changed; that it ends, by an exponential approach to a ceiling that explains the values better by ten of Akaike's points and
 /// that has gone at least a third of its way.
 ///
 /// ```
@@ -161,7 +161,7 @@ pub fn leak(used: SeriesView<'_>, limit: f64) -> Result<Leak> {
     let few = thinned(grown);
     let approach = Approach::fit(&few);
     let rest = approach.as_ref().map_or_else(|| beside_line(&few), |approach| approach.beside(&few));
-    if grown.len() < LEAST || kendall(&few, &rest) < 3.0 {
+    if grown.len() < LEAST || kendall(&few, &rest) < 3.0 && !grows(steady_growth(grown)) {
         return Ok(Leak::None);
     }
     let now = grown.last().map_or(0.0, |(_, value)| *value);
@@ -171,6 +171,13 @@ pub fn leak(used: SeriesView<'_>, limit: f64) -> Result<Leak> {
     }
     let rate = robust(steady_growth(grown)).unwrap_or(Estimate::new(0.0, 0.0, 0.0));
     Ok(Leak::Steady { rate_per_day: rate, full: Reach::of(limit - now, rate) })
+}
+
+/// Whether there is growth that chance could not make. Of what stood still for long and then began to grow, all of it together
+/// says little: neighbours resemble each other too much.
+fn grows(points: &[(f64, f64)]) -> bool {
+    let few = thinned(points);
+    points.len() >= LEAST && kendall(&few, &beside_line(&few)) >= 3.0
 }
 
 /// How long what there is will do.
@@ -253,11 +260,11 @@ fn points(series: SeriesView<'_>, limit: f64) -> Result<Vec<(f64, f64)>> {
     let points: Vec<(f64, f64)> =
         known.map(|(time, value)| (-to_f64(last - time.0) / NANOS_A_DAY, value)).collect();
     let span = points.first().map_or(0.0, |(at, _)| -at);
-    if points.len() < LEAST || span < 1.0 / 24.0 {
+    if points.len() < LEAST || span <= 0.0 {
         let count = points.len();
         return Err(Error::new(
             ErrorKind::Malformed,
-            format!("outlook: {count} points over {span:.3} days, at least {LEAST} over an hour needed"),
+            format!("outlook: {count} points over {span:.6} days, at least {LEAST} over some time needed"),
         ));
     }
     Ok(points)
