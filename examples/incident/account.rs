@@ -81,6 +81,7 @@ pub(crate) fn table(summary: &Summary, report: &Path) -> String {
     lines.push(String::new());
     lines.extend(causes(summary));
     lines.extend(logs(summary));
+    lines.extend(memory(summary));
     lines.extend(profile(summary));
     lines.extend(export(summary));
     lines.extend(promises(summary));
@@ -169,6 +170,20 @@ fn logs(summary: &Summary) -> Vec<String> {
     let told = wrapped(&plain(&told), WIDTH - INDENT);
     lines.extend(told.iter().take(2).map(|line| format!("{:INDENT$}{line}", "")));
     lines
+}
+
+fn memory(summary: &Summary) -> Option<String> {
+    let memory = summary.memory.as_ref()?;
+    let found = memory.exhaustion.as_ref()?;
+    Some(plain(&format!(
+        "memory    {} reaches {} in {} ({} to {}), growing by {} a second",
+        found.service,
+        figure::bytes(memory.limit_bytes),
+        figure::secs(found.likely_secs.round()),
+        figure::secs(found.earliest_secs.floor()),
+        figure::secs(found.latest_secs.ceil()),
+        figure::bytes(figure::whole(found.bytes_per_sec))
+    )))
 }
 
 fn profile(summary: &Summary) -> Option<String> {

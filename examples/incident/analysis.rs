@@ -2,6 +2,7 @@
 
 mod hop;
 mod log;
+mod memory;
 mod operation;
 mod profile;
 
@@ -16,12 +17,14 @@ use otlp_core::assemble::{Assembler, AssemblerConfig};
 use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::{Error, UnixNanos};
 
-use crate::receive::ServiceSpan;
+use crate::receive::{Held, ServiceSpan};
 
 use hop::Hops;
+use memory::Watching;
 use operation::Operations;
 
 pub(crate) use log::{LogReading, read_logs};
+pub(crate) use memory::Memory;
 pub(crate) use profile::{ProfileReading, compare_profiles};
 
 /// Length of a feature window.
@@ -35,6 +38,8 @@ pub(crate) const LATENESS: Duration = Duration::from_millis(600);
 pub(crate) enum News {
     /// Spans came in.
     Spans(Vec<ServiceSpan>),
+    /// What processes hold came in.
+    Held(Vec<Held>),
     /// It is this late; windows may close.
     Time(UnixNanos),
     /// Nothing more will come.
@@ -65,6 +70,8 @@ pub(crate) struct Found {
     pub(crate) history: History,
     /// What each hop speaks.
     pub(crate) hops: Hops,
+    /// What each process held.
+    pub(crate) memory: Memory,
 }
 
 /// The analysers, in the order in which data passes them.
@@ -76,6 +83,7 @@ pub(crate) struct Analysis {
     history: History,
     operations: Operations,
     hops: Hops,
+    memory: Watching,
     incidents: Incidents,
     rows: Vec<FeatureRow>,
     alarms: Vec<Noticed>,
@@ -95,6 +103,7 @@ impl Analysis {
             history: HistoryConfig::new().build()?,
             operations: Operations::default(),
             hops: Hops::default(),
+            memory: Watching::new()?,
             incidents: Incidents::new(IncidentConfig::new()),
             rows: Vec::new(),
             alarms: Vec::new(),
@@ -107,12 +116,14 @@ impl Analysis {
     /// The last [`News::Time`] is when the load ended: what is silent after it is silent for a known reason.
     pub(crate) fn run(mut self, news: &Receiver<News>, now: impl Fn() -> UnixNanos) -> Found {
         for item in news {
+            let mut signals = Vec::new();
             match item {
                 News::Spans(spans) => self.take(spans, now()),
+                News::Held(held) => self.memory.take(held, &mut signals),
                 News::Time(time) => self.features.advance(time),
                 News::End => break,
             }
-            self.look(now());
+            self.look(signals, now());
         }
         self.finish()
     }
@@ -130,8 +141,8 @@ impl Analysis {
         }
     }
 
-    fn look(&mut self, now: UnixNanos) {
-        let mut signals = Vec::new();
+    /// Takes the windows that have closed, and joins what was said to incidents.
+    fn look(&mut self, mut signals: Vec<Signal>, now: UnixNanos) {
         for row in self.features.take_closed() {
             self.watch.observe(&row, &mut signals);
             self.rows.push(row);
@@ -158,7 +169,8 @@ impl Analysis {
         let incident = self.incidents.open().first().cloned();
         let ranking = incident.as_ref().map(|incident| {
             let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
-            let case = Case { onset: incident.onset, services: &services, changes: &[], alarms: &incident.alarms };
+            let case =
+                Case { onset: incident.onset, services: &services, changes: &[], alarms: &incident.alarms };
             let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
             let mut ranking = AnalyzerConfig::new().build().explain(&self.history, &case, end);
             for cause in &mut ranking.causes {
@@ -168,8 +180,8 @@ impl Analysis {
             }
             ranking
         });
-        let Self { rows, alarms, history, hops, .. } = self;
-        Found { rows, alarms, incident, ranking, history, hops }
+        let Self { rows, alarms, history, hops, memory, .. } = self;
+        Found { rows, alarms, incident, ranking, history, hops, memory: memory.end() }
     }
 }
 

@@ -4,25 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use otlp_core::encode::Encode as _;
 use otlp_core::finding::Finding;
 use otlp_core::protocol::Signal;
 use otlp_core::protocol::export::{Counters, ExporterConfig, Priority, Request, RequestId, TraceEvent};
 use otlp_core::record::{
-    LogsRequest, Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, TracesRequest,
+    KeyValue, LogsRequest, MetricsRequest, Resource, ResourceLogs, ResourceMetrics, ResourceSpans, Scope,
+    ScopeLogs, ScopeMetrics, ScopeSpans, TracesRequest,
 };
 use otlp_core::stats::Stats;
+use otlp_core::time::{Clock as _, SystemClock};
 use otlp_core::transport::blocking::Client;
 use otlp_core::transport::client::{ClientConfig, Compression};
-use otlp_core::{Error, ErrorKind};
+use otlp_core::{Error, ErrorKind, semconv};
+use otlp_ebpf::host::Host;
 use otlp_ebpf::tap::TappedSpan;
 
 use crate::capture::Outbox;
+use crate::shop::ServiceAddress;
 
 /// How often the outbox is emptied.
 const BATCH: Duration = Duration::from_millis(200);
+/// How often the processes are looked at.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long the end may take.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -71,11 +77,16 @@ struct Sent {
 }
 
 impl Exporting {
-    /// Starts sending what gathers in the outboxes to `endpoint`.
+    /// Starts sending what gathers in the outboxes to `endpoint`, and what the processes of `services` hold and use.
     ///
     /// # Errors
-    /// Where the client or a thread cannot be started.
-    pub(crate) fn start(endpoint: String, seed: u64, outboxes: Vec<Arc<Outbox>>) -> Result<Self, Error> {
+    /// Where the client or a thread cannot be started, or a process cannot be read.
+    pub(crate) fn start(
+        endpoint: String,
+        seed: u64,
+        outboxes: Vec<Arc<Outbox>>,
+        services: &[ServiceAddress],
+    ) -> Result<Self, Error> {
         let config = ExporterConfig::default().max_trace_events(1 << 20);
         let client_config = ClientConfig::new(endpoint)
             .exporter(config.clone())
@@ -85,10 +96,14 @@ impl Exporting {
         let batches = Batches { client, config, sent: Arc::default() };
         let (stop, stopped) = channel();
         let own = batches.clone();
+        let mut processes = Processes::of(services)?;
         let work = move || {
             loop {
                 let is_last = stopped.recv_timeout(BATCH) != Err(RecvTimeoutError::Timeout);
                 own.send(outboxes.iter().flat_map(|outbox| outbox.take()).collect());
+                if let Some(request) = processes.look() {
+                    own.measured(&request);
+                }
                 if is_last {
                     return;
                 }
@@ -155,7 +170,48 @@ impl Drained {
     }
 }
 
+/// The processes of the services, looked at from outside.
+struct Processes {
+    host: Host,
+    /// By process number.
+    names: BTreeMap<u32, &'static str>,
+    looked: Instant,
+}
+
+impl Processes {
+    fn of(services: &[ServiceAddress]) -> Result<Self, Error> {
+        let mut host = Host::new();
+        services.iter().try_for_each(|service| host.watch(service.pid))?;
+        let names = services.iter().map(|service| (service.pid, service.role.name())).collect();
+        Ok(Self { host, names, looked: Instant::now() })
+    }
+
+    /// What they hold and use, when it is time to look again.
+    fn look(&mut self) -> Option<MetricsRequest> {
+        if self.looked.elapsed() < LOOK {
+            return None;
+        }
+        self.looked = Instant::now();
+        let group = |process: otlp_ebpf::host::ProcessReading| {
+            let mut resource = process.resource;
+            let name = self.names.get(&process.pid).copied();
+            resource.attributes.extend(name.map(|name| KeyValue::new(semconv::SERVICE_NAME, name)));
+            let scope = Scope { name: "otlp-ebpf".to_owned(), ..Scope::default() };
+            let scopes = vec![ScopeMetrics { scope, metrics: process.metrics, ..ScopeMetrics::default() }];
+            ResourceMetrics { resource, scopes, ..ResourceMetrics::default() }
+        };
+        let reading = self.host.read(SystemClock.now());
+        Some(MetricsRequest { resources: reading.processes.into_iter().map(group).collect() })
+    }
+}
+
 impl Batches {
+    fn measured(&self, request: &MetricsRequest) {
+        let points = u32::try_from(request.record_count()).unwrap_or(u32::MAX);
+        // Refused only when the queue is full, which the exporter's own counters tell.
+        let _ = self.client.send(Signal::Metrics, request.encode_to_bytes(), points);
+    }
+
     fn send(&self, spans: Vec<TappedSpan>) {
         if spans.is_empty() {
             return;

@@ -170,6 +170,12 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
+/// Whole bytes of a measured or foreseen amount; nothing below zero.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what the type holds")]
+pub(crate) fn whole(amount: f64) -> u64 {
+    if amount.is_finite() { amount.round().clamp(0.0, 1e18) as u64 } else { 0 }
+}
+
 fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
         0.0 => 0,

@@ -5,6 +5,7 @@ mod chart;
 mod graph;
 mod layout;
 mod markup;
+mod memory;
 mod scale;
 mod section;
 

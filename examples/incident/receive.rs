@@ -13,13 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use otlp_core::protocol::Signal;
-use otlp_core::record::{Span, TracesRequest};
+use otlp_core::record::{MetricData, MetricsRequest, NumberValue, Span, TracesRequest};
 use otlp_core::transport::receiver::{Answer, Handler};
-use otlp_core::view::{LogsView, TracesView};
-use otlp_core::{DecodeError, Error, ErrorKind, Limits, SpanId, TraceId};
+use otlp_core::view::{LogsView, MetricsView, TracesView};
+use otlp_core::{DecodeError, Error, ErrorKind, Limits, SpanId, TraceId, UnixNanos};
 
 use crate::analysis::News;
+use crate::figure;
 
+/// The metric of the semantic conventions that says what a process holds.
+const MEMORY: &str = "process.memory.usage";
 /// The traces request, counted from 1, that is answered with "busy".
 const BUSY_AT: u64 = 6;
 /// How long the exporter is asked to wait then.
@@ -31,6 +34,17 @@ const PARTIAL_SPANS: usize = 3;
 
 /// A span and the service it ran in.
 pub(crate) type ServiceSpan = (Arc<str>, Span);
+
+/// What the process of a service held at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Held {
+    /// The service.
+    pub(crate) service: Arc<str>,
+    /// When.
+    pub(crate) time: UnixNanos,
+    /// Resident memory.
+    pub(crate) bytes: f64,
+}
 
 /// What the receiver did with the spans.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +59,8 @@ pub(crate) struct Received {
     pub(crate) undecodable: u64,
     /// Log records taken: findings that came back over the wire.
     pub(crate) log_records: u64,
+    /// Metric points taken.
+    pub(crate) points: u64,
     /// Requests answered with "busy" on purpose.
     pub(crate) busy: u64,
     /// Requests refused in part on purpose.
@@ -119,6 +135,21 @@ impl Intake {
         Ok(inner.take(&spans, &refused, undecodable))
     }
 
+    fn metrics(&self, body: &[u8]) -> Result<Answer, DecodeError> {
+        let view = MetricsView::parse(body, &self.limits)?;
+        let request = view.to_record_rejecting(|_| ())?;
+        let points = u64::try_from(request.record_count()).unwrap_or(u64::MAX);
+        match self.news.try_send(News::Held(held(&request))) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                self.lock().received.lagging += 1;
+                return Ok(Answer::busy(BUSY_FOR));
+            }
+        }
+        self.lock().received.points += points;
+        Ok(Answer::accepted(points))
+    }
+
     fn logs(&self, body: &[u8]) -> Result<Answer, DecodeError> {
         let view = LogsView::parse(body, &self.limits)?;
         let records = u64::try_from(view.to_record_rejecting(|_| ())?.record_count()).unwrap_or(u64::MAX);
@@ -132,6 +163,7 @@ impl Handler for Intake {
         let answer = match signal {
             Signal::Traces => self.traces(body),
             Signal::Logs => self.logs(body),
+            Signal::Metrics => self.metrics(body),
             other => {
                 let message = format!("{other} are not taken here");
                 Ok(Answer::Refuse { status: 404, retry_after: None, message })
@@ -163,6 +195,26 @@ impl Inner {
             format!("{} over quota, {undecodable} not readable", refused.len()),
         )
     }
+}
+
+/// The memory of each process among the metrics.
+fn held(request: &MetricsRequest) -> Vec<Held> {
+    let mut all = Vec::new();
+    for group in &request.resources {
+        let service: Arc<str> = group.resource.service_name().unwrap_or("unknown").into();
+        let metrics = group.scopes.iter().flat_map(|scope| &scope.metrics);
+        for metric in metrics.filter(|metric| metric.name == MEMORY) {
+            let Some(MetricData::Sum(sum)) = &metric.data else { continue };
+            all.extend(sum.points.iter().filter_map(|point| {
+                let bytes = match point.value? {
+                    NumberValue::Int(bytes) => figure::float(u64::try_from(bytes).ok()?),
+                    NumberValue::Double(bytes) => bytes,
+                };
+                Some(Held { service: Arc::clone(&service), time: point.time, bytes })
+            }));
+        }
+    }
+    all
 }
 
 fn spans_of(request: TracesRequest) -> Vec<ServiceSpan> {

@@ -1,5 +1,6 @@
 //! From what a run came to, to the numbers that are shown.
 
+mod memory;
 mod promise;
 
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub(crate) fn summarise(flags: &Flags, outcome: &Outcome) -> Summary {
         alarms: outcome.found.alarms.iter().map(|noticed| alarm(noticed, &clock)).collect(),
         causes: causes(&outcome.found),
         logs: Some(logs(&outcome.logs, &clock)),
+        memory: memory::memory(outcome, &clock),
         profile: outcome.profile.as_ref().map(profile),
         balances: Role::ALL.into_iter().map(|role| balance(role, outcome)).collect(),
         export: export(outcome, &clock),
@@ -74,6 +76,7 @@ pub(crate) fn alarm_line(noticed: &Noticed) -> String {
         Unit::Millis => figure::millis(value * 1e3),
         Unit::Share => figure::share(value),
         Unit::PerSec => figure::rate(value),
+        Unit::Bytes => figure::bytes(figure::whole(value)),
     };
     let (met, expected) = (show(alarm.observed), show(alarm.expected));
     format!("alarm: {} of {} is {met}, expected {expected}", alarm.metric.name(), alarm.subject)
@@ -139,12 +142,16 @@ fn symptom(cause: &RankedCause) -> &'static str {
         Some(Source::Errors) => "began to fail",
         Some(Source::Load) => "began to ask others more often",
         Some(Source::MissingCalls) => "stopped answering",
+        Some(Source::Memory) => "began to leak memory",
         _ => "became slow",
     }
 }
 
 /// The most telling thing known: where the CPU time goes, else what the logs say, else the strongest evidence.
 fn because(outcome: &Outcome) -> String {
+    if let Some(found) = memory::exhaustion(outcome) {
+        return memory::because(&found);
+    }
     let is_slow = top(&outcome.found).is_some_and(|cause| symptom(cause) == "became slow");
     let grown = |shift: &&otlp_profiles::FunctionShift| {
         shift.cumulative_change() >= 0.2 && shift.cumulative_z >= 3.0 && shift.cumulative_before < 0.5
@@ -279,6 +286,7 @@ const fn unit(metric: Metric) -> Unit {
     match metric {
         Metric::ErrorRate => Unit::Share,
         Metric::Rate => Unit::PerSec,
+        Metric::Memory => Unit::Bytes,
         _ => Unit::Millis,
     }
 }

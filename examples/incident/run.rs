@@ -112,7 +112,7 @@ impl Stage {
         let direct = |role| services.get(&role).copied().unwrap_or(receiver.local_addr());
         shop.connect(|role| capture.address_of(role).unwrap_or_else(|| direct(role)))?;
         let endpoint = format!("http://{}", receiver.local_addr());
-        let exporting = Exporting::start(endpoint, flags.seed, capture.outboxes())?;
+        let exporting = Exporting::start(endpoint, flags.seed, capture.outboxes(), &shop.services())?;
         Ok(Self { shop, capture, intake, receiver, exporting, news, alarms, analysis })
     }
 

@@ -54,6 +54,9 @@ use random::Random;
 /// Folders under the run's folder that belong to the shop, and are emptied when it starts.
 const FOLDERS: [&str; 3] = ["logs", "profiles", "tmp"];
 
+/// What each service may hold, as the limit of a container that it could run in. Nobody enforces it.
+pub(crate) const MEMORY_LIMIT_BYTES: u64 = 256 << 20;
+
 /// How the shop runs.
 #[derive(Debug, Clone)]
 pub(crate) struct ShopConfig {

@@ -35,6 +35,8 @@ pub(crate) struct Summary {
     pub(crate) causes: Vec<Cause>,
     /// What the logs say; none where no log was read.
     pub(crate) logs: Option<Logs>,
+    /// What the processes held; none where no process was read.
+    pub(crate) memory: Option<Memory>,
     /// What the guilty process spends its time on now; none without a guilty one.
     pub(crate) profile: Option<ProfileChange>,
     /// Where every request is, one row for each service, in the order of `services`.
@@ -199,6 +201,43 @@ pub(crate) struct Track {
     pub(crate) error_share: Vec<Option<f64>>,
 }
 
+/// What the processes held over time, and whether one of them runs out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// What each may hold, in bytes.
+    pub(crate) limit_bytes: u64,
+    /// One track for each service, in the order of `services`.
+    pub(crate) tracks: Vec<MemoryTrack>,
+    /// The one that runs out first; none where none does.
+    pub(crate) exhaustion: Option<Exhaustion>,
+}
+
+/// What the process of one service held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MemoryTrack {
+    /// The service.
+    pub(crate) service: String,
+    /// When it was read.
+    pub(crate) at_secs: Vec<f64>,
+    /// Resident bytes, as many as there are times.
+    pub(crate) bytes: Vec<u64>,
+}
+
+/// When a process that leaks reaches its limit, counted from the last reading, with an interval of 95 %.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exhaustion {
+    /// The service.
+    pub(crate) service: String,
+    /// Bytes that come on top in a second.
+    pub(crate) bytes_per_sec: f64,
+    /// Seconds at the earliest.
+    pub(crate) earliest_secs: f64,
+    /// Seconds that are likeliest.
+    pub(crate) likely_secs: f64,
+    /// Seconds at the latest.
+    pub(crate) latest_secs: f64,
+}
+
 /// One alarm of the detector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Alarm {
@@ -228,6 +267,8 @@ pub(crate) enum Unit {
     Share,
     /// Events a second.
     PerSec,
+    /// Bytes.
+    Bytes,
 }
 
 /// One suspect.

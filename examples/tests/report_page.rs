@@ -27,10 +27,11 @@ use crate::summary::Summary;
 
 const HOSTILE: &str = "</script><script>alert('x')</script>\"]]>--><!-- &amp; ü\u{202e}\u{1b}[31m";
 
-fn all_samples() -> [(&'static str, Summary, Option<String>); 4] {
+fn all_samples() -> [(&'static str, Summary, Option<String>); 5] {
     [
         ("incident", sample::incident(7), Some(sample::FLAME_SVG.to_owned())),
         ("none", sample::calm(7), None),
+        ("leak", sample::leak(7), None),
         ("ugly", sample::ugly(7), None),
         ("missed", sample::missed(7), None),
     ]

@@ -196,7 +196,7 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// A number in its unit, with about three significant digits; shares as percentages, times in the unit that
+/// A number in its unit, with about three significant digits; shares as percentages, times and bytes in the unit that
 /// suits their size.
 struct Quantity<'a> {
     value: f64,
@@ -211,6 +211,10 @@ impl fmt::Display for Quantity<'_> {
             "s" if size >= 1.0 || size == 0.0 => (self.value, "s"),
             "s" if size >= 1e-3 => (self.value * 1e3, "ms"),
             "s" => (self.value * 1e6, "µs"),
+            "By" if size >= 1e9 => (self.value / 1e9, "GB"),
+            "By" if size >= 1e6 => (self.value / 1e6, "MB"),
+            "By" if size >= 1e3 => (self.value / 1e3, "kB"),
+            "By" => (self.value, "B"),
             // UCUM writes counted things in braces, "{request}/s"; people do not.
             other => (self.value, other),
         };
@@ -297,6 +301,8 @@ mod tests {
     fn shifts_read_like_a_person_would_write_them() {
         assert_eq!(shift("s", 0.000_098, 0.0224), "it 98.0 µs -> 22.4 ms");
         assert_eq!(shift("s", 0.0, 2.5), "it 0 s -> 2.50 s");
+        assert_eq!(shift("By", 812.0, 132_194_304.0), "it 812 B -> 132 MB");
+        assert_eq!(shift("By", 9_400.0, 2.5e9), "it 9.40 kB -> 2.50 GB");
         assert_eq!(shift("1", 0.0, 0.28), "it 0 % -> 28.0 %");
         assert_eq!(shift("{line}/s", 1.0, 120.0), "it 1.00 line/s -> 120 line/s");
         assert_eq!(shift("/s", 200.0, 90.0), "it 200/s -> 90.0/s");

@@ -45,6 +45,8 @@ pub(crate) enum As {
     Score,
     /// A multiple.
     Times,
+    /// A size; the summary has bytes.
+    Bytes,
 }
 
 impl As {
@@ -56,6 +58,7 @@ impl As {
             Self::Rate => "rate",
             Self::Score => "score",
             Self::Times => "times",
+            Self::Bytes => "bytes",
         }
     }
 
@@ -68,6 +71,7 @@ impl As {
             Self::Rate => figure::rate(value),
             Self::Score => figure::score(value),
             Self::Times => figure::times(value),
+            Self::Bytes => figure::bytes(figure::whole(value)),
         }
     }
 }

@@ -65,7 +65,8 @@ pub(crate) fn ticks(low: f64, high: f64, target: u32) -> Vec<f64> {
     let mut place = first;
     // At most twice the target: a step is never below half of what was asked for.
     while place <= last && values.len() <= 2 * usize::try_from(target).unwrap_or(usize::MAX) {
-        values.push(place * step);
+        // No zero with a sign.
+        values.push(place * step + 0.0);
         place += 1.0;
     }
     values

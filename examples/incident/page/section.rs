@@ -4,6 +4,7 @@ mod cause;
 mod export;
 mod head;
 mod log;
+mod memory;
 mod profile;
 mod system;
 
@@ -18,6 +19,7 @@ pub(crate) fn all(summary: &Summary, flame_svg: Option<&str>) -> String {
         system::graph(summary),
         cause::ranking(summary),
         system::timelines(summary),
+        memory::growth(summary),
         cause::alarms(summary),
         log::findings(summary),
         profile::changes(summary, flame_svg),

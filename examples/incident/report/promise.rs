@@ -4,7 +4,7 @@ use crate::figure;
 use crate::flags::Flags;
 use crate::receive::Received;
 use crate::run::Outcome;
-use crate::shop::{Counts, Role};
+use crate::shop::{Counts, Fault, Role};
 use crate::summary::{Promise, Summary};
 
 /// All promises, with the figures behind them.
@@ -20,6 +20,9 @@ pub(super) fn all(flags: &Flags, outcome: &Outcome, summary: &Summary) -> Vec<Pr
     ];
     if flags.fault.guilty().is_some() {
         promises.extend([noticed(summary), cause(summary)]);
+    }
+    if flags.fault == Fault::Leak {
+        promises.push(exhaustion(summary));
     }
     promises
 }
@@ -91,7 +94,7 @@ fn tricks(received: &Received) -> Promise {
 fn exporter(outcome: &Outcome) -> Promise {
     let stats = outcome.exported.stats;
     let accepted: u64 = outcome.received.accepted.values().sum();
-    let taken = accepted + outcome.received.log_records;
+    let taken = accepted + outcome.received.log_records + outcome.received.points;
     let holds = stats.is_balanced() && stats.queued == 0 && stats.exported == taken;
     let [offered, exported, rejected, dropped] =
         [stats.accepted, stats.exported, stats.rejected, stats.dropped].map(figure::count);
@@ -123,6 +126,26 @@ fn noticed(summary: &Summary) -> Promise {
     let after = summary.key.time_to_first_alarm_secs;
     let detail = after.map_or_else(|| "no alarm".to_owned(), |secs| format!("after {}", figure::secs(secs)));
     promise("The fault raised an alarm", after.is_some(), detail)
+}
+
+/// A leak is found to be told how long there is left.
+fn exhaustion(summary: &Summary) -> Promise {
+    let found = summary.memory.as_ref().and_then(|memory| memory.exhaustion.as_ref());
+    let guilty = summary.fault.as_ref().map(|fault| fault.service.as_str());
+    let detail = found.map_or_else(
+        || "not told".to_owned(),
+        |found| {
+            let [earliest, likely, latest] = [found.earliest_secs, found.likely_secs, found.latest_secs]
+                .map(|secs| figure::secs(secs.round()));
+            format!("{likely} are left to {}, between {earliest} and {latest}", found.service)
+        },
+    );
+    let holds = found.is_some_and(|found| {
+        Some(found.service.as_str()) == guilty
+            && found.earliest_secs <= found.likely_secs
+            && found.likely_secs <= found.latest_secs
+    });
+    promise("The time until the memory is full is told with an interval", holds, detail)
 }
 
 fn cause(summary: &Summary) -> Promise {

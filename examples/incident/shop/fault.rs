@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     CpuHot,
     /// `inventory` loads a stock table whose large quantities it cannot read.
     ErrorBurst,
+    /// `order` keeps every product page that it assembles.
+    Leak,
     /// Nothing breaks.
     None,
 }
@@ -24,6 +26,7 @@ impl Fault {
             Self::DbSlow => Some(Role::Db),
             Self::CpuHot => Some(Role::Payment),
             Self::ErrorBurst => Some(Role::Inventory),
+            Self::Leak => Some(Role::Order),
             Self::None => None,
         }
     }
@@ -34,6 +37,7 @@ impl Fault {
             Self::DbSlow => "db-slow",
             Self::CpuHot => "cpu-hot",
             Self::ErrorBurst => "error-burst",
+            Self::Leak => "leak",
             Self::None => "none",
         }
     }
@@ -44,6 +48,7 @@ impl Fault {
             Self::DbSlow => "db loses its index, so that each lookup reads every row",
             Self::CpuHot => "payment compares every pair of recent charges, which is quadratic work",
             Self::ErrorBurst => "inventory loads a stock table in which it cannot read large quantities",
+            Self::Leak => "order keeps every product page that it assembles, and lets none of them go",
             Self::None => "nothing is broken",
         }
     }

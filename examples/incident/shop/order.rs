@@ -1,8 +1,8 @@
 //! Orders: items, reservations and charges put together.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::{Context, Service, bad_gateway, trace_of};
 use super::db;
@@ -25,6 +25,9 @@ pub(crate) struct Order {
     next_order: AtomicU32,
     placed: AtomicU64,
     given_up: AtomicU64,
+    /// Set by the fault: pages are kept, and never looked at again.
+    keeps_pages: AtomicBool,
+    pages: Mutex<Vec<String>>,
 }
 
 /// What a buyer sends.
@@ -39,7 +42,9 @@ impl Order {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         context.log.info("order numbers continue", &[("next", &db::PAST_ORDERS)]);
         let (placed, given_up) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { context, next_order: AtomicU32::new(db::PAST_ORDERS), placed, given_up }
+        let (keeps_pages, pages) = (AtomicBool::new(false), Mutex::default());
+        let next_order = AtomicU32::new(db::PAST_ORDERS);
+        Self { context, next_order, placed, given_up, keeps_pages, pages }
     }
 
     #[inline(never)]
@@ -50,6 +55,7 @@ impl Order {
         match &answer {
             Ok(item) if item.status == 200 => {
                 let page = assemble_page(sku, item.text());
+                self.keep(&page);
                 log.info(
                     "product page assembled",
                     &[("sku", &sku), ("bytes", &page.len()), ("trace_id", &trace)],
@@ -71,6 +77,13 @@ impl Order {
                 bad_gateway(&answer)
             }
             Err(_) => bad_gateway(&answer),
+        }
+    }
+
+    /// Where the fault is: whoever wrote this meant to show the page again, and forgot that there is no end to them.
+    fn keep(&self, page: &str) {
+        if self.keeps_pages.load(Ordering::Relaxed) {
+            self.pages.lock().unwrap_or_else(PoisonError::into_inner).push(page.to_owned());
         }
     }
 
@@ -259,10 +272,21 @@ impl Handler for Order {
 }
 
 impl Service for Order {
+    fn set_fault(&self, on: bool) -> bool {
+        self.keeps_pages.store(on, Ordering::Relaxed);
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        true
+    }
+
     fn facts(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("placed", self.placed.load(Ordering::Relaxed)),
             ("given_up", self.given_up.load(Ordering::Relaxed)),
+            (
+                "pages_kept",
+                u64::try_from(self.pages.lock().unwrap_or_else(PoisonError::into_inner).len())
+                    .unwrap_or(u64::MAX),
+            ),
         ]
     }
 }

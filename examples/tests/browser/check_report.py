@@ -136,6 +136,8 @@ def content_faults(summary, page):
         if name == "key" and not summary["fault"]:
             missing = [at for at in missing if "rank" not in at and "time_to" not in at]
         faults += [f"{at}: not on the page" for at in missing]
+    exhaustion = leaves((summary["memory"] or {}).get("exhaustion"), "/memory/exhaustion")
+    faults += [f"{at}: not on the page" for at, value in exhaustion if at not in shown]
     faults += [fault for line in page["lines"] for fault in line_faults(summary, line)]
     return faults + part_faults(summary, page)
 

@@ -69,7 +69,7 @@
       nodes: all(".node", svg).length, edges: all(".edge", svg).length, ways: all(".way[d*=C]", svg).length,
     })),
     panels: all("figure[data-track] svg").filter(visible).length,
-    marks: { fault: all(".fault-mark").length, alarm: all(".alarm-mark").length },
+    marks: { fault: all(".timeline .fault-mark").length, alarm: all(".timeline .alarm-mark").length },
     flame: all("#flame svg rect").filter((box) => box.getBoundingClientRect().width > 0).length,
     tips: all("#flame svg title").map((tip) => tip.textContent),
     sections: all("section").map((s) => s.id),

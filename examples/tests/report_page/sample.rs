@@ -7,9 +7,9 @@
 )]
 
 use crate::summary::{
-    Alarm, Balance, Cause, CitedLine, Conformance, Contribution, Edge, Export, ExportEvent, FORMAT, Fault,
-    FunctionChange, Health, Incident, KeyFigures, LogFinding, Logs, Loss, NewTemplate, ProfileChange,
-    Promise, Run, Service, Shift, Summary, Timeline, Track, Unit, Version,
+    Alarm, Balance, Cause, CitedLine, Conformance, Contribution, Edge, Exhaustion, Export, ExportEvent,
+    FORMAT, Fault, FunctionChange, Health, Incident, KeyFigures, LogFinding, Logs, Loss, Memory, MemoryTrack,
+    NewTemplate, ProfileChange, Promise, Run, Service, Shift, Summary, Timeline, Track, Unit, Version,
 };
 
 const FAULT_SECS: f64 = 20.0;
@@ -173,6 +173,7 @@ fn base(
         alarms: Vec::new(),
         causes: Vec::new(),
         logs: Some(Logs { lines: 12_480, templates: 37, new_templates: Vec::new(), findings: Vec::new() }),
+        memory: None,
         profile: None,
         balances,
         export: export(),
@@ -368,6 +369,49 @@ pub(crate) fn calm(seed: u64) -> Summary {
         name: "No alarm without a fault".to_owned(),
         holds: true,
         detail: "0 alarms in 240 windows".to_owned(),
+    });
+    summary
+}
+
+/// A service that keeps what it should let go.
+pub(crate) fn leak(seed: u64) -> Summary {
+    let mut summary = base(seed, Some("leak"), &SHOP, &SHOP_CALLS, Some("order"));
+    summary.fault = Some(Fault {
+        kind: "leak".to_owned(),
+        service: "order".to_owned(),
+        at_secs: FAULT_SECS,
+        description: "order keeps every page".to_owned(),
+    });
+    summary.incident = Some(Incident {
+        service: "order".to_owned(),
+        symptom: "began to leak memory".to_owned(),
+        because: "it grows by 1.50 MB a second".to_owned(),
+        first_alarm_secs: 27.5,
+        services: vec!["order".to_owned()],
+    });
+    summary.key.time_to_first_alarm_secs = Some(7.5);
+    summary.key.rank_of_true_cause = Some(1);
+    summary.alarms = vec![alarm(27.5, "order", "memory", (102e6, 113e6, 1.9), Unit::Bytes)];
+    let at_secs: Vec<f64> = (0..2 * WINDOWS).map(|half| half as f64 / 2.0).collect();
+    let track = |(place, plan): (usize, &Plan)| {
+        let grows = if plan.0 == "order" { 1.5e6 } else { 0.01e6 };
+        let held = |at: &f64| (100e6 + 2e6 * place as f64 + grows * (at - FAULT_SECS).max(0.0)) as u64;
+        MemoryTrack {
+            service: plan.0.to_owned(),
+            bytes: at_secs.iter().map(held).collect(),
+            at_secs: at_secs.clone(),
+        }
+    };
+    summary.memory = Some(Memory {
+        limit_bytes: 256 << 20,
+        tracks: SHOP.iter().enumerate().map(track).collect(),
+        exhaustion: Some(Exhaustion {
+            service: "order".to_owned(),
+            bytes_per_sec: 1.5e6,
+            earliest_secs: 86.0,
+            likely_secs: 91.0,
+            latest_secs: 98.0,
+        }),
     });
     summary
 }

@@ -86,7 +86,7 @@ impl Default for LeakWatchConfig {
 /// for second in 0..60_u32 {
 ///     // 100 MB, and from second 30 on 1 MB more each second.
 ///     let used = 100e6 + 1e6 * f64::from(second.saturating_sub(30)) + f64::from(second % 3) * 1e4;
-///     watch.observe(&order, UnixNanos::from_secs(second.into()), used, 256e6, &mut signals);
+///     signals.extend(watch.observe(&order, UnixNanos::from_secs(second.into()), used, 256e6));
 /// }
 /// assert!(matches!(&signals[..], [Signal::Raised(alarm)] if alarm.observed > 105e6));
 /// # Ok::<(), otlp_anomaly::Error>(())
@@ -119,38 +119,31 @@ struct Growth {
 }
 
 impl LeakWatch {
-    /// Takes a reading: `used` of `limit`, both in bytes, and appends what there is to say.
+    /// Takes a reading, `used` of `limit`, both in bytes, and says whether an alarm begins or ends with it.
     ///
     /// Readings of a subject come in order of time; those that do not, and those that are not finite, are counted and left out.
     /// Costs O(readings^2) of at most 240, about a millisecond.
-    pub fn observe(
-        &mut self,
-        subject: &Subject,
-        time: UnixNanos,
-        used: f64,
-        limit: f64,
-        signals: &mut Vec<Signal>,
-    ) {
+    pub fn observe(&mut self, subject: &Subject, time: UnixNanos, used: f64, limit: f64) -> Option<Signal> {
         if !self.subjects.contains_key(subject) {
             if self.subjects.len() >= self.config.max_subjects {
                 self.dropped += 1;
-                return;
+                return None;
             }
             self.subjects.insert(subject.clone(), Held::default());
         }
-        let Some(held) = self.subjects.get_mut(subject) else { return };
+        let held = self.subjects.get_mut(subject)?;
         if !used.is_finite() || !limit.is_finite() || !held.take(time, used, self.config.max_points) {
             self.ignored += 1;
-            return;
+            return None;
         }
         let growth = held.growth(limit, &self.config);
         let turns = growth.is_some() != held.is_alarmed;
         held.against = if turns { held.against + 1 } else { 0 };
         if held.against < self.config.confirm.max(1) {
-            return;
+            return None;
         }
         (held.is_alarmed, held.against) = (!held.is_alarmed, 0);
-        signals.push(match growth {
+        Some(match growth {
             Some(growth) => Signal::Raised(Alarm {
                 subject: subject.clone(),
                 metric: Metric::Memory,
@@ -162,7 +155,7 @@ impl LeakWatch {
                 threshold: 1.0,
             }),
             None => Signal::Ended { subject: subject.clone(), metric: Metric::Memory, time },
-        });
+        })
     }
 
     /// What the memory of a subject did by its last reading; nothing before its eighth.
@@ -248,7 +241,7 @@ mod tests {
         for second in 0..seconds {
             let noise = f64::from(second * 7919 % 13) * 4096.0;
             let used = used(f64::from(second)) + noise;
-            watch.observe(&order(), UnixNanos::from_secs(second.into()), used, LIMIT, &mut signals);
+            signals.extend(watch.observe(&order(), UnixNanos::from_secs(second.into()), used, LIMIT));
         }
         (watch, signals)
     }
@@ -288,7 +281,7 @@ mod tests {
     fn the_readings_kept_are_bounded_and_the_newest() {
         let mut watch = LeakWatchConfig::new().max_points(16).build().unwrap();
         for second in 0..100 {
-            watch.observe(&order(), UnixNanos::from_secs(second), 1.0, LIMIT, &mut Vec::new());
+            assert_eq!(watch.observe(&order(), UnixNanos::from_secs(second), 1.0, LIMIT), None);
             let readings = watch.readings(&order()).unwrap();
             assert!(readings.len() <= 16 && readings.times().last() == Some(&UnixNanos::from_secs(second)));
         }
@@ -297,10 +290,9 @@ mod tests {
     #[test]
     fn odd_readings_and_subjects_too_many_are_counted() {
         let mut watch = LeakWatchConfig::new().max_subjects(1).build().unwrap();
-        let mut signals = Vec::new();
-        let mut at = |watch: &mut LeakWatch, name: &str, second, used| {
+        let at = |watch: &mut LeakWatch, name: &str, second, used| {
             let subject = Subject::Service(name.into());
-            watch.observe(&subject, UnixNanos::from_secs(second), used, LIMIT, &mut signals);
+            assert_eq!(watch.observe(&subject, UnixNanos::from_secs(second), used, LIMIT), None);
         };
         for (second, used) in [(5, 1.0), (4, 1.0), (6, f64::NAN), (6, f64::INFINITY)] {
             at(&mut watch, "order", second, used);

@@ -108,6 +108,7 @@ fn alarm_row(summary: &Summary, place: usize, alarm: &Alarm) -> String {
         Unit::Millis => As::Millis,
         Unit::Share => As::Share,
         Unit::PerSec => As::Rate,
+        Unit::Bytes => As::Bytes,
     };
     format!(
         "<tr><td>{}</td><td>{}</td><td>{}</td>{}{}{}</tr>\n",
