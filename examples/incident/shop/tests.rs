@@ -233,6 +233,23 @@ fn an_unreadable_stock_table_fails_about_three_requests_in_ten() {
 }
 
 #[test]
+fn pages_are_kept_only_while_the_leak_is_there_and_no_answer_shows_it() {
+    let folder = Folder::new();
+    let (shop, target) = start(&folder, 0);
+    drive(target, 40, 1);
+    let kept = || shop.counts().unwrap()[&Role::Order].fact("pages_kept");
+    assert_eq!(kept(), 0);
+    shop.set_fault(Fault::Leak, true).unwrap();
+    let report = drive(target, 60, 2);
+    let shown = report.exchanges.iter().filter(|one| one.route == Route::Product && one.status == Some(200));
+    assert_eq!(kept(), u64::try_from(shown.count()).unwrap());
+    shop.set_fault(Fault::Leak, false).unwrap();
+    drive(target, 20, 3);
+    assert_eq!(kept(), 0);
+    shop.stop().unwrap();
+}
+
+#[test]
 fn profiles_show_the_work_of_the_guilty_only_while_it_is_broken() {
     let folder = Folder::new();
     let (shop, target) = start(&folder, 199);
