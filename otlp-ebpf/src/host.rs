@@ -177,8 +177,11 @@ impl Host {
         let cpu = |mode, ticks| (seconds(Some(ticks), self.ticks), [(metric::CPU_MODE, mode)]);
         let [user, system] = [cpu("user", stat.user), cpu("system", stat.system)];
         metrics.counter(PROCESS_CPU, &labelled(&[user, system]));
-        metrics.amount(PROCESS_MEMORY, &[(whole(stat.resident_pages.checked_mul(self.page)), &[])]);
-        metrics.amount(PROCESS_VIRTUAL, &[(whole(Some(stat.virtual_bytes)), &[])]);
+        // A thread of the kernel has no memory of its own, and a process at its end has none any more: nothing, not zero.
+        if stat.virtual_bytes > 0 {
+            metrics.amount(PROCESS_MEMORY, &[(whole(stat.resident_pages.checked_mul(self.page)), &[])]);
+            metrics.amount(PROCESS_VIRTUAL, &[(whole(Some(stat.virtual_bytes)), &[])]);
+        }
         metrics.amount(PROCESS_THREADS, &[(whole(Some(stat.threads)), &[])]);
         let folder = fs::read_dir(self.proc.join(pid.to_string()).join("fd")).ok();
         let files =

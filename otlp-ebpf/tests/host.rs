@@ -164,6 +164,21 @@ fn a_number_used_again_is_another_process() {
 }
 
 #[test]
+fn a_process_at_its_end_holds_nothing_that_is_told() {
+    let frozen = Frozen::new();
+    let mut host = frozen.host();
+    host.watch(77).unwrap();
+    let told = |host: &mut Host| {
+        let metrics = &host.read(NOW).processes[0].metrics;
+        ["process.memory.usage", "process.memory.virtual", "process.cpu.time"]
+            .map(|name| metrics.iter().any(|metric| metric.name == name))
+    };
+    assert_eq!(told(&mut host), [true, true, true]);
+    frozen.put("proc/77/stat", &process(500).replace("8192 2", "0 0"));
+    assert_eq!(told(&mut host), [false, false, true]);
+}
+
+#[test]
 fn texts_cut_off_leave_metrics_out() {
     let frozen = Frozen::new();
     for cut in 0..STAT.len() {

@@ -34,12 +34,15 @@ pub(super) fn exhaustion(outcome: &Outcome) -> Option<Exhaustion> {
     let leaks = cause.contributions.iter().any(|part| part.source == Source::Memory);
     let service = cause.subject.service().filter(|_| leaks)?;
     let outlook = outcome.found.memory.outlooks.get(service)?;
-    let Leak::Steady { rate_per_day, full: Reach::Days(days) } = outlook else { return None };
+    let (Leak::Steady { full, .. } | Leak::Saturating { full, .. }) = outlook else { return None };
+    let Reach::Days(days) = full else { return None };
+    let (_, held) = outcome.found.memory.readings.get(service)?.last()?;
+    let likely_secs = days.value * SECS_A_DAY;
     let found = Exhaustion {
         service: service.to_owned(),
-        bytes_per_sec: rate_per_day.value / SECS_A_DAY,
+        bytes_per_sec: (figure::float(MEMORY_LIMIT_BYTES) - held) / likely_secs,
         earliest_secs: days.low * SECS_A_DAY,
-        likely_secs: days.value * SECS_A_DAY,
+        likely_secs,
         latest_secs: days.high * SECS_A_DAY,
     };
     found.latest_secs.is_finite().then_some(found)

@@ -106,6 +106,7 @@ struct Held {
     /// Readings in a row that say otherwise than the state does.
     against: u32,
     is_alarmed: bool,
+    /// By the last reading that agrees with the state.
     outlook: Option<Leak>,
 }
 
@@ -136,13 +137,17 @@ impl LeakWatch {
             self.ignored += 1;
             return None;
         }
-        let growth = held.growth(limit, &self.config);
+        let outlook = held.outlook(limit);
+        let growth = outlook.and_then(|outlook| held.growth(outlook, limit, &self.config));
         let turns = growth.is_some() != held.is_alarmed;
+        if !turns {
+            held.outlook = outlook;
+        }
         held.against = if turns { held.against + 1 } else { 0 };
         if held.against < self.config.confirm.max(1) {
             return None;
         }
-        (held.is_alarmed, held.against) = (!held.is_alarmed, 0);
+        (held.is_alarmed, held.against, held.outlook) = (!held.is_alarmed, 0, outlook);
         Some(match growth {
             Some(growth) => Signal::Raised(Alarm {
                 subject: subject.clone(),
@@ -158,7 +163,8 @@ impl LeakWatch {
         })
     }
 
-    /// What the memory of a subject did by its last reading; nothing before its eighth.
+    /// What the memory of a subject does, by the last reading that agrees with whether there is an alarm; nothing before the
+    /// eighth.
     #[must_use]
     pub fn outlook(&self, subject: &Subject) -> Option<Leak> {
         self.subjects.get(subject)?.outlook
@@ -201,11 +207,14 @@ impl Held {
         self.readings.push(time, used)
     }
 
-    fn growth(&mut self, limit: f64, config: &LeakWatchConfig) -> Option<Growth> {
+    /// Too few readings yet are no fault of anybody.
+    fn outlook(&self, limit: f64) -> Option<Leak> {
+        leak(self.readings.as_view(), limit).ok()
+    }
+
+    fn growth(&self, outlook: Leak, limit: f64, config: &LeakWatchConfig) -> Option<Growth> {
         let readings = self.readings.as_view();
-        // Too few readings yet are no fault of anybody.
-        self.outlook = leak(readings, limit).ok();
-        let (Leak::Steady { full, .. } | Leak::Saturating { full, .. }) = self.outlook? else { return None };
+        let (Leak::Steady { full, .. } | Leak::Saturating { full, .. }) = outlook else { return None };
         let latest = match full {
             Reach::Now => Duration::ZERO,
             Reach::Days(days) => Duration::try_from_secs_f64(days.high * SECS_A_DAY).ok()?,
