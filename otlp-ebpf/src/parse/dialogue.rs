@@ -108,7 +108,7 @@ pub(super) struct Dialogue<S> {
 
 impl<S: Session> Dialogue<S> {
     /// Of a connection seen from its first byte.
-    pub(super) const fn new(session: S, quiet: Duration) -> Self {
+    pub(super) fn new(session: S, quiet: Duration) -> Self {
         let client = Framer::new(Direction::ToServer);
         let server = Framer::new(Direction::ToClient);
         Self { sides: Sides { client, server, turns: Turns::new(quiet) }, session }
