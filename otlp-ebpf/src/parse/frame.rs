@@ -163,9 +163,10 @@ impl Framer {
         self.place = Place::Body;
     }
 
+    /// Takes from the front of `rest` what there is of the body.
     #[inline]
     #[expect(single_use_lifetimes, reason = "as in `step`")]
-    fn take_body<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Step<'s> {
+    pub(super) fn take_body<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Step<'s> {
         let count = usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
         let (bytes, behind) = rest.split_at_checked(count).unwrap_or_default();
         *rest = behind;

@@ -34,6 +34,11 @@ impl Stream {
             Direction::ToClient => &mut self.response,
         }
     }
+
+    /// Whether the body of the response has told the status of a call, with which it is complete.
+    fn is_told(&self) -> bool {
+        self.web.as_ref().is_some_and(|web| matches!(web.told(), Told::Code(_)))
+    }
 }
 
 /// One direction of an exchange.
@@ -161,8 +166,14 @@ impl Streams {
 
     /// Ends the exchange without one.
     pub(super) fn abort(&mut self, id: u32, time: UnixNanos, error: &'static str, on: Emit<'_>) {
-        if self.remove(id).is_some() {
-            on(Event::Aborted { exchange: self.exchange(id), time, error });
+        match self.remove(id) {
+            // Its status has come in the body: the end of the stream adds nothing to it, and not every client waits
+            // for that.
+            Some(stream) if stream.is_told() => {
+                self.respond((id, &stream), (time, stream.response.end()), on);
+            }
+            Some(_) => on(Event::Aborted { exchange: self.exchange(id), time, error }),
+            None => {}
         }
     }
 
@@ -192,7 +203,10 @@ impl Streams {
             match self.map.get(id.into()) {
                 Some(stream) if stream.response.losses != losses => self.give_up(id, on),
                 Some(stream) if stream.answered => {
-                    let end = if stream.response.has_gap { End::Gap } else { End::Truncated };
+                    let end = match stream.response.end() {
+                        End::Complete if !stream.is_told() => End::Truncated,
+                        end => end,
+                    };
                     if let Some(stream) = self.remove(id) {
                         self.respond((id, &stream), (time, end), on);
                     }
