@@ -39,6 +39,31 @@ pub struct Account {
     pub join: JoinCounts,
 }
 
+/// The account of a connection that is followed: what is zero on most has no room in it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) requests: u64,
+    pub(crate) spans: u64,
+    pub(crate) responses: u64,
+    pub(crate) paired: u64,
+    pub(crate) join: JoinCounts,
+    rare: Option<Box<Account>>,
+}
+
+impl Tally {
+    /// All else.
+    pub(crate) fn rare(&mut self) -> &mut Account {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The account, with so many requests that wait.
+    pub(crate) fn account(&self, in_progress: u64) -> Account {
+        let Self { requests, spans, responses, paired, join, .. } = *self;
+        let rare = self.rare.as_deref().copied().unwrap_or_default();
+        Account { requests, spans, in_progress, responses, paired, join, ..rare }
+    }
+}
+
 macro_rules! counts {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
         $(#[$doc])*

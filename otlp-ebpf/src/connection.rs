@@ -5,7 +5,7 @@ use std::sync::Arc;
 use otlp_core::UnixNanos;
 use otlp_core::record::Span;
 
-use crate::account::Account;
+use crate::account::{Account, Tally};
 use crate::database::Database;
 use crate::id::IdSource;
 use crate::join::ExchangeId;
@@ -76,7 +76,7 @@ struct Stitch {
     came: bool,
     numbered: Numbered<Box<Draft>>,
     database: Database,
-    account: Account,
+    account: Tally,
     realign: bool,
 }
 
@@ -101,7 +101,7 @@ impl Connection {
             came: false,
             numbered,
             database: Database::default(),
-            account: Account::default(),
+            account: Tally::default(),
             realign: false,
         };
         Self { parser, stitch, closed: [false; 2] }
@@ -179,7 +179,7 @@ impl Connection {
         let Self { parser, stitch, closed } = self;
         if ending == Ending::Shutdown {
             let lost = stitch.let_go();
-            stitch.account.lost.shutdown += lost;
+            stitch.account.rare().lost.shutdown += lost;
         }
         for (direction, closed) in [Direction::ToServer, Direction::ToClient].into_iter().zip(closed) {
             if !std::mem::replace(closed, true) {
@@ -194,7 +194,7 @@ impl Connection {
     #[must_use]
     pub fn account(&self) -> Account {
         let in_progress = u64::try_from(self.stitch.waiting()).unwrap_or(u64::MAX);
-        Account { in_progress, ..self.stitch.account }
+        self.stitch.account.account(in_progress)
     }
 
     /// Heap bytes that the parser holds now.
@@ -236,17 +236,17 @@ impl Stitch {
             Event::ResponseBegins { exchange, headers } => self.response_begins(exchange, headers),
             Event::Aborted { exchange, time, error } => self.aborted((exchange, time), error, out),
             Event::Lost { exchange } => self.lost(exchange),
-            Event::Interim { .. } => self.account.interim += 1,
+            Event::Interim { .. } => self.account.rare().interim += 1,
             Event::Refused { direction: Direction::ToServer, error } => self.refused_request(error),
             Event::Refused { direction: Direction::ToClient, error } => self.refused_response(error),
             Event::Left => {
                 let lost = self.let_go();
-                self.account.lost.desync += lost;
+                self.account.rare().lost.desync += lost;
             }
             Event::Unparsed { direction, bytes } => {
                 *(match direction {
-                    Direction::ToServer => &mut self.account.unparsed_to_server,
-                    Direction::ToClient => &mut self.account.unparsed_to_client,
+                    Direction::ToServer => &mut self.account.rare().unparsed_to_server,
+                    Direction::ToClient => &mut self.account.rare().unparsed_to_client,
                 }) += bytes;
             }
         }
@@ -260,7 +260,9 @@ impl Stitch {
         out: Emit<'_>,
     ) {
         self.account.requests += 1;
-        self.account.statements_unknown += u64::from(head.is_unknown_statement());
+        if head.is_unknown_statement() {
+            self.account.rare().statements_unknown += 1;
+        }
         let placing = Placing {
             exchange: next_exchange(&mut self.ordinal, exchange),
             service: &self.service,
@@ -281,7 +283,7 @@ impl Stitch {
                 let (opened, stale) = self.numbered.open(number, draft);
                 if let Some(mut stale) = stale {
                     stale.leave(&self.service);
-                    self.account.lost.desync += 1;
+                    self.account.rare().lost.desync += 1;
                 }
                 opened
             }
@@ -304,11 +306,11 @@ impl Stitch {
                 self.account.spans += 1;
                 give(&self.service, draft.unanswered(now), out);
             }
-            Opened::Lost(_, Unfollowed::InFlight) => self.account.lost.in_flight_limit += 1,
-            Opened::Lost(_, Unfollowed::Desync) => self.account.lost.desync += 1,
+            Opened::Lost(_, Unfollowed::InFlight) => self.account.rare().lost.in_flight_limit += 1,
+            Opened::Lost(_, Unfollowed::Desync) => self.account.rare().lost.desync += 1,
             Opened::Lost(_, Unfollowed::Unsure) => {
                 let lost = self.lose_responses();
-                self.account.lost.desync += lost + 1;
+                self.account.rare().lost.desync += lost + 1;
             }
         }
     }
@@ -328,7 +330,7 @@ impl Stitch {
             draft.request_ended(body_bytes, end);
         }
         if let End::Broken(_) = end {
-            self.account.refused += 1;
+            self.account.rare().refused += 1;
             if exchange == Exchange::InOrder {
                 self.pairing.lose_requests();
             }
@@ -359,20 +361,20 @@ impl Stitch {
                 give(&self.service, draft.answered(time, head, body), out);
             }
             Answered::Part => account.paired += 1,
-            Answered::Push => account.pushes += 1,
-            Answered::Unfollowed => account.unpaired.in_flight_limit += 1,
-            Answered::NotAsked => account.unpaired.not_asked += 1,
-            Answered::Desync => account.unpaired.desync += 1,
+            Answered::Push => account.rare().pushes += 1,
+            Answered::Unfollowed => account.rare().unpaired.in_flight_limit += 1,
+            Answered::NotAsked => account.rare().unpaired.not_asked += 1,
+            Answered::Desync => account.rare().unpaired.desync += 1,
             Answered::NoRest => {
                 self.rest.was_none();
-                account.unpaired.desync += 1;
+                account.rare().unpaired.desync += 1;
             }
         }
         if let (_, End::Broken(_)) = body {
-            account.refused += 1;
+            account.rare().refused += 1;
             if exchange == Exchange::InOrder {
                 let lost = self.lose_responses();
-                self.account.lost.desync += lost;
+                self.account.rare().lost.desync += lost;
             }
         }
     }
@@ -403,7 +405,7 @@ impl Stitch {
     fn lost(&mut self, exchange: Exchange) {
         if let Answered::Complete(mut draft) = self.end(exchange) {
             draft.leave(&self.service);
-            self.account.lost.desync += 1;
+            self.account.rare().lost.desync += 1;
         }
     }
 
@@ -417,10 +419,10 @@ impl Stitch {
     fn refused_request(&mut self, error: ParseError) {
         self.ordinal = None;
         self.database.lose();
-        self.account.refused += 1;
+        self.account.rare().refused += 1;
         if is_a_message(error) {
             self.account.requests += 1;
-            self.account.lost.malformed_request += 1;
+            self.account.rare().lost.malformed_request += 1;
         }
         if error.kind != ParseErrorKind::Truncated {
             self.pairing.lose_requests();
@@ -428,10 +430,10 @@ impl Stitch {
     }
 
     fn refused_response(&mut self, error: ParseError) {
-        self.account.refused += 1;
+        self.account.rare().refused += 1;
         if is_a_message(error) {
             self.account.responses += 1;
-            self.account.unpaired.malformed += 1;
+            self.account.rare().unpaired.malformed += 1;
         }
         if error.kind == ParseErrorKind::Truncated {
             return;
@@ -439,8 +441,8 @@ impl Stitch {
         let lost = self.lose_responses();
         // The oldest request is the one that the refused response answered.
         let answered = lost.min(u64::from(is_a_message(error)));
-        self.account.lost.malformed_response += answered;
-        self.account.lost.desync += lost - answered;
+        self.account.rare().lost.malformed_response += answered;
+        self.account.rare().lost.desync += lost - answered;
     }
 
     fn lose_responses(&mut self) -> u64 {

@@ -11,6 +11,7 @@
 //!   next message that it can be sure of (each parser documents its rule).
 
 mod dialogue;
+pub(crate) mod few;
 mod frame;
 pub mod grpc;
 pub mod hpack;
@@ -23,6 +24,7 @@ pub mod other;
 pub mod postgres;
 mod prepared;
 pub mod redis;
+mod spread;
 pub mod sql;
 pub(crate) mod turn;
 

@@ -270,3 +270,38 @@ fn other_exchanges_of_the_connection_are_as_they_were() {
     assert_eq!(lines[1], "GET - - 1.1 - 200 -");
     assert_eq!(lines[2], format!("{call} PERMISSION_DENIED - -"));
 }
+
+const RESET: u8 = 3;
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+#[test]
+fn a_stream_that_is_reset_or_closed_behind_its_trailers_keeps_their_status() {
+    for (from, resets) in [(ToServer, true), (ToClient, true), (ToClient, false)] {
+        let whole = answered(5);
+        for body in [&whole[..], &whole[..whole.len() - 1]] {
+            let mut said = http2(1, "grpc-web+proto", body, 1_000);
+            // Without the end of the stream.
+            let length = said[1].2.len();
+            said[1].2.truncate(length - 9);
+            let service = Arc::new(Service::new("shop", Arc::new(IdSource::seeded(7))));
+            let parser = Builtin::Http2.parser(&Limits::default());
+            let mut connection = Connection::new(service, parser, Ends::default());
+            let mut spans = Vec::new();
+            if resets {
+                said.push((from, 0, frame(RESET, 0, 1, &CANCEL)));
+            }
+            for (direction, _, bytes) in &opened(said) {
+                connection.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |span| spans.push(span));
+            }
+            for direction in [ToServer, ToClient] {
+                connection.close(direction, UnixNanos(2), &mut |span| spans.push(span));
+            }
+            let expected = match (body.len() == whole.len(), resets) {
+                (true, _) => "shop.v1.Cart/Add grpc shop.v1.Cart/Add 2 NOT_FOUND - -",
+                (false, true) => "shop.v1.Cart/Add grpc shop.v1.Cart/Add 2 - - cancel",
+                (false, false) => "shop.v1.Cart/Add grpc shop.v1.Cart/Add 2 - - response_truncated",
+            };
+            assert_eq!(spans.iter().map(line).collect::<Vec<_>>(), [expected], "{from:?} {resets}");
+        }
+    }
+}

@@ -53,7 +53,7 @@ fn redis_ours(talk: &Talk) -> u64 {
     let mut parser = Redis::new(Limits::default());
     let mut sum = 0;
     for (direction, bytes) in talk {
-        parser.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |event| match black_box(event) {
+        parser.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |event| match black_box(&event) {
             Event::Request { head: RequestHead::Redis(command), .. } => {
                 sum += command.arguments() + command.name().map_or(0, str::len) as u64;
             }
@@ -96,7 +96,7 @@ fn mysql_ours(talk: &Talk) -> u64 {
     let mut parser = MySql::new(Limits::default());
     let mut sum = 0;
     for (direction, bytes) in talk {
-        parser.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |event| match black_box(event) {
+        parser.feed(Chunk::new(*direction, UnixNanos(1), bytes), &mut |event| match black_box(&event) {
             Event::Request { .. } => sum += 1 << 32,
             Event::Response { head: ResponseHead::Sql(outcome), .. } => sum += outcome.returned.unwrap_or(0),
             Event::Refused { .. } => sum += 1 << 60,

@@ -2,22 +2,21 @@
 //!
 //! A loss takes only the exchanges that it hit: numbers go on telling what belongs together.
 
-use std::collections::HashMap;
-
 use super::{Answered, Opened, Unfollowed};
+use crate::parse::few::Few;
 
 /// Requests that wait, by number.
 #[derive(Debug)]
 pub(crate) struct Numbered<T> {
-    waiting: HashMap<u64, T>,
+    waiting: Few<T>,
     limit: usize,
     /// Requests not followed because too many waited, less the responses that named no known number since.
     beyond: u64,
 }
 
 impl<T> Numbered<T> {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { waiting: HashMap::new(), limit, beyond: 0 }
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { waiting: Few::new(), limit, beyond: 0 }
     }
 
     /// Requests that wait for an answer.
@@ -27,12 +26,12 @@ impl<T> Numbered<T> {
 
     /// The request of this number, while it waits.
     pub(crate) fn get(&mut self, number: u64) -> Option<&mut T> {
-        self.waiting.get_mut(&number)
+        self.waiting.get_mut(number)
     }
 
     /// Takes a request. One of the same number that still waits can no longer be told apart: it is given as well.
     pub(crate) fn open(&mut self, number: u64, request: T) -> (Opened<T>, Option<T>) {
-        let stale = self.waiting.remove(&number);
+        let stale = self.waiting.remove(number);
         if self.waiting.len() >= self.limit {
             self.beyond += 1;
             return (Opened::Lost(request, Unfollowed::InFlight), stale);
@@ -43,7 +42,7 @@ impl<T> Numbered<T> {
 
     /// Takes the response, or whatever else ends the exchange.
     pub(crate) fn answer(&mut self, number: u64) -> Answered<T> {
-        match self.waiting.remove(&number) {
+        match self.waiting.remove(number) {
             Some(request) => Answered::Complete(request),
             None if self.beyond > 0 => {
                 self.beyond -= 1;
@@ -56,9 +55,7 @@ impl<T> Numbered<T> {
     /// Gives the requests that wait, in the order of their numbers; they wait no longer.
     pub(crate) fn let_go(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.beyond = 0;
-        let mut waiting: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
-        waiting.sort_unstable_by_key(|(number, _)| *number);
-        waiting.into_iter().map(|(_, request)| request)
+        self.waiting.take().into_iter().map(|(_, request)| request)
     }
 }
 

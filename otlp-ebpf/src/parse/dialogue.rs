@@ -108,7 +108,7 @@ pub(super) struct Dialogue<S> {
 
 impl<S: Session> Dialogue<S> {
     /// Of a connection seen from its first byte.
-    pub(super) const fn new(session: S, quiet: Duration) -> Self {
+    pub(super) fn new(session: S, quiet: Duration) -> Self {
         let client = Framer::new(Direction::ToServer);
         let server = Framer::new(Direction::ToClient);
         Self { sides: Sides { client, server, turns: Turns::new(quiet) }, session }
@@ -159,21 +159,30 @@ impl<S: Session> Dialogue<S> {
         let mut rest = chunk.bytes;
         loop {
             let Self { sides: Sides { client, turns, .. }, session } = self;
+            if rest.is_empty() && client.is_between() {
+                return;
+            }
             let size = session.client_header_size(client);
-            let then = match client.step(&mut rest, size, chunk.time) {
+            let step = match client.step(&mut rest, size, chunk.time) {
+                Step::Header(header) => match session.client_header(header, client.is_part()) {
+                    Ok(Body { length, want, part }) => {
+                        client.body(length, want, part);
+                        client.take_body(&mut rest)
+                    }
+                    Err(kind) => {
+                        self.lose_client(kind, on);
+                        continue;
+                    }
+                },
+                step => step,
+            };
+            let then = match step {
                 Step::More => return,
-                Step::Part => continue,
+                Step::Header(_) | Step::Part => continue,
                 Step::Unparsed(bytes) => {
                     turns.suspect |= session.owes();
                     unparsed(chunk, bytes, on);
                     return;
-                }
-                Step::Header(header) => {
-                    match session.client_header(header, client.is_part()) {
-                        Ok(Body { length, want, part }) => client.body(length, want, part),
-                        Err(kind) => self.lose_client(kind, on),
-                    }
-                    continue;
                 }
                 Step::Message(message) => session.on_client(&message, chunk.time, on),
             };
@@ -194,28 +203,35 @@ impl<S: Session> Dialogue<S> {
         loop {
             let Self { sides: Sides { server, .. }, session } = self;
             session.pass(server, &mut rest, chunk.time);
+            if rest.is_empty() && server.is_between() {
+                return;
+            }
             let size = session.server_header_size(server);
-            let then = match server.step(&mut rest, size, chunk.time) {
-                Step::More => return,
-                Step::Part => continue,
-                Step::Unparsed(bytes) => {
-                    session.unparsed(bytes, chunk.missing > 0);
-                    unparsed(chunk, bytes, on);
-                    return;
-                }
+            let step = match server.step(&mut rest, size, chunk.time) {
                 Step::Header(header) => match session.server_header(header, server.is_part()) {
                     Ok(Head::Of(Body { length, want, part })) => {
                         server.body(length, want, part);
-                        continue;
+                        Ok(server.take_body(&mut rest))
                     }
                     Ok(Head::Longer) => continue,
                     Ok(Head::Alone(then)) => {
                         server.body(0, 0, false);
-                        then
+                        Err(then)
                     }
-                    Err(kind) => Then::Refuse(kind),
+                    Err(kind) => Err(Then::Refuse(kind)),
                 },
-                Step::Message(message) => session.on_server(&message, chunk.time, on),
+                step => Ok(step),
+            };
+            let then = match step {
+                Err(then) => then,
+                Ok(Step::More) => return,
+                Ok(Step::Header(_) | Step::Part) => continue,
+                Ok(Step::Unparsed(bytes)) => {
+                    session.unparsed(bytes, chunk.missing > 0);
+                    unparsed(chunk, bytes, on);
+                    return;
+                }
+                Ok(Step::Message(message)) => session.on_server(&message, chunk.time, on),
             };
             server.release();
             self.then(then, on);

@@ -95,6 +95,7 @@ impl Framer {
     }
 
     /// Takes from the front of `rest` up to the next thing to tell; a header is of `size` bytes.
+    #[inline]
     #[expect(
         single_use_lifetimes,
         reason = "a body may be given from the bytes, which live longer than the borrow"
@@ -116,6 +117,7 @@ impl Framer {
         }
     }
 
+    #[inline]
     fn take_header(&mut self, rest: &mut &[u8], size: usize, time: UnixNanos) -> Step<'static> {
         if rest.is_empty() {
             return Step::More;
@@ -147,6 +149,7 @@ impl Framer {
 
     /// Tells that a body follows of so many bytes, of which the first `want` are to be given. `part` tells that the
     /// next header begins another part of the same message.
+    #[inline]
     pub(super) fn body(&mut self, length: u64, want: usize, part: bool) {
         if !self.part {
             self.came = 0;
@@ -160,8 +163,10 @@ impl Framer {
         self.place = Place::Body;
     }
 
+    /// Takes from the front of `rest` what there is of the body.
+    #[inline]
     #[expect(single_use_lifetimes, reason = "as in `step`")]
-    fn take_body<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Step<'s> {
+    pub(super) fn take_body<'s, 'b: 's>(&'s mut self, rest: &mut &'b [u8]) -> Step<'s> {
         let count = usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
         let (bytes, behind) = rest.split_at_checked(count).unwrap_or_default();
         *rest = behind;
@@ -192,12 +197,14 @@ impl Framer {
     }
 
     /// Bytes of the body that are still wanted.
+    #[inline]
     fn room(&self) -> usize {
         let came = usize::try_from(self.came).unwrap_or(usize::MAX);
         if self.holed { 0 } else { self.want.saturating_sub(came) }
     }
 
     /// Takes note of lost bytes; gives whether the place among messages is lost with them.
+    #[inline]
     pub(super) fn skip(&mut self, missing: u64) -> bool {
         self.offset += missing;
         match self.place {
@@ -212,35 +219,27 @@ impl Framer {
         }
     }
 
-    /// Passes over whole messages at the front of `rest` that need not be looked into, such as rows: `take` is given a
-    /// header and the count of bytes that there are, and gives how many of them are the message, or nothing where it is
-    /// to be read. Gives how many bytes they were.
-    pub(super) fn pass(
-        &mut self,
-        rest: &mut &[u8],
-        mut take: impl FnMut([u8; HEADER], usize) -> Option<usize>,
-    ) -> u64 {
+    /// Passes over whole messages at the front of `rest` that need not be looked into, such as rows: `take` is given all
+    /// bytes that there are, and gives how many of them such messages are. Gives how many bytes they were.
+    #[inline]
+    pub(super) fn pass(&mut self, rest: &mut &[u8], take: impl FnOnce(&[u8]) -> usize) -> u64 {
         if !self.is_between() {
             return 0;
         }
-        let mut left = *rest;
-        while let Some(header) = left.first_chunk::<HEADER>()
-            && let Some(behind) = take(*header, left.len()).and_then(|length| left.get(length..))
-        {
-            left = behind;
-        }
-        let passed = wide(rest.len() - left.len());
+        let (passed, left) = rest.split_at_checked(take(rest)).unwrap_or((&[], rest));
         *rest = left;
-        self.offset += passed;
-        passed
+        self.offset += wide(passed.len());
+        wide(passed.len())
     }
 
     /// Whether the next byte begins a message.
+    #[inline]
     pub(super) fn is_between(&self) -> bool {
         self.place == Place::Header && self.have == 0 && !self.part
     }
 
     /// Whether the next byte belongs to a further part of a message.
+    #[inline]
     pub(super) fn is_part(&self) -> bool {
         self.part
     }
@@ -302,6 +301,7 @@ impl Framer {
     }
 
     /// Frees what a long message has left behind.
+    #[inline]
     pub(super) fn release(&mut self) {
         self.kept.clear();
         if self.kept.capacity() > IDLE_BYTES {
@@ -315,6 +315,7 @@ impl Framer {
 }
 
 /// A length in memory always fits 64 bits.
+#[inline]
 pub(super) fn wide(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }

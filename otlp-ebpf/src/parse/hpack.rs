@@ -101,7 +101,7 @@ const KEEP_BYTES: usize = 512;
 
 impl Decoder {
     /// A decoder for a direction seen from its first block, which keeps at most `table_bytes` of its table
-    /// (counted as RFC 7541 §4.1 does); of a larger table the oldest part is unknown.
+    /// (counted as RFC 7541 §4.1 does), and never more than 8 MiB; of a larger table the oldest part is unknown.
     #[must_use]
     pub fn new(table_bytes: u32) -> Self {
         Self {
@@ -161,22 +161,21 @@ impl Decoder {
         let mut sizes_may_come = true;
         while let Some((&first, behind)) = rest.split_first() {
             rest = behind;
-            if first & 0xe0 == 0x20 {
+            if first & 0x80 != 0 {
+                on(self.indexed(integer(first, 0x7f, &mut rest)?)?);
+            } else if first & 0xe0 == 0x20 {
                 let size = integer(first, 0x1f, &mut rest)?;
                 if !sizes_may_come {
                     return Err(HpackError::TableSize);
                 }
                 self.resize(size)?;
                 continue;
-            }
-            sizes_may_come = false;
-            if first & 0x80 != 0 {
-                on(self.indexed(integer(first, 0x7f, &mut rest)?)?);
             } else {
                 let insert = first & 0x40 != 0;
                 let index = integer(first, if insert { 0x3f } else { 0x0f }, &mut rest)?;
-                self.literal(index, insert, &mut rest, &mut on)?;
+                self.literal((index, insert), &mut rest, &mut on)?;
             }
+            sizes_may_come = false;
         }
         Ok(())
     }
@@ -203,35 +202,53 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn literal(
         &mut self,
-        index: u32,
+        (index, insert): (u32, bool),
+        rest: &mut &[u8],
+        on: &mut impl FnMut(Field<'_>),
+    ) -> Result<(), HpackError> {
+        if index == 0 {
+            return self.literal_name(insert, rest, on);
+        }
+        let Self { table, complete, text, .. } = self;
+        let value = match short(rest) {
+            Some(value) => value,
+            None => {
+                text.clear();
+                string(rest, text)?.of(text)
+            }
+        };
+        let (name, known) = match fixed::name(index) {
+            Some((number, name)) => (Name::Usual(number), Some(name.as_bytes())),
+            None => match table.name(behind_fixed(index)?) {
+                Some(name) => name,
+                None if *complete => return Err(HpackError::Index),
+                None => (Name::Unknown, None),
+            },
+        };
+        on(Field { name: known, value: Some(value) });
+        if insert {
+            table.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// A field that is told in full.
+    fn literal_name(
+        &mut self,
         insert: bool,
         rest: &mut &[u8],
         on: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HpackError> {
-        let Self { table, complete, text, .. } = self;
+        let Self { table, text, .. } = self;
         text.clear();
-        let (name, value);
-        let name = if index == 0 {
-            name = string(rest, text)?;
-            value = string(rest, text)?;
-            Name::Text(name.of(text))
-        } else {
-            value = string(rest, text)?;
-            match fixed::entry(index) {
-                Some((name, _)) => Name::Text(name.as_bytes()),
-                None => match behind_fixed(index)? {
-                    place if table.get(place).is_some() => Name::SameAs(place),
-                    _ if *complete => return Err(HpackError::Index),
-                    _ => Name::Unknown,
-                },
-            }
-        };
-        let value = value.of(text);
-        on(Field { name: table.resolve(name), value: Some(value) });
+        let (name, value) = (string(rest, text)?, string(rest, text)?);
+        let (name, value) = (name.of(text), value.of(text));
+        on(Field { name: Some(name), value: Some(value) });
         if insert {
-            table.insert(name, value);
+            table.insert(Name::Text(name), value);
         }
         Ok(())
     }
@@ -264,7 +281,19 @@ impl<'b> Text<'b> {
     }
 }
 
+/// A string of fewer than 127 bytes that is in no code, as most are; else nothing is taken.
+#[inline]
+fn short<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let (&length, behind) = rest.split_first().filter(|(length, _)| **length < 0x7f)?;
+    let (bytes, behind) = behind.split_at_checked(length.into())?;
+    *rest = behind;
+    Some(bytes)
+}
+
 fn string<'b>(rest: &mut &'b [u8], text: &mut Vec<u8>) -> Result<Text<'b>, HpackError> {
+    if let Some(bytes) = short(rest) {
+        return Ok(Text::Plain(bytes));
+    }
     let (&first, mut behind) = rest.split_first().ok_or(HpackError::Truncated)?;
     let length = integer(first, 0x7f, &mut behind)?;
     let length = usize::try_from(length).map_err(|_| HpackError::Truncated)?;

@@ -26,7 +26,8 @@ use crate::limits::Limits;
 type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
 
 /// A packet of this length is followed by another part of the same message.
-const FULL: u64 = 0xff_ffff;
+const FULL_PACKET: u32 = 0xff_ffff;
+const FULL: u64 = FULL_PACKET as u64;
 
 /// Reads one MySQL or MariaDB connection.
 ///
@@ -98,6 +99,7 @@ impl Parser for MySql {
 }
 
 /// Length of a packet, as its header has it.
+#[inline]
 fn packet(header: [u8; HEADER]) -> u64 {
     let [a, b, c, ..] = header;
     u64::from(u32::from_le_bytes([a, b, c, 0]))
@@ -108,6 +110,7 @@ fn packet(header: [u8; HEADER]) -> u64 {
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
+    #[inline]
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
 use crate::sql::Statement;
@@ -10,9 +10,10 @@ use crate::sql::Statement;
 /// What an entry costs beyond its text.
 const ENTRY_BYTES: usize = 160;
 
+/// `S` hashes the keys: those that a client chooses by its own seed.
 #[derive(Debug)]
-pub(super) struct Prepared<K> {
-    entries: HashMap<K, Entry>,
+pub(super) struct Prepared<K, S = RandomState> {
+    entries: HashMap<K, Entry, S>,
     bytes: usize,
     limit: usize,
     /// Counts uses.
@@ -27,9 +28,9 @@ struct Entry {
     bytes: usize,
 }
 
-impl<K: Hash + Eq + Clone> Prepared<K> {
+impl<K: Hash + Eq + Clone, S: BuildHasher + Default> Prepared<K, S> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { entries: HashMap::new(), bytes: 0, limit, now: 0 }
+        Self { entries: HashMap::default(), bytes: 0, limit, now: 0 }
     }
 
     /// Enters a statement in place of what has this key; where it is larger than all there is room for, nothing.
@@ -51,14 +52,14 @@ impl<K: Hash + Eq + Clone> Prepared<K> {
     }
 
     /// The statement of this key, as far as it is known.
-    pub(super) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<Arc<Statement>>
+    pub(super) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&Arc<Statement>>
     where
         K: Borrow<Q>,
     {
         let entry = self.entries.get_mut(key)?;
         self.now += 1;
         entry.used = self.now;
-        entry.statement.clone()
+        entry.statement.as_ref()
     }
 
     /// Whether there is an entry, be its text known or not.
@@ -79,7 +80,7 @@ impl<K: Hash + Eq + Clone> Prepared<K> {
     }
 
     pub(super) fn clear(&mut self) {
-        self.entries = HashMap::new();
+        self.entries = HashMap::default();
         self.bytes = 0;
     }
 

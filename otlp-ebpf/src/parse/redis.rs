@@ -28,11 +28,7 @@ use crate::limits::Limits;
 /// A command. `Debug` shows its name and the count of its arguments, which may hold secrets.
 #[derive(Clone, Copy)]
 pub struct Command<'a> {
-    name: &'a [u8],
-    /// The first arguments, empty where they are not known whole.
-    first: [&'a [u8]; 3],
-    key: Key<'a>,
-    arguments: u64,
+    words: &'a Words<'a>,
     expect: Expect,
 }
 
@@ -40,28 +36,31 @@ impl<'a> Command<'a> {
     /// The command's name as sent; `None` where it is longer than 32 bytes or not printable ASCII.
     #[must_use]
     pub fn name(&self) -> Option<&'a str> {
-        word(self.name)
+        let [name, ..] = self.words.kept;
+        word(Short::of(name))
     }
 
     /// Count of arguments, the name not counted.
     #[must_use]
     pub const fn arguments(&self) -> u64 {
-        self.arguments
+        self.words.count.saturating_sub(1)
     }
 
     /// One of the first three arguments, where it is neither empty nor longer than 32 bytes. It may hold secrets.
     #[must_use]
     pub fn argument(&self, number: usize) -> Option<&'a [u8]> {
-        self.first.get(number).copied().filter(|argument| !argument.is_empty())
+        let [_, first @ ..] = &self.words.kept;
+        first.get(number).map(|argument| Short::of(argument)).filter(|argument| !argument.is_empty())
     }
 
     /// A hash of the first argument, which for most commands is a key: FNV-1a of its first 256 bytes and its length.
     /// Not for secrets.
     #[must_use]
     pub fn key_hash(&self) -> Option<u64> {
-        match self.key {
+        match self.words.key {
             Key::None => None,
-            Key::Whole(key) => {
+            Key::Kept => {
+                let [_, key, ..] = self.words.kept;
                 let mut hash = KeyHash::default();
                 hash.push(key);
                 Some(hash.get())
@@ -77,12 +76,22 @@ impl<'a> Command<'a> {
     }
 }
 
+/// The words of a command.
+#[derive(Clone, Copy)]
+struct Words<'a> {
+    /// The first four; empty where one is not known whole.
+    kept: [&'a [u8]; 4],
+    key: Key,
+    /// Of all words.
+    count: u64,
+}
+
 /// What is known of a command's first argument.
 #[derive(Clone, Copy)]
-enum Key<'a> {
+enum Key {
     None,
-    /// All of it: hashed when somebody asks.
-    Whole(&'a [u8]),
+    /// All of it, among the words that are kept: hashed when somebody asks.
+    Kept,
     /// The hash of what came in pieces.
     Hashed(u64),
 }
@@ -91,7 +100,7 @@ impl fmt::Debug for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Command")
             .field("name", &self.name())
-            .field("arguments", &self.arguments)
+            .field("arguments", &self.arguments())
             .field("expect", &self.expect)
             .finish()
     }
@@ -270,7 +279,8 @@ impl Short {
     }
 
     /// What [`Self::whole`] would give of this.
-    fn of(word: &[u8]) -> &[u8] {
+    #[inline]
+    const fn of(word: &[u8]) -> &[u8] {
         if word.len() <= Self::KEPT { word } else { &[] }
     }
 
@@ -312,11 +322,12 @@ impl Default for KeyHash {
 }
 
 fn word(bytes: &[u8]) -> Option<&str> {
-    let printable = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic);
+    let printable = !bytes.is_empty() && bytes.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
     std::str::from_utf8(bytes).ok().filter(|_| printable)
 }
 
 /// A length in memory always fits 64 bits.
+#[inline]
 fn wide(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }

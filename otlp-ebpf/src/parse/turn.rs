@@ -7,7 +7,7 @@ use otlp_core::UnixNanos;
 use super::{Chunk, Direction};
 
 /// How much longer than anything the server took so far it must have been silent.
-const PATIENCE: u32 = 4;
+const PATIENCE: u64 = 4;
 
 /// What a piece is in the conversation of the two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,42 +27,43 @@ pub(crate) enum Turn {
 /// responses would not tell: how many of either a hole held is not known.
 #[derive(Debug)]
 pub(crate) struct Rest {
-    quiet: Duration,
-    last: Option<(Direction, UnixNanos)>,
+    quiet_nanos: u64,
+    /// Who spoke last, and when.
+    last: Option<Direction>,
+    time: UnixNanos,
     /// The longest time that the server took to say something once the client had spoken.
-    slowest: Duration,
+    slowest_nanos: u64,
 }
 
 impl Rest {
-    pub(crate) const fn new(quiet: Duration) -> Self {
-        Self { quiet, last: None, slowest: Duration::ZERO }
+    pub(crate) fn new(quiet: Duration) -> Self {
+        let quiet_nanos = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
+        Self { quiet_nanos, last: None, time: UnixNanos::ZERO, slowest_nanos: 0 }
     }
 
     /// Takes note of who speaks, and tells what that is.
+    #[inline]
     pub(crate) fn hear(&mut self, chunk: &Chunk<'_>) -> Turn {
-        let Some((speaker, time)) = self.last else {
-            self.last = Some((chunk.direction, chunk.time));
-            return Turn::Same;
-        };
-        let silence = chunk.time.duration_since(time);
-        self.last = Some((chunk.direction, chunk.time.max(time)));
+        let speaker = self.last.replace(chunk.direction);
+        let silence = chunk.time.0.saturating_sub(self.time.0);
+        self.time = self.time.max(chunk.time);
         if chunk.direction == Direction::ToClient {
             // Else one of them may have spoken meanwhile, in a hole.
-            if speaker == Direction::ToServer && chunk.missing == 0 {
-                self.slowest = self.slowest.max(silence);
+            if speaker == Some(Direction::ToServer) && chunk.missing == 0 {
+                self.slowest_nanos = self.slowest_nanos.max(silence);
             }
             return Turn::Same;
         }
-        if speaker == Direction::ToServer || chunk.missing > 0 || chunk.bytes.is_empty() {
+        if speaker != Some(Direction::ToClient) || chunk.missing > 0 || chunk.bytes.is_empty() {
             return Turn::Same;
         }
-        let enough = self.quiet.max(self.slowest.saturating_mul(PATIENCE));
+        let enough = self.quiet_nanos.max(self.slowest_nanos.saturating_mul(PATIENCE));
         if silence >= enough { Turn::Rested } else { Turn::Client }
     }
 
     /// What was taken for a rest was none: the next one must be longer.
-    pub(crate) fn was_none(&mut self) {
-        self.quiet = self.quiet.saturating_mul(2);
+    pub(crate) const fn was_none(&mut self) {
+        self.quiet_nanos = self.quiet_nanos.saturating_mul(2);
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) const fn new(quiet: Duration) -> Self {
+    pub(super) fn new(quiet: Duration) -> Self {
         Self {
             client: false,
             pipelines: false,
@@ -94,6 +95,7 @@ impl Turns {
         }
     }
 
+    #[inline]
     pub(super) fn hear(&mut self, chunk: &Chunk<'_>) {
         self.rested = self.rest.hear(chunk) == Turn::Rested;
         self.holed = chunk.missing > 0;

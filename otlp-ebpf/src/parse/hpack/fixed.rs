@@ -1,5 +1,7 @@
 //! The fixed table (RFC 7541, appendix A).
 
+use super::known;
+
 /// The first index behind it.
 pub(super) const FIRST_BEHIND: u32 = 62;
 
@@ -9,7 +11,30 @@ pub(super) fn entry(index: u32) -> Option<(&'static str, &'static str)> {
     ENTRIES.get(usize::try_from(index.checked_sub(1)?).ok()?).copied()
 }
 
-const ENTRIES: [(&str, &str); 61] = [
+/// The name of the entry of this index, and its number among those that are usual.
+#[inline]
+pub(super) fn name(index: u32) -> Option<(u8, &'static str)> {
+    let at = usize::try_from(index.checked_sub(1)?).ok()?;
+    Some((*NUMBERS.get(at)?, ENTRIES.get(at)?.0))
+}
+
+static NUMBERS: [u8; 61] = numbers();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time: an index out of bounds does not compile"
+)]
+const fn numbers() -> [u8; 61] {
+    let mut numbers = [0; 61];
+    let mut at = 0;
+    while at < numbers.len() {
+        numbers[at] = known::number_of(ENTRIES[at].0);
+        at += 1;
+    }
+    numbers
+}
+
+static ENTRIES: [(&str, &str); 61] = [
     (":authority", ""),
     (":method", "GET"),
     (":method", "POST"),

@@ -2,17 +2,64 @@
 
 /// The name of this number.
 #[inline]
-pub(super) fn name(number: u32) -> Option<&'static [u8]> {
-    NAMES.get(usize::try_from(number).ok()?).map(|name| name.as_bytes())
+pub(super) fn name(number: u8) -> Option<&'static [u8]> {
+    NAMES.get(usize::from(number)).map(|name| name.as_bytes())
 }
 
 /// The number of this name. O(names of this length).
 #[inline]
-pub(super) fn number(name: &[u8]) -> Option<u32> {
-    let from = NAMES.partition_point(|known| known.len() < name.len());
-    let same = NAMES.get(from..)?.iter().take_while(|known| known.len() == name.len());
-    let at = same.map(|known| known.as_bytes()).position(|known| known == name)?;
-    u32::try_from(from + at).ok()
+pub(super) fn number(name: &[u8]) -> Option<u8> {
+    let from = usize::from(*FIRST.get(name.len())?);
+    let to = usize::from(*FIRST.get(name.len() + 1)?);
+    let at = NAMES.get(from..to)?.iter().position(|known| known.as_bytes() == name)?;
+    u8::try_from(from + at).ok()
+}
+
+/// The number of this name, which is one of them.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time: an index out of bounds does not compile"
+)]
+pub(super) const fn number_of(name: &str) -> u8 {
+    let mut number = 0;
+    while !is_same(NAMES[number as usize].as_bytes(), name.as_bytes()) {
+        number += 1;
+    }
+    number
+}
+
+#[expect(clippy::indexing_slicing, reason = "of both as long as they are, and at compile time")]
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+/// Length of the longest name.
+const LONGEST: usize = 29;
+
+/// The number of the first name of each length, or of a greater one.
+static FIRST: [u8; LONGEST + 2] = first();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "evaluated at compile time, of fewer than 256 names"
+)]
+const fn first() -> [u8; LONGEST + 2] {
+    let mut first = [NAMES.len() as u8; LONGEST + 2];
+    let (mut length, mut number) = (0, 0);
+    while length < first.len() {
+        while number < NAMES.len() && NAMES[number].len() < length {
+            number += 1;
+        }
+        first[length] = number as u8;
+        length += 1;
+    }
+    assert!(NAMES[NAMES.len() - 1].len() == LONGEST);
+    first
 }
 
 /// Those of the fixed table and some more, by length.
@@ -107,6 +154,7 @@ mod tests {
         for unknown in ["", "x", "traceparenT", "x-none", "a-name-that-is-longer-than-every-one-of-those"] {
             assert_eq!(number(unknown.as_bytes()), None, "{unknown}");
         }
-        assert_eq!(name(u32::try_from(NAMES.len()).unwrap()), None);
+        assert_eq!(name(u8::try_from(NAMES.len()).unwrap()), None);
+        assert_eq!(number_of("traceparent"), number(b"traceparent").unwrap());
     }
 }

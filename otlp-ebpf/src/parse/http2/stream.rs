@@ -1,11 +1,9 @@
 //! The streams of a connection whose exchanges are under way.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use otlp_core::UnixNanos;
 
 use super::{Direction, Emit, End, Event, Exchange, Response, ResponseHead};
+use crate::parse::few::Few;
 use crate::parse::grpc::web::{Told, Web};
 
 /// One exchange.
@@ -36,6 +34,11 @@ impl Stream {
             Direction::ToClient => &mut self.response,
         }
     }
+
+    /// Whether the body of the response has told the status of a call, with which it is complete.
+    fn is_told(&self) -> bool {
+        self.web.as_ref().is_some_and(|web| matches!(web.told(), Told::Code(_)))
+    }
 }
 
 /// One direction of an exchange.
@@ -60,28 +63,10 @@ impl Half {
     }
 }
 
-/// Numbers of streams are few and count up; what an attacker could gain is bounded by how many are kept.
-#[derive(Debug, Default)]
-pub(super) struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(29);
-    }
-}
-
 /// All exchanges under way.
 #[derive(Debug)]
 pub(super) struct Streams {
-    map: HashMap<u32, Box<Stream>, BuildHasherDefault<Spread>>,
+    map: Few<Box<Stream>>,
     limit: usize,
     /// Times that each direction has lost its place: to the server, to the client.
     losses: [u32; 2],
@@ -91,12 +76,9 @@ pub(super) struct Streams {
     pub(super) upgraded: bool,
 }
 
-/// Space for this many is kept while there are none.
-const KEEP: usize = 8;
-
 impl Streams {
     pub(super) fn new(limit: usize) -> Self {
-        Self { map: HashMap::default(), limit, losses: [0; 2], sifted: 0, upgraded: false }
+        Self { map: Few::new(), limit, losses: [0; 2], sifted: 0, upgraded: false }
     }
 
     pub(super) const fn exchange(&self, id: u32) -> Exchange {
@@ -104,7 +86,7 @@ impl Streams {
     }
 
     pub(super) fn contains(&self, id: u32) -> bool {
-        self.map.contains_key(&id)
+        self.map.get(id.into()).is_some()
     }
 
     /// Notes that a direction has lost its place, or found it again.
@@ -124,7 +106,7 @@ impl Streams {
     /// The stream, of whose request or response something has been seen.
     pub(super) fn see(&mut self, id: u32, (direction, time): (Direction, UnixNanos)) -> Option<&mut Stream> {
         let losses = *self.losses_of(direction);
-        let stream = self.map.get_mut(&id)?.as_mut();
+        let stream = self.map.get_mut(id.into())?.as_mut();
         match direction {
             Direction::ToServer => stream.request.see(losses),
             Direction::ToClient => {
@@ -141,12 +123,10 @@ impl Streams {
         if self.map.len() < self.limit || self.sifted == losses {
             return;
         }
-        let doubtful = self.map.iter().filter(|(_, stream)| stream.response.losses != losses);
-        let mut doubtful: Vec<_> = doubtful.map(|(id, _)| *id).collect();
+        let mut doubtful = self.numbers(|_, stream| stream.response.losses != losses);
         if doubtful.len() < 2 {
             self.sifted = losses;
         }
-        doubtful.sort_unstable();
         doubtful.truncate(doubtful.len().div_ceil(2));
         doubtful.into_iter().for_each(|id| self.give_up(id, on));
     }
@@ -160,7 +140,7 @@ impl Streams {
             self.sifted = stream.response.losses;
         }
         if self.map.len() < self.limit {
-            self.map.insert(id, Box::new(stream));
+            self.map.insert(id.into(), Box::new(stream));
         }
     }
 
@@ -186,8 +166,14 @@ impl Streams {
 
     /// Ends the exchange without one.
     pub(super) fn abort(&mut self, id: u32, time: UnixNanos, error: &'static str, on: Emit<'_>) {
-        if self.remove(id).is_some() {
-            on(Event::Aborted { exchange: self.exchange(id), time, error });
+        match self.remove(id) {
+            // Its status has come in the body: the end of the stream adds nothing to it, and not every client waits
+            // for that.
+            Some(stream) if stream.is_told() => {
+                self.respond((id, &stream), (time, stream.response.end()), on);
+            }
+            Some(_) => on(Event::Aborted { exchange: self.exchange(id), time, error }),
+            None => {}
         }
     }
 
@@ -214,10 +200,13 @@ impl Streams {
     pub(super) fn close_responses(&mut self, time: UnixNanos, on: Emit<'_>) {
         let [_, losses] = self.losses;
         for id in self.numbers(|_, _| true) {
-            match self.map.get(&id) {
+            match self.map.get(id.into()) {
                 Some(stream) if stream.response.losses != losses => self.give_up(id, on),
                 Some(stream) if stream.answered => {
-                    let end = if stream.response.has_gap { End::Gap } else { End::Truncated };
+                    let end = match stream.response.end() {
+                        End::Complete if !stream.is_told() => End::Truncated,
+                        end => end,
+                    };
                     if let Some(stream) = self.remove(id) {
                         self.respond((id, &stream), (time, end), on);
                     }
@@ -225,13 +214,13 @@ impl Streams {
                 Some(_) | None => {}
             }
         }
-        self.map = HashMap::default();
+        self.map = Few::new();
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.map.capacity() * (size_of::<(u32, Box<Stream>)>() + 1) * 8 / 7
-            + self.map.len() * size_of::<Stream>()
-            + self.map.values().filter_map(|stream| Some(stream.web.as_ref()?.held_bytes())).sum::<usize>()
+        let each =
+            |stream: &Stream| size_of::<Stream>() + stream.web.as_ref().map_or(0, |web| web.held_bytes());
+        self.map.held_bytes() + self.map.iter().map(|(_, stream)| each(stream)).sum::<usize>()
     }
 
     /// Gives up a stream whose answer, or the end of it, may have been lost.
@@ -269,16 +258,17 @@ impl Streams {
 
     fn numbers(&self, wanted: impl Fn(u32, &Stream) -> bool) -> Vec<u32> {
         let mut numbers: Vec<_> =
-            self.map.iter().filter(|(id, stream)| wanted(**id, stream)).map(|(id, _)| *id).collect();
+            self.iter().filter(|(id, stream)| wanted(*id, stream)).map(|(id, _)| id).collect();
         numbers.sort_unstable();
         numbers
     }
 
     fn remove(&mut self, id: u32) -> Option<Box<Stream>> {
-        let stream = self.map.remove(&id);
-        if self.map.is_empty() && self.map.capacity() > KEEP {
-            self.map = HashMap::default();
-        }
-        stream
+        self.map.remove(id.into())
+    }
+
+    /// All, in no order.
+    fn iter(&self) -> impl Iterator<Item = (u32, &Stream)> {
+        self.map.iter().filter_map(|(id, stream)| Some((u32::try_from(id).ok()?, stream.as_ref())))
     }
 }

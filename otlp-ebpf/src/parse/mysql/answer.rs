@@ -3,7 +3,7 @@
 use otlp_core::UnixNanos;
 
 use super::session::{Kind, MORE_RESULTS, Phase, Session, Then};
-use super::{Bytes, Emit, FULL, packet};
+use super::{Bytes, Emit, FULL, FULL_PACKET};
 use crate::parse::ParseErrorKind;
 use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::sql::Failure;
@@ -39,17 +39,27 @@ const PROGRESS: u16 = 0xffff;
 /// Of an answer's packet, so many bytes are looked at.
 const BYTES: usize = 24;
 
-/// Length of a packet with this number, its header counted, that ends nothing and is not the first part of a longer one.
-#[inline]
-fn usual_length(header: [u8; HEADER], number: u8) -> Option<usize> {
-    let [.., sequence, kind] = header;
-    let length = packet(header);
-    let is_usual = sequence == number && !matches!(kind, END | ERROR) && (1..FULL).contains(&length);
-    usize::try_from(length).ok().filter(|_| is_usual).map(|length| length + 4)
+/// Passes over whole packets whose numbers follow on `sequence`, that end nothing, and that are not the first part of a
+/// longer one; gives how many bytes they are, how many packets, and the number that the next one has.
+fn usual(bytes: &[u8], mut sequence: u8) -> (usize, u64, u8) {
+    let (mut at, mut packets) = (0, 0);
+    while let Some([a, b, c, number, kind]) = bytes.get(at..).and_then(|left| left.first_chunk::<HEADER>()) {
+        let length = u32::from_le_bytes([*a, *b, *c, 0]);
+        let is_usual = *number == sequence && *kind < END && length.wrapping_sub(1) < FULL_PACKET - 1;
+        let end = at + 4 + length as usize;
+        if !is_usual || end > bytes.len() {
+            break;
+        }
+        at = end;
+        sequence = sequence.wrapping_add(1);
+        packets += 1;
+    }
+    (at, packets, sequence)
 }
 
 impl Session {
     /// Bytes wanted of a packet that begins with this one.
+    #[inline]
     pub(super) fn answer_bytes(&self, kind: u8) -> usize {
         match (self.phase, self.state) {
             (Phase::Greeting | Phase::Response, _) => super::login::Login::BYTES,
@@ -61,26 +71,27 @@ impl Session {
     }
 
     /// Whether the next packets may be rows or definitions of columns, which need not be looked into.
+    #[inline]
     pub(super) fn passes(&self) -> bool {
         let passes = matches!(self.state, State::Rows | State::Defined | State::Columns(_));
         passes && self.phase == Phase::Command && !self.asked.is_empty()
     }
 
     /// Passes over those that are all there; gives how many bytes they were.
+    #[inline]
     pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
-        let (mut sequence, mut packets) = (self.sequence, 0);
-        let passed = server.pass(rest, |header, there| {
-            let length = usual_length(header, sequence).filter(|length| *length <= there)?;
-            sequence = sequence.wrapping_add(1);
-            packets += 1;
-            Some(length)
+        let mut packets = 0;
+        let passed = server.pass(rest, |bytes| {
+            let passed;
+            (passed, packets, self.sequence) = usual(bytes, self.sequence);
+            passed
         });
-        self.sequence = sequence;
         self.take_packets(packets);
         passed
     }
 
     /// Takes packets that end nothing, of a result whose columns are counted: definitions of these, then rows.
+    #[inline]
     fn take_packets(&mut self, packets: u64) {
         let rows = match self.state {
             State::Columns(left) if packets < left => {
@@ -100,6 +111,7 @@ impl Session {
     }
 
     /// Takes note of so many bytes that were passed over.
+    #[inline]
     pub(super) fn passed(&mut self, time: UnixNanos, bytes: u64) {
         if bytes > 0 {
             self.answer.message(time, bytes);

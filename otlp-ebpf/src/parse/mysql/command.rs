@@ -67,14 +67,17 @@ const fn form(command: u8) -> Option<Form> {
 
 impl Session {
     /// Bytes wanted of a command's body; nothing for what is no command.
+    #[inline]
     pub(super) fn command_bytes(&self, command: u8) -> Option<usize> {
-        form(command)?;
         Some(match command {
             QUERY | PREPARE => self.limits.statement_bytes(),
             INIT_DB => NAME,
             CHANGE_USER => LOGIN,
             EXECUTE | BULK_EXECUTE | CLOSE => 4,
-            _ => 0,
+            _ => {
+                form(command)?;
+                0
+            }
         })
     }
 
@@ -110,12 +113,7 @@ impl Session {
                 self.last_prepared.clone_from(&asked.statement);
             }
             EXECUTE | BULK_EXECUTE => {
-                let statement = match Bytes(message.body).u32() {
-                    Some(u32::MAX) => self.last_prepared.clone(),
-                    Some(number) => self.statements.get(&number),
-                    None => None,
-                };
-                asked.number = self.open(times, operation, statement.as_deref(), on);
+                asked.number = self.execute(Bytes(message.body).u32(), times, operation, on);
             }
             _ => {
                 asked.uses = match command {

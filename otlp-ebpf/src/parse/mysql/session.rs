@@ -1,6 +1,7 @@
 //! What both directions of a connection know.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use otlp_core::UnixNanos;
@@ -14,6 +15,7 @@ pub(super) use crate::parse::dialogue::Then;
 use crate::parse::dialogue::{self, Body, Head, Sides};
 use crate::parse::frame::{Framer, HEADER, Message};
 use crate::parse::prepared::Prepared;
+use crate::parse::spread::Spread;
 use crate::parse::sql::{Answer, Command, Exchanges, Operation, System};
 use crate::sql::{Backslash, Dialect, Statement, Syntax};
 
@@ -30,7 +32,8 @@ pub(super) struct Session {
     pub(super) exchanges: Exchanges,
     pub(super) state: State,
     pub(super) answer: Answer,
-    pub(super) statements: Prepared<u32>,
+    /// By the number that the server gave it.
+    pub(super) statements: Prepared<u32, BuildHasherDefault<Spread>>,
     /// The statement prepared last: MariaDB lets the number −1 stand for it.
     pub(super) last_prepared: Option<Arc<Statement>>,
     /// The statement of the last query; kept for its memory.
@@ -145,7 +148,27 @@ impl Session {
         self.exchanges.open(self.lost, times, command, on)
     }
 
+    /// Begins the exchange of a command that runs the statement of this number.
+    pub(super) fn execute(
+        &mut self,
+        number: Option<u32>,
+        times: (UnixNanos, UnixNanos),
+        operation: Operation,
+        on: Emit<'_>,
+    ) -> u64 {
+        let Self { statements, last_prepared, namespace, system, .. } = self;
+        let statement = match number {
+            Some(u32::MAX) => last_prepared.as_ref(),
+            Some(number) => statements.get(&number),
+            None => None,
+        };
+        let statement = statement.map(AsRef::as_ref);
+        let command = Command { system: *system, operation, statement, namespace: namespace.as_deref() };
+        self.exchanges.open(self.lost, times, command, on)
+    }
+
     /// Waits for the answer to a command.
+    #[inline]
     pub(super) fn ask(&mut self, asked: Asked) -> Then {
         if self.lost {
             return Then::GoOn;
@@ -162,6 +185,7 @@ impl Session {
     }
 
     /// What comes next answers the oldest command.
+    #[inline]
     pub(super) fn begin_answer(&mut self) {
         self.answer = Answer::default();
         if let Some(front) = self.asked.front() {
@@ -190,11 +214,13 @@ impl Session {
 
 impl dialogue::Session for Session {
     /// For a command with its first byte.
+    #[inline]
     fn client_header_size(&self, client: &Framer) -> usize {
         let command = self.phase == Phase::Command && !self.client_continues && !client.is_part();
         if command { HEADER } else { HEADER - 1 }
     }
 
+    #[inline]
     fn client_header(&mut self, header: [u8; HEADER], part: bool) -> Result<Body, ParseErrorKind> {
         let [.., sequence, command] = header;
         let length = packet(header);
@@ -220,6 +246,7 @@ impl dialogue::Session for Session {
         }
     }
 
+    #[inline]
     fn on_client(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
         match self.phase {
             Phase::Command if self.client_continues => {
@@ -235,10 +262,12 @@ impl dialogue::Session for Session {
         }
     }
 
+    #[inline]
     fn server_header_size(&self, server: &Framer) -> usize {
         if server.is_part() { HEADER - 1 } else { HEADER }
     }
 
+    #[inline]
     fn server_header(&mut self, header: [u8; HEADER], part: bool) -> Result<Head, ParseErrorKind> {
         let [.., sequence, kind] = header;
         let length = packet(header);
@@ -256,6 +285,7 @@ impl dialogue::Session for Session {
         Ok(Head::Of(Body { length, want: self.answer_bytes(kind), part: follows }))
     }
 
+    #[inline]
     fn on_server(&mut self, message: &Message<'_>, time: UnixNanos, on: Emit<'_>) -> Then {
         match self.phase {
             Phase::Greeting => self.greeting(message),
@@ -269,6 +299,7 @@ impl dialogue::Session for Session {
     }
 
     /// Rows, and definitions of columns.
+    #[inline]
     fn pass(&mut self, server: &mut Framer, rest: &mut &[u8], time: UnixNanos) {
         if self.passes() {
             let passed = self.pass_over(server, rest);
@@ -278,6 +309,7 @@ impl dialogue::Session for Session {
 
     fn unparsed(&mut self, _bytes: &[u8], _holed: bool) {}
 
+    #[inline]
     fn owes(&self) -> bool {
         !self.asked.is_empty() && !self.client_continues
     }

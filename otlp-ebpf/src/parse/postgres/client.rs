@@ -138,8 +138,7 @@ impl Session {
                 self.unnamed = Some(Arc::clone(&statement));
             }
             Some(name) => {
-                let other =
-                    self.statements.has(name) && self.statements.get(name).as_ref() != Some(&statement);
+                let other = self.statements.has(name) && self.statements.get(name) != Some(&statement);
                 // The name was taken: it is known again when the server agrees.
                 let known = Some(Arc::clone(&statement)).filter(|_| !other);
                 self.statements.insert(name.clone(), name.len(), known);
@@ -158,7 +157,8 @@ impl Session {
             self.forget_portals();
             return self.ask(Asked { kind: Kind::Bind, number: 0, statement: None, name: None });
         }
-        let statement = if name.is_empty() { self.unnamed.clone() } else { self.statements.get(name) };
+        let statement =
+            if name.is_empty() { self.unnamed.clone() } else { self.statements.get(name).cloned() };
         if portal.is_empty() {
             self.unnamed_portal.clone_from(&statement);
         } else {
@@ -199,7 +199,7 @@ impl Session {
         let statement = match text(message.body) {
             _ if self.is_skipping() => None,
             ([], Some(_)) => self.unnamed_portal.clone(),
-            (portal, Some(_)) => self.portals.get(portal),
+            (portal, Some(_)) => self.portals.get(portal).cloned(),
             (_, None) => None,
         };
         let since = self.batch.since.take().unwrap_or(message.start);
@@ -236,9 +236,9 @@ impl Session {
         match (kind, text(rest)) {
             (_, (_, None)) => None,
             (b'S', ([], _)) => self.unnamed.clone(),
-            (b'S', (name, _)) => self.statements.get(name),
+            (b'S', (name, _)) => self.statements.get(name).cloned(),
             (_, ([], _)) => self.unnamed_portal.clone(),
-            (_, (name, _)) => self.portals.get(name),
+            (_, (name, _)) => self.portals.get(name).cloned(),
         }
     }
 }

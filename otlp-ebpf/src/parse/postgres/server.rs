@@ -40,11 +40,19 @@ impl Session {
     /// Passes over rows that are all there, and counts them; gives how many bytes they were.
     pub(super) fn pass_over(&mut self, server: &mut Framer, rest: &mut &[u8]) -> u64 {
         let mut rows = 0;
-        let passed = server.pass(rest, |[kind, length @ ..], there| {
-            let length = usize::try_from(u32::from_be_bytes(length)).ok()?.checked_add(1)?;
-            let is_row = kind == b'D' && (HEADER..=there).contains(&length);
-            rows += u64::from(is_row);
-            is_row.then_some(length)
+        let passed = server.pass(rest, |bytes| {
+            let mut at = 0;
+            while let Some([b'D', length @ ..]) =
+                bytes.get(at..).and_then(|left| left.first_chunk::<HEADER>())
+                && let Some(end) = usize::try_from(u32::from_be_bytes(*length)).ok().and_then(|length| {
+                    let end = at.checked_add(length)?.checked_add(1)?;
+                    (length >= HEADER - 1 && end <= bytes.len()).then_some(end)
+                })
+            {
+                at = end;
+                rows += 1;
+            }
+            at
         });
         if rows > 0 {
             self.answer.rows(rows);

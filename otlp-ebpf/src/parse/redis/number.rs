@@ -48,22 +48,43 @@ impl Number {
     }
 }
 
-/// A plain number at the front of these bytes, its CR LF behind it: the number, and how many bytes both take. Nothing
-/// where it is not all there, or is none that is written as nearly all are: the slow way tells.
-pub(super) fn plain(bytes: &[u8]) -> Option<(u64, usize)> {
-    // A length of one digit, as most are.
-    if let [digit @ b'0'..=b'9', b'\r', b'\n', ..] = bytes {
-        return Some(((digit - b'0').into(), 3));
+/// The number behind this mark at the front of these bytes, its CR LF behind it: the number, and what follows on both.
+/// Nothing where it is not all there, or is none that is written as nearly all are: the slow way tells.
+#[inline]
+pub(super) fn plain(bytes: &[u8], mark: u8) -> Option<(usize, &[u8])> {
+    match bytes {
+        // One digit, as most lengths have, or two.
+        [met, digit @ b'0'..=b'9', b'\r', b'\n', rest @ ..] if *met == mark => {
+            Some((usize::from(digit - b'0'), rest))
+        }
+        [met, ten @ b'0'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', rest @ ..] if *met == mark => {
+            Some((usize::from(ten - b'0') * 10 + usize::from(one - b'0'), rest))
+        }
+        [met, rest @ ..] if *met == mark => longer(rest),
+        _ => None,
     }
+}
+
+/// A number of any count of digits that is read fast.
+fn longer(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0;
     for (at, byte) in bytes.iter().take(MOST_DIGITS + 1).enumerate() {
         if !byte.is_ascii_digit() {
-            let ends = at > 0 && bytes.get(at..at + 2)? == b"\r\n";
-            return ends.then_some((value, at + 2));
+            let rest = bytes.get(at..)?.strip_prefix(b"\r\n")?;
+            return (at > 0).then_some((value, rest));
         }
-        value = value * 10 + u64::from(byte - b'0');
+        value = value * 10 + usize::from(byte - b'0');
     }
     None
+}
+
+/// A string that is all there, of at most so many bytes: its text, and what follows on it.
+#[inline]
+pub(super) fn string(bytes: &[u8], longest: u64) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = plain(bytes, b'$')?;
+    let (text, rest) = rest.split_at_checked(length).filter(|_| super::wide(length) <= longest)?;
+    let [b'\r', b'\n', rest @ ..] = rest else { return None };
+    Some((text, rest))
 }
 
 /// Digits of a length that is read fast: below 1 GB.
@@ -92,6 +113,21 @@ mod tests {
         assert_eq!(read("9223372036854775807\r\n"), Ok(Some(Value::Is(i64::MAX))));
         assert_eq!(read("?\r\n"), Ok(Some(Value::Streamed)));
         assert_eq!(read("12\r"), Ok(None));
+    }
+
+    #[test]
+    fn a_number_that_is_all_there_is_read_at_once() {
+        for text in ["0", "7", "10", "99", "007", "123456789"] {
+            let whole = format!("${text}\r\nrest");
+            assert_eq!(plain(whole.as_bytes(), b'$'), Some((text.parse().unwrap(), &b"rest"[..])));
+            assert_eq!(plain(whole.as_bytes(), b'*'), None);
+            for cut in 0..text.len() + 3 {
+                assert_eq!(plain(whole[..cut].as_bytes(), b'$'), None, "{cut} bytes");
+            }
+        }
+        for text in ["$\r\n", "$-1\r\n", "$+1\r\n", "$1\n", "$1\rx", "$12\rx", "$1x\r\n", "$1234567890\r\n"] {
+            assert_eq!(plain(text.as_bytes(), b'$'), None, "{text:?}: the slow way tells");
+        }
     }
 
     #[test]

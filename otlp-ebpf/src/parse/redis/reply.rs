@@ -3,7 +3,7 @@
 use memchr::memchr2;
 use otlp_core::UnixNanos;
 
-use super::number::{Number, Value, plain};
+use super::number::{Number, Value, plain, string};
 use super::{Reply, ReplyKind, Short, wide};
 use crate::limits::Limits;
 use crate::parse::{Chunk, Direction, End, Event, Exchange, ParseError, ParseErrorKind, ResponseHead};
@@ -110,11 +110,12 @@ impl Replies {
                 return;
             }
             if matches!(self.state, State::Between)
-                && let Some((reply, used)) = whole(rest, &self.limits)
+                && let Some((reply, behind)) = whole(rest, &self.limits)
             {
-                self.offset += wide(used);
-                rest = rest.get(used..).unwrap_or_default();
-                tell(reply, (chunk.time, chunk.time), wide(used), on);
+                let used = wide(rest.len() - behind.len());
+                self.offset += used;
+                rest = behind;
+                tell(reply, (chunk.time, chunk.time), used, on);
                 continue;
             }
             let (used, outcome) = self.step(rest, chunk.time);
@@ -409,67 +410,67 @@ fn tell(reply: Reply<'_>, (first_byte, time): (UnixNanos, UnixNanos), body_bytes
     });
 }
 
-/// Reads a reply that is all there and of the usual types, as nearly all are; gives how many bytes it is too. Nothing
-/// where it is not: the slow way tells what.
-fn whole<'b>(bytes: &'b [u8], limits: &Limits) -> Option<(Reply<'b>, usize)> {
-    let longest = (limits.line_bytes(), limits.value_bytes());
-    let (kind, behind) = bytes.split_first()?;
-    if *kind == b'*' {
-        return whole_array(behind, limits.depth(), longest).map(|(reply, used)| (reply, used + 1));
-    }
-    let (text, _, used) = usual(bytes, longest)?;
+/// Reads a reply that is all there and of the usual types, as nearly all are; gives what follows on it too. Nothing where
+/// it is not: the slow way tells what.
+#[inline]
+fn whole<'b>(bytes: &'b [u8], limits: &Limits) -> Option<(Reply<'b>, &'b [u8])> {
     let mut reply = Reply { kind: ReplyKind::Value, prefix: &[], first: &[], last_integer: 0 };
-    if *kind == b'-' {
-        reply.kind = ReplyKind::Error;
-        let kept = text.get(..Short::KEPT).unwrap_or(text);
-        let word = kept.iter().position(|byte| *byte == b' ').and_then(|end| kept.get(..end));
-        reply.prefix = word.unwrap_or_else(|| Short::of(text));
-    }
-    Some((reply, used))
+    let rest = match bytes.first()? {
+        b'$' => string(bytes, limits.value_bytes())?.1,
+        b'*' => return whole_array(bytes, limits),
+        b'-' => {
+            let (text, rest) = line(bytes, limits.line_bytes())?;
+            reply.kind = ReplyKind::Error;
+            let kept = text.get(..Short::KEPT).unwrap_or(text);
+            let word = kept.iter().position(|byte| *byte == b' ').and_then(|end| kept.get(..end));
+            reply.prefix = word.unwrap_or_else(|| Short::of(text));
+            rest
+        }
+        b'+' => line(bytes, limits.line_bytes())?.1,
+        b':' => plain(bytes, b':')?.1,
+        _ => return None,
+    };
+    Some((reply, rest))
 }
 
 /// Reads an array of texts and integers.
-fn whole_array(bytes: &[u8], depth: usize, longest: (u64, u64)) -> Option<(Reply<'_>, usize)> {
-    let (count, mut at) = plain(bytes)?;
-    if !(1..=MOST_VALUES).contains(&count) || depth == 0 {
+fn whole_array<'b>(bytes: &'b [u8], limits: &Limits) -> Option<(Reply<'b>, &'b [u8])> {
+    let (count, mut rest) = plain(bytes, b'*')?;
+    if !(1..=MOST_VALUES).contains(&count) || limits.depth() == 0 {
         return None;
     }
-    let (mut first, mut last_integer) = (None, 0);
-    for _ in 0..count {
-        let rest = bytes.get(at..)?;
-        let (text, integer, used) = usual(rest, longest).filter(|_| rest.first() != Some(&b'-'))?;
-        last_integer = integer.unwrap_or(last_integer);
-        first.get_or_insert(if integer.is_none() { Short::of(text) } else { &[] });
-        at += used;
+    let (line_bytes, value_bytes) = (limits.line_bytes(), limits.value_bytes());
+    let (mut first, mut last_integer) = (&[][..], 0);
+    for number in 0..count {
+        let mut text = &[][..];
+        match rest.first()? {
+            b'$' => (text, rest) = string(rest, value_bytes)?,
+            b':' => {
+                let integer;
+                (integer, rest) = plain(rest, b':')?;
+                last_integer = i64::try_from(integer).ok()?;
+            }
+            b'+' => (text, rest) = line(rest, line_bytes)?,
+            _ => return None,
+        }
+        if number == 0 {
+            first = Short::of(text);
+        }
     }
-    let first = first.unwrap_or_default();
-    Some((Reply { kind: ReplyKind::Array, prefix: &[], first, last_integer }, at))
+    Some((Reply { kind: ReplyKind::Array, prefix: &[], first, last_integer }, rest))
 }
 
 /// Values of an array that is read fast.
-const MOST_VALUES: u64 = 64;
+const MOST_VALUES: usize = 64;
 
-/// A text or integer that is all there, as nearly all are written: its text, the integer, and how many bytes it is.
-fn usual(bytes: &[u8], (line, value): (u64, u64)) -> Option<(&[u8], Option<i64>, usize)> {
-    let (kind, behind) = bytes.split_first()?;
-    match kind {
-        b'+' | b'-' => {
-            let end = memchr2(b'\r', b'\n', behind).filter(|end| wide(*end) < line)?;
-            let text = behind.get(..end).filter(|_| behind.get(end..end + 2) == Some(b"\r\n"))?;
-            Some((text, None, end + 3))
-        }
-        b':' => {
-            let (integer, used) = plain(behind)?;
-            Some((&[], i64::try_from(integer).ok(), used + 1))
-        }
-        b'$' => {
-            let (length, from) = plain(behind).filter(|(length, _)| *length <= value)?;
-            let to = from + usize::try_from(length).ok()?;
-            let (text, end) = behind.get(from..to + 2)?.split_last_chunk()?;
-            (end == b"\r\n").then_some((text, None, to + 3))
-        }
-        _ => None,
-    }
+/// A line of text that is all there and shorter than so many bytes: its text, and what follows on it.
+#[inline]
+fn line(bytes: &[u8], longest: u64) -> Option<(&[u8], &[u8])> {
+    let (_, behind) = bytes.split_first()?;
+    let end = memchr2(b'\r', b'\n', behind).filter(|end| wide(*end) < longest)?;
+    let (text, rest) = behind.split_at_checked(end)?;
+    let [b'\r', b'\n', rest @ ..] = rest else { return None };
+    Some((text, rest))
 }
 
 /// The first word of what is kept of an error; nothing where it is longer.

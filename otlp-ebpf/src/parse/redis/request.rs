@@ -3,8 +3,8 @@
 use memchr::memchr;
 use otlp_core::UnixNanos;
 
-use super::number::{Number, Value, plain};
-use super::{CONFIRMATIONS, Command, Key, KeyHash, Short, wide};
+use super::number::{Number, Value, plain, string};
+use super::{CONFIRMATIONS, Command, Key, KeyHash, Short, Words, wide};
 use crate::limits::Limits;
 use crate::parse::{Chunk, Direction, End, Event, Exchange, Expect, ParseError, ParseErrorKind, RequestHead};
 
@@ -65,7 +65,7 @@ enum ReplyMode {
 }
 
 /// Words of a command that is read fast.
-const MOST_WORDS: u64 = 64;
+const MOST_WORDS: usize = 64;
 
 type Emit<'e> = &'e mut dyn FnMut(Event<'_>);
 
@@ -75,8 +75,6 @@ enum Step {
     Took(usize),
     /// So many were taken, and with them a command is complete.
     Command(usize),
-    /// So many were taken: a command, which is told. Whether the connection is handed over.
-    Told(usize, bool),
     /// So many were taken; the next one cannot be.
     Refused(usize, ParseErrorKind),
 }
@@ -108,13 +106,17 @@ impl Requests {
         let mut handed_over = false;
         let mut rest = chunk.bytes;
         while !rest.is_empty() {
+            if matches!(self.state, State::Between)
+                && let Some((words, behind)) = whole(rest, self.limits.value_bytes())
+            {
+                self.offset += wide(rest.len() - behind.len());
+                rest = behind;
+                handed_over |= self.tell(&words, (chunk.time, chunk.time), on);
+                continue;
+            }
             let (used, command, refused) = match self.step(rest, chunk.time, on) {
                 Step::Took(used) => (used, false, None),
                 Step::Command(used) => (used, true, None),
-                Step::Told(used, hands_over) => {
-                    handed_over |= hands_over;
-                    (used, false, None)
-                }
                 Step::Refused(used, kind) => (used, false, Some(kind)),
             };
             self.offset += wide(used);
@@ -134,13 +136,7 @@ impl Requests {
             return Step::Took(0);
         };
         match self.state {
-            State::Between => {
-                if let Some((used, words)) = whole(bytes, self.limits.value_bytes()) {
-                    self.start_time = time;
-                    return Step::Told(used, self.tell(&words, time, on));
-                }
-                self.begin(byte, time);
-            }
+            State::Between => self.begin(byte, time),
             State::Data(left) => return self.data(left, bytes),
             State::Search { at_line } => return Step::Took(self.look(at_line, bytes, time, on)),
             State::Opaque => {
@@ -290,21 +286,16 @@ impl Requests {
             key: if has_key { Key::Hashed(self.key.get()) } else { Key::None },
             count: seen,
         };
-        self.tell(&words, time, on)
+        self.state = State::Between;
+        self.tell(&words, (self.start_time, time), on)
     }
 
-    /// Reports a command; gives whether replies end with it.
-    fn tell(&mut self, words: &Words<'_>, time: UnixNanos, on: Emit<'_>) -> bool {
-        self.state = State::Between;
+    /// Reports a command, and when its first and last byte were seen; gives whether replies end with it.
+    #[inline]
+    fn tell(&mut self, words: &Words<'_>, (begun, time): (UnixNanos, UnixNanos), on: Emit<'_>) -> bool {
         let (expect, hands_over) = self.expect(words);
-        let [name, first @ ..] = words.kept;
-        let command =
-            Command { name, first, key: words.key, arguments: words.count.saturating_sub(1), expect };
-        on(Event::Request {
-            exchange: Exchange::InOrder,
-            time: self.start_time,
-            head: RequestHead::Redis(command),
-        });
+        let command = Command { words, expect };
+        on(Event::Request { exchange: Exchange::InOrder, time: begun, head: RequestHead::Redis(command) });
         on(Event::RequestEnd { exchange: Exchange::InOrder, time, body_bytes: 0, end: End::Complete });
         if hands_over {
             self.state = State::Opaque;
@@ -312,7 +303,16 @@ impl Requests {
         hands_over
     }
 
+    #[inline]
     fn expect(&mut self, words: &Words<'_>) -> (Expect, bool) {
+        let [name, ..] = words.kept;
+        if self.replies == ReplyMode::On && is_usual(name) {
+            return (Expect::One, false);
+        }
+        self.expect_of(words)
+    }
+
+    fn expect_of(&mut self, words: &Words<'_>) -> (Expect, bool) {
         let [name, first, second, _] = words.kept;
         let is = |word: &[u8], text: &str| word.eq_ignore_ascii_case(text.as_bytes());
         if is(name, "CLIENT") && is(first, "REPLY") {
@@ -461,40 +461,38 @@ impl Requests {
     }
 }
 
-/// What is kept of a command's words: the first four, those that are short.
-struct Words<'a> {
-    kept: [&'a [u8]; 4],
-    key: Key<'a>,
-    /// Of all words.
-    count: u64,
+/// Whether a command of this name gets one reply, as nearly all do; told by its length and first letter, so that others
+/// are looked at too.
+#[inline]
+const fn is_usual(name: &[u8]) -> bool {
+    let [first, ..] = name else { return true };
+    let first = first.to_ascii_lowercase();
+    !matches!(
+        (name.len(), first),
+        (4, b's') | (5, b'p' | b'r') | (6, b'c') | (7, b'm') | (9..=12, b'p' | b's' | b'u')
+    )
 }
 
-/// Reads a command that is all there, as nearly all are; gives how many bytes it is. Nothing where it is not, or where
+/// Reads a command that is all there, as nearly all are; gives what follows on it too. Nothing where it is not, or where
 /// anything is unusual: the slow way tells what.
-fn whole(bytes: &[u8], longest: u64) -> Option<(usize, Words<'_>)> {
-    let (count, mut at) = bytes.strip_prefix(b"*").and_then(plain)?;
-    at += 1;
+#[inline]
+fn whole(bytes: &[u8], longest: u64) -> Option<(Words<'_>, &[u8])> {
+    let (count, mut rest) = plain(bytes, b'*')?;
     if !(1..=MOST_WORDS).contains(&count) {
         return None;
     }
-    let mut words = Words { kept: [&[]; 4], key: Key::None, count };
-    for number in 0..count {
-        let (length, digits) = bytes.get(at..)?.strip_prefix(b"$").and_then(plain)?;
-        let from = at + 1 + digits;
-        let to = from + usize::try_from(length).ok()?;
-        let (word, end) = bytes.get(from..to + 2)?.split_last_chunk()?;
-        if length > longest || end != b"\r\n" {
-            return None;
-        }
-        if number == 1 {
-            words.key = Key::Whole(word);
-        }
-        if let Some(kept) = usize::try_from(number).ok().and_then(|number| words.kept.get_mut(number)) {
-            *kept = Short::of(word);
-        }
-        at = to + 2;
+    let mut words = Words { kept: [&[]; 4], key: Key::None, count: wide(count) };
+    let kept = count.min(words.kept.len());
+    for slot in words.kept.iter_mut().take(kept) {
+        (*slot, rest) = string(rest, longest)?;
     }
-    Some((at, words))
+    for _ in kept..count {
+        (_, rest) = string(rest, longest)?;
+    }
+    if count > 1 {
+        words.key = Key::Kept;
+    }
+    Some((words, rest))
 }
 
 /// Whether text is (`true`), or may become (`false`), the beginning of a command: `*N CR LF $M CR LF`.
