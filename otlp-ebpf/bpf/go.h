@@ -26,6 +26,11 @@
 /* Of a net.netFD, which begins with a poll.FD: its lock, then the descriptor. The same since Go 1.9. */
 #define GO_DESCRIPTOR 16
 #define GO_MOST_DESCRIPTORS (1 << 24)
+/* Of the lock, whose first word is a bit for each of these, 20 bits of who uses it, and who waits for it: nobody waits for
+ * what is closed.
+ */
+#define GO_LOCK_CLOSED 1
+#define GO_LOCK_WAITERS 23
 /* In place of a descriptor: there was one, and it was closed. */
 #define GO_CLOSED (-2)
 
@@ -53,6 +58,19 @@ struct go_interface {
     __u64 data;
 };
 
+/* Whether a poll.FD is closed, or is being closed: its lock says so before the descriptor goes back to the kernel, and the
+ * descriptor only afterwards. So it is asked for after the descriptor was looked up, which then was its own.
+ */
+static __always_inline int is_go_closed(__u64 net_fd)
+{
+    __u64 lock = 0, fd = 0;
+
+    if (bpf_probe_read_user(&lock, sizeof(lock), (void *)net_fd) < 0
+        || bpf_probe_read_user(&fd, sizeof(fd), (void *)(net_fd + GO_DESCRIPTOR)) < 0)
+        return 0;
+    return (__s64)fd == -1 || (fd < GO_MOST_DESCRIPTORS && lock & GO_LOCK_CLOSED && !(lock >> GO_LOCK_WAITERS));
+}
+
 /* The descriptor below a tls.Conn, whose first field is the net.Conn that it was made of. Where that is no connection
  * of package net it may be a structure that begins with one. What is found must be a socket.
  */
@@ -62,16 +80,19 @@ static __always_inline __s32 go_descriptor(__u64 connection)
 
     for (int wraps = 0; wraps < GO_MOST_WRAPS; wraps++) {
         __u64 net_fd = 0, inode, fd = 0;
+        int is_socket;
 
         if (bpf_probe_read_user(&within, sizeof(within), (void *)connection) < 0 || !within.data)
             return -1;
         if (bpf_probe_read_user(&net_fd, sizeof(net_fd), (void *)within.data) < 0)
             return -1;
-        if (net_fd && bpf_probe_read_user(&fd, sizeof(fd), (void *)(net_fd + GO_DESCRIPTOR)) == 0
-            && fd < GO_MOST_DESCRIPTORS && socket_of(fd, &inode))
-            return fd;
-        if (net_fd && (__s64)fd == -1)
-            return GO_CLOSED;
+        if (net_fd && bpf_probe_read_user(&fd, sizeof(fd), (void *)(net_fd + GO_DESCRIPTOR)) == 0) {
+            is_socket = fd < GO_MOST_DESCRIPTORS && socket_of(fd, &inode);
+            if (is_go_closed(net_fd))
+                return GO_CLOSED;
+            if (is_socket)
+                return fd;
+        }
         connection = within.data;
     }
     return -1;
