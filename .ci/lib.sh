@@ -72,7 +72,7 @@ install_tlc() {
     [ -n "$TLA2TOOLS_JAR" ]
 }
 
-# The peers that tests talk to: the SDKs of Python and JavaScript, a gRPC server, a collector, drivers of databases,
+# The peers that tests talk to: the SDKs of Python and JavaScript, servers of gRPC and gRPC-Web, a collector, drivers of databases,
 # Kafka brokers and their clients, and what knows the schema of Kubernetes.
 install_peers() {
     [ -x "$tools/bin/python3" ] || python3 -m venv "$tools" || return
@@ -91,7 +91,8 @@ install_peers() {
         @opentelemetry/api@1.9.1 @opentelemetry/api-logs@0.223.1 @opentelemetry/resources@2.12.1 \
         @opentelemetry/exporter-logs-otlp-http@0.223.1 @opentelemetry/exporter-metrics-otlp-http@0.223.0 \
         @opentelemetry/exporter-trace-otlp-http@0.223.1 @opentelemetry/sdk-logs@0.223.1 \
-        @opentelemetry/sdk-metrics@2.12.1 @opentelemetry/sdk-trace-base@2.12.1 || return
+        @opentelemetry/sdk-metrics@2.12.1 @opentelemetry/sdk-trace-base@2.12.1 \
+        @connectrpc/connect@2.2.0 @connectrpc/connect-node@2.2.0 @bufbuild/protobuf@2.17.0 || return
     export OTLP_PYTHON="$PWD/$tools/bin/python3" OTLP_NODE_MODULES="$PWD/$tools/node/node_modules"
 }
 
