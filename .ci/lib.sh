@@ -92,7 +92,7 @@ install_peers() {
         @opentelemetry/exporter-logs-otlp-http@0.223.1 @opentelemetry/exporter-metrics-otlp-http@0.223.0 \
         @opentelemetry/exporter-trace-otlp-http@0.223.1 @opentelemetry/sdk-logs@0.223.1 \
         @opentelemetry/sdk-metrics@2.12.1 @opentelemetry/sdk-trace-base@2.12.1 \
-        @connectrpc/connect@2.2.0 @connectrpc/connect-node@2.2.0 @bufbuild/protobuf@2.17.0 || return
+        @connectrpc/connect@2.1.2 @connectrpc/connect-node@2.1.2 @bufbuild/protobuf@2.17.0 || return
     export OTLP_PYTHON="$PWD/$tools/bin/python3" OTLP_NODE_MODULES="$PWD/$tools/node/node_modules"
 }
 
