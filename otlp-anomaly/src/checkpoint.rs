@@ -100,6 +100,14 @@ pub(crate) struct Source<'a> {
     at: usize,
 }
 
+#[cfg(test)]
+impl<'a> From<&'a [u8]> for Source<'a> {
+    /// The bytes of a body alone.
+    fn from(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+}
+
 impl Source<'_> {
     /// The next bytes.
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {

@@ -4,6 +4,7 @@
 //! [`Watch`] keeps a [`Robust`] for each metric of each service and knows what a metric's noise looks like and which
 //! changes are too small to wake anybody.
 
+mod auto;
 mod chart;
 mod deviation;
 mod ensemble;
@@ -14,6 +15,7 @@ mod isolation;
 mod judge;
 mod leak;
 mod level;
+mod neural;
 mod poly;
 mod robust;
 mod sorted;
@@ -22,6 +24,7 @@ mod tail;
 mod vector;
 mod watch;
 
+pub use auto::{Auto, AutoConfig, Choice};
 pub use chart::{Cusum, CusumConfig, Ewma, EwmaConfig};
 pub use deviation::{RobustZ, RobustZConfig};
 pub use ensemble::Ensemble;
@@ -31,6 +34,7 @@ pub use forest::{ForestConfig, RandomCutForest, Share};
 pub use isolation::{Isolation, IsolationConfig, IsolationForest};
 pub use judge::{Detector, Flag, Judgement, Odd, restore};
 pub use leak::{LeakWatch, LeakWatchConfig};
+pub use neural::{Attention, AttentionConfig, Lstm, LstmConfig};
 pub use poly::{Poly, PolyConfig};
 pub use robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
 pub use subspace::{SubPca, SubPcaConfig};
@@ -53,4 +57,7 @@ const KINDS: &[(u16, judge::Restore)] = &[
     judge::kind::<Decided>(),
     judge::kind::<Vector>(),
     judge::kind::<Ensemble>(),
+    judge::kind::<Lstm>(),
+    judge::kind::<Attention>(),
+    judge::kind::<Auto>(),
 ];

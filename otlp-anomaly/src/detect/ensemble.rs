@@ -73,7 +73,7 @@ impl Ensemble {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where there are none or too many, they are of different dimensions, or one is an
-    /// [`Ensemble`] or a [`Decided`](super::Decided).
+    /// [`Ensemble`], a [`Decided`](super::Decided) or an [`Auto`](super::Auto).
     pub fn new(detectors: Vec<Box<dyn Detector>>) -> Result<Self> {
         if !(1..=MOST).contains(&detectors.len()) {
             let message = format!("ensemble: {} detectors outside 1 to {MOST}", detectors.len());

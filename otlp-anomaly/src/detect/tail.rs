@@ -2,6 +2,7 @@
 
 use otlp_core::{DecodeError, Error, ErrorKind, Result, UnixNanos};
 
+use super::auto::Auto;
 use super::ensemble::Ensemble;
 use super::judge::{self, Detector, Intake, Judgement, Odd, kept};
 use crate::checkpoint::{self, Field, Kept, Source, fields};
@@ -208,7 +209,8 @@ impl Decided {
     /// points after the last one that did an alarm is over.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the budget is above 0.01 a point, or the detector is a [`Decided`] itself.
+    /// [`ErrorKind::Config`] where the budget is above 0.01 a point, or the detector is a [`Decided`] itself or an
+    /// [`Auto`](super::Auto), which decides.
     pub fn new(detector: Box<dyn Detector>, budget: Budget, episode: u32) -> Result<Self> {
         let spot = Spot::new(budget.per_window(), FIRST_SCORES)?;
         Ok(Self { inner: Inner::new(detector)?, spot, episode, quiet: u32::MAX })
@@ -240,7 +242,8 @@ impl<const ENSEMBLE: bool> Inner<ENSEMBLE> {
     /// Whether bytes are of a detector that may stand here.
     fn fits(bytes: &[u8]) -> bool {
         let kind = checkpoint::open(bytes).map(|(kind, _)| kind);
-        kind != Ok(Decided::KIND) && (ENSEMBLE || kind != Ok(Ensemble::KIND))
+        let is_leaf = kind != Ok(Decided::KIND) && kind != Ok(Auto::KIND);
+        is_leaf && (ENSEMBLE || kind != Ok(Ensemble::KIND))
     }
 }
 

@@ -1,12 +1,16 @@
 //! Detectors for every metric of every service, fed by feature rows.
 
+mod subject;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use otlp_core::finding::Subject;
-use otlp_core::{Result, UnixNanos};
+use otlp_core::{DecodeError, Result, UnixNanos};
 
+use super::judge::kept;
 use super::robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
+use crate::checkpoint::{self, Field, Source, fields};
 use crate::feature::{FeatureRow, setters};
 use crate::number::{floor, ratio, to_f64};
 use crate::score::Budget;
@@ -52,6 +56,26 @@ impl Metric {
             Self::Rate => "{request}/s",
             Self::Memory => "By",
         }
+    }
+}
+
+impl Field for Metric {
+    const LEAST_BYTES: usize = 1;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let tag: u8 = match self {
+            Self::LatencyP50 => 0,
+            Self::LatencyP95 => 1,
+            Self::ErrorRate => 2,
+            Self::Rate => 3,
+        };
+        tag.save(into);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let tag = usize::from(u8::load(from)?);
+        // They stand there in the order of their tags.
+        Self::ALL.get(tag).copied().ok_or_else(|| from.invalid("checkpoint of a metric that is none"))
     }
 }
 
@@ -112,6 +136,14 @@ impl MetricConfig {
         self
     }
 }
+
+impl MetricConfig {
+    fn is_sound(&self) -> bool {
+        [self.min_relative, self.min_absolute].iter().all(|least| least.is_finite())
+    }
+}
+
+fields!(MetricConfig { min_relative: f64, min_absolute: f64, min_requests: u64, detector: RobustConfig });
 
 /// What is watched, and how much of it.
 ///
@@ -272,7 +304,7 @@ pub struct WatchStats {
 /// assert_eq!((alarm.metric, alarm.since), (Metric::ErrorRate, UnixNanos::from_secs(10)));
 /// # Ok::<(), otlp_anomaly::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Watch {
     max_subjects: usize,
     /// One fresh detector a metric; a subject's own are copies of these.
@@ -281,13 +313,82 @@ pub struct Watch {
     stats: WatchStats,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Watched {
     metric: Metric,
     config: MetricConfig,
     detector: Robust,
     usual_error: UsualError,
 }
+
+impl Watched {
+    /// Its parts look after themselves.
+    #[expect(clippy::unused_self, reason = "asked of every field")]
+    const fn is_sound(&self) -> bool {
+        true
+    }
+}
+
+fields!(Watched { metric: Metric, config: MetricConfig, detector: Robust, usual_error: UsualError });
+
+impl WatchStats {
+    fn is_sound(self) -> bool {
+        let Self { rows, left_out, dropped, values, too_few, raised } = self;
+        [rows, left_out, dropped, values, too_few, raised].iter().all(|&count| count < 1 << 63)
+    }
+}
+
+fields!(WatchStats { rows: u64, left_out: u64, dropped: u64, values: u64, too_few: u64, raised: u64 });
+
+/// Subjects in the order of their bytes, so that a state has one checkpoint; those of a kind that has no bytes, which
+/// no row is about today, are left out.
+impl Field for Watch {
+    const LEAST_BYTES: usize = 24;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        let Self { max_subjects, models, subjects, stats } = self;
+        max_subjects.save(into);
+        models.save(into);
+        stats.save(into);
+        let mut subjects: Vec<(Vec<u8>, &Vec<Watched>)> = subjects
+            .iter()
+            .filter_map(|(subject, watched)| Some((subject::bytes(subject)?, watched)))
+            .collect();
+        subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        subjects.len().save(into);
+        for (subject, watched) in subjects {
+            into.extend_from_slice(&subject);
+            watched.save(into);
+        }
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (max_subjects, models) = (usize::load(from)?, Vec::<Watched>::load(from)?);
+        let stats = WatchStats::load(from)?;
+        if models.windows(2).any(|pair| matches!(pair, [a, b] if a.metric >= b.metric)) {
+            return Err(from.invalid("checkpoint with metrics out of order"));
+        }
+        let alike = |watched: &[Watched]| {
+            let same = |(a, b): (&Watched, &Watched)| a.metric == b.metric && a.config == b.config;
+            watched.len() == models.len() && watched.iter().zip(&models).all(same)
+        };
+        let count = usize::load(from)?;
+        let mut subjects = HashMap::new();
+        for _ in 0..count {
+            // Each takes bytes, so a count that was made up ends at the last of them.
+            let (subject, watched) = (subject::load(from)?, Vec::load(from)?);
+            if !alike(&watched) || subjects.insert(subject, watched).is_some() {
+                return Err(from.invalid("checkpoint with an impossible subject"));
+            }
+        }
+        if subjects.len() > max_subjects {
+            return Err(from.invalid("checkpoint with too many subjects"));
+        }
+        Ok(Self { max_subjects, models, subjects, stats })
+    }
+}
+
+kept!(Watch, 16);
 
 impl Watch {
     /// Looks at the rows of one window of one subject and appends what there is to say.
@@ -328,6 +429,22 @@ impl Watch {
     pub fn expected(&self, subject: &Subject, metric: Metric, window: Duration) -> Option<f64> {
         let watched = self.subjects.get(subject)?.iter().find(|watched| watched.metric == metric)?;
         Some(scale_of(metric, window).back(watched.detector.expected()?))
+    }
+
+    /// Appends a checkpoint, of which [`restore`](Self::restore) makes a watch that goes on bit for bit where this one is.
+    ///
+    /// Some 7 KiB a subject with all metrics.
+    ///
+    /// ```
+    /// use otlp_anomaly::detect::{Watch, WatchConfig};
+    /// let mut bytes = Vec::new();
+    /// WatchConfig::new().build()?.checkpoint(&mut bytes);
+    /// let restored = Watch::restore(&bytes)?;
+    /// # assert_eq!(restored.stats().rows, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checkpoint(&self, into: &mut Vec<u8>) {
+        checkpoint::write(self, into);
     }
 
     /// The account so far.
@@ -384,12 +501,14 @@ impl Watched {
 ///
 /// A window is judged by the spread it would have if nothing were wrong. A fault that slows some requests and not
 /// others pulls the order statistics apart; by its own spread such a window would excuse itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct UsualError {
     /// Mean of the squared standard error times the requests.
     squared: f64,
     windows: u32,
 }
+
+fields!(UsualError { squared: f64, windows: u32 });
 
 /// Windows from which on the usual error bounds that of a window.
 const USUAL_FROM: u32 = 5;
@@ -399,6 +518,10 @@ const USUAL_MEMORY: u32 = 64;
 const USUAL_SLACK: f64 = 2.0;
 
 impl UsualError {
+    fn is_sound(self) -> bool {
+        self.squared >= 0.0 && self.windows <= USUAL_MEMORY
+    }
+
     /// The standard error to judge a window of so many requests by; never above its own.
     fn bound(self, own: f64, requests: f64) -> f64 {
         if self.windows < USUAL_FROM || requests < 1.0 {

@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use otlp_anomaly::detect::{
-    CusumConfig, Decided, Detector, Ensemble, EwmaConfig, ExtremesConfig, ForestConfig, IsolationConfig,
-    PolyConfig, RobustConfig, RobustZConfig, SpotConfig, SubPcaConfig, VectorConfig,
+    AttentionConfig, AutoConfig, CusumConfig, Decided, Detector, Ensemble, EwmaConfig, ExtremesConfig,
+    ForestConfig, IsolationConfig, LstmConfig, PolyConfig, RobustConfig, RobustZConfig, SpotConfig,
+    SubPcaConfig, VectorConfig,
 };
 use otlp_anomaly::score::Budget;
 use otlp_core::UnixNanos;
@@ -17,6 +18,9 @@ pub(crate) fn all() -> Vec<(&'static str, Box<dyn Detector>)> {
         Box::new(RobustZConfig::new().window(40).warmup(20).build().unwrap()),
         Box::new(EwmaConfig::new().training(30).build().unwrap()),
     ];
+    let lstm = LstmConfig::new().hidden(3).window(6).training(60).refit_every(80).effort(80);
+    let attention = AttentionConfig::new().heads(2).width(3).patch(2).window(6).training(60);
+    let attention = attention.refit_every(80).effort(80);
     let forest = ForestConfig::new().trees(7).sample(16).decay(0.01).warmup(20);
     vec![
         ("extremes", Box::new(ExtremesConfig::new().warmup(10).build().unwrap())),
@@ -34,6 +38,10 @@ pub(crate) fn all() -> Vec<(&'static str, Box<dyn Detector>)> {
         ("decided", Box::new(Decided::new(decided, Budget::per_windows(1.0, 500).unwrap(), 5).unwrap())),
         ("vector", Box::new(VectorConfig::new(2).memory(100).refresh(3).build().unwrap())),
         ("ensemble", Box::new(Ensemble::new(members).unwrap())),
+        ("lstm", Box::new(lstm.build().unwrap())),
+        ("attention", Box::new(attention.build().unwrap())),
+        ("auto", Box::new(AutoConfig::new().enough(100).build().unwrap())),
+        ("auto of rows", Box::new(AutoConfig::new().enough(100).dimensions(2).build().unwrap())),
         ("cusum", Box::new(CusumConfig::new().training(30).memory(200).build().unwrap())),
     ]
 }
