@@ -4,6 +4,9 @@
 //! when the watermark passes its end; the watermark is the latest end met (or the time that
 //! [`Features::advance`] was told) less the allowed lateness. What comes for a closed window is counted and left out.
 
+mod metric;
+mod table;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,9 @@ use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind};
 use otlp_core::{Error, ErrorKind, Result, UnixNanos, semconv};
 
 use crate::number::{ratio, to_f64};
+
+pub use metric::{Level, MetricFeatureConfig, MetricFeatureStats, MetricFeatures, MetricRow};
+pub use table::{TableRow, csv};
 
 /// How long windows are and how much is held.
 ///
