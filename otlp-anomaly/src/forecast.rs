@@ -21,6 +21,7 @@ mod slope;
 mod smoothing;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::ops::Range;
 
@@ -32,6 +33,7 @@ use crate::season::{self, Passes};
 use conformal::Errors;
 
 pub use slope::Estimate;
+pub use why::Why;
 
 /// A way to foresee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -172,6 +174,8 @@ pub struct Forecast {
     pub wide: Interval,
     /// Which models were averaged, with their shares, largest first.
     pub members: Vec<(Model, f64)>,
+    /// Why those.
+    pub why: Why,
 }
 
 /// The edges of an interval, step by step.
@@ -286,14 +290,14 @@ impl Forecaster {
         origins.push(y.len());
         let task = Task { y, origins: &origins, horizon, periods };
         let period = periods.first().copied().unwrap_or(1);
-        let (mut paths, members) = match self.config.model {
+        let (mut paths, members, why) = match self.config.model {
             Model::Auto => {
                 let choice = auto::choose(&task);
-                (choice.paths, choice.members)
+                (choice.paths, choice.members, choice.why)
             }
             Model::Filter => {
                 let choice = auto::filters(&task);
-                (choice.paths, choice.members)
+                (choice.paths, choice.members, choice.why)
             }
             model => {
                 let paths = match model {
@@ -308,7 +312,7 @@ impl Forecaster {
                     Model::Regression => regression::paths(&task, holidays),
                     _ => naive::paths(&task, periods.last().copied().unwrap_or(1)),
                 };
-                (paths, vec![(model, 1.0)])
+                (paths, vec![(model, 1.0)], Why::Asked(model))
             }
         };
         let point = paths.pop().unwrap_or_default();
@@ -319,7 +323,7 @@ impl Forecaster {
             let high = point.iter().zip(&half).map(|(point, half)| point + half).collect();
             Interval { low, high }
         };
-        Forecast { likely: around(0.8), wide: around(0.95), point, members }
+        Forecast { likely: around(0.8), wide: around(0.95), point, members, why }
     }
 }
 

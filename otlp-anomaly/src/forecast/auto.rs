@@ -1,6 +1,6 @@
 //! The choice: every candidate foresees from rolling origins, and the best are averaged.
 
-use super::{Model, Paths, Task, autoregress, decomposed, filter, naive, smoothing};
+use super::{Model, Paths, Task, Why, autoregress, decomposed, filter, naive, smoothing};
 use crate::number::{of_len, ratio};
 use crate::season::Passes;
 
@@ -8,6 +8,7 @@ use crate::season::Passes;
 pub(super) struct Choice {
     pub(super) paths: Paths,
     pub(super) members: Vec<(Model, f64)>,
+    pub(super) why: Why,
 }
 
 struct Candidate {
@@ -139,7 +140,8 @@ fn combine(task: &Task<'_>, weights: &Weights, mut candidates: Vec<Candidate>) -
     }
     candidates.retain(|candidate| candidate.error(None).is_finite());
     if candidates.is_empty() {
-        return Choice { paths: naive::paths(task, 1), members: vec![(Model::SeasonalNaive, 1.0)] };
+        let why = Why::Untried { values: task.y.len(), candidates: 1 };
+        return Choice { paths: naive::paths(task, 1), members: vec![(Model::SeasonalNaive, 1.0)], why };
     }
     let tried = task.origins.len().saturating_sub(1);
     let mut paths = Vec::with_capacity(task.origins.len());
@@ -157,7 +159,30 @@ fn combine(task: &Task<'_>, weights: &Weights, mut candidates: Vec<Candidate>) -
             members = tally(&shares);
         }
     }
-    Choice { paths, members }
+    let why = why(task, &candidates);
+    Choice { paths, members, why }
+}
+
+/// Why those are averaged that are.
+fn why(task: &Task<'_>, candidates: &[Candidate]) -> Why {
+    let (values, origins) = (task.y.len(), task.origins.len().saturating_sub(1));
+    let least = |wanted: &dyn Fn(&Candidate) -> bool| {
+        let wanted = candidates.iter().filter(|candidate| wanted(candidate));
+        wanted.map(|candidate| (candidate.error(None), candidate.member)).min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let all = least(&|_| true).filter(|_| origins > 1);
+    let Some((error, best)) = all else { return Why::Untried { values, candidates: candidates.len() } };
+    let repetition =
+        least(&|candidate| candidate.member == Model::SeasonalNaive).map_or(error, |(error, _)| error);
+    Why::Tried {
+        values,
+        period: task.periods.first().copied(),
+        candidates: candidates.len(),
+        averaged: candidates.len().min(BEST),
+        origins,
+        best,
+        beside_repetition: ratio(error, repetition),
+    }
 }
 
 /// With fewer origins than this none is left out in the choice for one.
