@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use otlp_anomaly::detect::{
-    CusumConfig, Decided, Detector, EwmaConfig, ExtremesConfig, ForestConfig, IsolationConfig, PolyConfig,
-    RobustConfig, RobustZConfig, SpotConfig, SubPcaConfig,
+    AttentionConfig, AutoConfig, CusumConfig, Decided, Detector, EwmaConfig, ExtremesConfig, ForestConfig,
+    IsolationConfig, LstmConfig, PolyConfig, RobustConfig, RobustZConfig, SpotConfig, SubPcaConfig,
 };
 use otlp_anomaly::score::Budget;
 use otlp_core::Error;
@@ -35,6 +35,12 @@ pub(crate) enum Choice {
     Spot,
     /// Extreme values beside the mean of the near past
     Dspot,
+    /// Distance from what a layer of long short-term memory foresees
+    Lstm,
+    /// Distance from what a layer of attention foresees
+    Attention,
+    /// What suits the series, with the reason
+    Auto,
 }
 
 /// Points after an alarm in which there is no other.
@@ -43,7 +49,7 @@ const EPISODE: u32 = 72;
 const DENSEST: f64 = 0.01;
 
 impl Choice {
-    /// Makes the detector. Two bring a decision by the budget along; the others get one.
+    /// Makes the detector. Three bring a decision by the budget along; the others get one.
     ///
     /// # Errors
     /// Where the budget cannot be kept to.
@@ -51,6 +57,7 @@ impl Choice {
         let detector: Box<dyn Detector> = match self {
             Self::Extremes => return Ok(Box::new(ExtremesConfig::new().budget(budget).build()?)),
             Self::Robust => return Ok(Box::new(RobustConfig::new().budget(budget).build()?)),
+            Self::Auto => return Ok(Box::new(AutoConfig::new().budget(budget).build()?)),
             Self::Forest => Box::new(ForestConfig::new().build()?),
             Self::Forest8 => Box::new(ForestConfig::new().shingle(8).build()?),
             Self::Isolation => Box::new(IsolationConfig::new().build()?),
@@ -61,6 +68,8 @@ impl Choice {
             Self::SubPca => Box::new(SubPcaConfig::new().build()?),
             Self::Spot => Box::new(SpotConfig::new().build()?),
             Self::Dspot => Box::new(SpotConfig::new().depth(48).build()?),
+            Self::Lstm => Box::new(LstmConfig::new().build()?),
+            Self::Attention => Box::new(AttentionConfig::new().build()?),
         };
         let sparse = if budget.per_window() > DENSEST { Budget::per_windows(DENSEST, 1)? } else { budget };
         Ok(Box::new(Decided::new(detector, sparse, EPISODE)?))

@@ -26,6 +26,10 @@ pub(crate) struct Flags {
     #[arg(long, default_value_t = 100)]
     pub(crate) buffer: usize,
 
+    /// Hold the alarms on seeded series without faults against the budgets asked for, and read nothing
+    #[arg(long)]
+    pub(crate) budgets: bool,
+
     /// Print a row for each file too
     #[arg(long)]
     pub(crate) files: bool,

@@ -8,7 +8,7 @@ use otlp_anomaly::evaluate::{Profile, nab, nab_at};
 
 use super::choice::Choice;
 use super::table::Judged;
-use super::{input, judge, table};
+use super::{input, judge, kept, table};
 
 /// The part of the benchmark that the repository holds.
 fn data() -> PathBuf {
@@ -46,10 +46,8 @@ fn labels_are_read_from_columns_and_from_windows() {
     );
 }
 
-#[test]
-fn every_detector_judges_a_series_of_the_benchmark_and_makes_a_row() {
-    let all = input::read(&data().join("nab/artificialWithAnomaly")).unwrap();
-    assert!(all.is_empty(), "without its windows there are no labels");
+/// A row for each of some detectors on the beginning of a series of the benchmark.
+fn rows(wanted: impl Fn(Choice) -> bool) {
     let all = input::read(&data()).unwrap();
     let series = all.iter().find(|series| series.name == "art_daily_jumpsup").unwrap();
     assert_eq!((all.len(), series.points.len(), series.anomalies.len()), (34, 4_032, 1));
@@ -58,13 +56,28 @@ fn every_detector_judges_a_series_of_the_benchmark_and_makes_a_row() {
         anomalies: vec![700..740],
         ..series.clone()
     };
-    for choice in Choice::value_variants() {
-        let judged = judge(&few, *choice, 1.0).unwrap();
+    for choice in Choice::value_variants().iter().copied().filter(|choice| wanted(*choice)) {
+        let judged = judge(&few, choice, 1.0).unwrap();
         assert_eq!(judged.scores.len(), 900);
         assert!(judged.scores.iter().all(|score| score.is_finite() && *score >= 0.0), "{choice:?}");
         let row = table::row("jumps up", &[&judged], 10).unwrap();
         assert!(!row.contains("NaN") && row.split('|').count() == table::HEAD.split('|').count(), "{row}");
     }
+}
+
+const NETWORKS: [Choice; 2] = [Choice::Lstm, Choice::Attention];
+
+#[test]
+fn every_detector_judges_a_series_of_the_benchmark_and_makes_a_row() {
+    let all = input::read(&data().join("nab/artificialWithAnomaly")).unwrap();
+    assert!(all.is_empty(), "without its windows there are no labels");
+    rows(|choice| !NETWORKS.contains(&choice));
+}
+
+#[test]
+#[ignore = "long: networks learn slowly where nothing is optimised"]
+fn networks_judge_a_series_of_the_benchmark_and_make_a_row() {
+    rows(|choice| NETWORKS.contains(&choice));
 }
 
 #[test]
@@ -89,4 +102,21 @@ fn the_default_keeps_its_score_on_the_benchmark() {
     println!("{best:?}, as decided {decided}");
     assert!(best.score >= 77.0, "{best:?}");
     assert!(decided >= 66.0, "{decided}");
+}
+
+#[test]
+fn chance_finds_little_and_so_does_what_stands_beside_the_default() {
+    let all = input::read(&data()).unwrap();
+    let flags = clap::Parser::parse_from(["evaluate"]);
+    let random: Vec<_> = all.iter().map(super::chance(&flags)).collect::<Result<_, _>>().unwrap();
+    let random: Vec<&Judged<'_>> = random.iter().collect();
+    let best = nab(&table::labelled(&random, |judged| &judged.scores).unwrap(), Profile::STANDARD);
+    assert!(best.score < 40.0, "{best:?}");
+}
+
+#[test]
+fn the_default_keeps_to_its_budget() {
+    let (weeks, raised) = kept::raised(Choice::Extremes, "normal", 3.0).unwrap();
+    let ratio = f64::from(raised) / (3.0 * weeks);
+    assert!((0.5..1.5).contains(&ratio), "{raised} in {weeks} weeks");
 }

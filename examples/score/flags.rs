@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::choice::Choice;
+
 /// Scores time series and tells alerts within a budget
 #[derive(Debug, Clone, Parser)]
 #[command(name = "score", max_term_width = 100)]
@@ -19,6 +21,10 @@ pub(crate) struct Flags {
     /// False alarms that each series may raise in a week
     #[arg(long, default_value_t = 1.0)]
     pub(crate) alerts_per_week: f64,
+
+    /// The detector; `auto` chooses for each series and says why
+    #[arg(long, value_enum, default_value_t = Choice::Extremes)]
+    pub(crate) detector: Choice,
 
     /// Draw each series with its alerts as SVG
     #[arg(long)]

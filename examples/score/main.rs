@@ -3,11 +3,15 @@
 //! Every `*.csv` below the input with the header `timestamp,value` is read as a stream (timestamps in ISO 8601 or Unix
 //! seconds). For each there will be, at the same place below the output, a file with one score a line (larger is more
 //! unusual; 3 is the edge of everything met before), and `NAME.alerts.csv` with `start,end,score,threshold`. A score
-//! rests on nothing that comes after its point. With `--plot` there is a picture beside them.
+//! rests on nothing that comes after its point. With `--plot` there is a picture beside them. `--detector` takes another
+//! detector, whose scores are in its own unit; with `auto` that is thresholds, and a line a file says which one was chosen
+//! and why.
 //!
 //! Files with another header are told and left out; one that cannot be read makes the exit status non-zero.
 
 mod budget;
+#[path = "../evaluate/choice.rs"]
+mod choice;
 mod flags;
 mod plot;
 mod series;
@@ -88,8 +92,11 @@ fn one(flags: &Flags, file: &Path, total: &mut Total) -> Result<(), Box<dyn std:
         Err(error) => return Err(error.into()),
     };
     let begin = Instant::now();
-    let scored = stream::score(&points, flags.alerts_per_week)?;
+    let scored = stream::score(&points, flags.alerts_per_week, flags.detector)?;
     total.scoring += begin.elapsed();
+    if let Some(why) = &scored.why {
+        println!("{}: {why}", file.display());
+    }
     let target = flags.output.join(file.strip_prefix(&flags.input)?);
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;

@@ -1,3 +1,4 @@
+use super::choice::Choice;
 use super::series::{self, Unreadable};
 use super::{plot, stream};
 
@@ -40,13 +41,13 @@ fn what_is_no_series_is_told_with_its_line() {
 #[test]
 fn a_fault_is_an_alert_and_nothing_is_none() {
     let points = series::read(&csv(Some(3_460))).unwrap();
-    let scored = stream::score(&points, 1.0).unwrap();
+    let scored = stream::score(&points, 1.0, Choice::Extremes).unwrap();
     assert_eq!(scored.scores.len(), points.len());
     let hit = scored.alerts.iter().find(|alert| (3_460..3_472).contains(&alert.first));
     assert!(hit.is_some_and(|alert| alert.last < 3_560), "{:?}", scored.alerts);
     // The twin without a fault.
     let clean = series::read(&csv(None)).unwrap();
-    let scored = stream::score(&clean, 1.0).unwrap();
+    let scored = stream::score(&clean, 1.0, Choice::Extremes).unwrap();
     assert!(scored.alerts.len() <= 4, "two are allowed on average: {:?}", scored.alerts);
     assert!(scored.alerts.iter().all(|alert| !(3_460..3_472).contains(&alert.first)), "{:?}", scored.alerts);
 }
@@ -54,9 +55,9 @@ fn a_fault_is_an_alert_and_nothing_is_none() {
 #[test]
 fn a_score_rests_on_nothing_that_comes_after_its_point() {
     let points = series::read(&csv(Some(3_460))).unwrap();
-    let whole = stream::score(&points, 1.0).unwrap();
+    let whole = stream::score(&points, 1.0, Choice::Extremes).unwrap();
     for end in [60, 1_000, 3_465] {
-        let part = stream::score(&points[..end], 1.0).unwrap();
+        let part = stream::score(&points[..end], 1.0, Choice::Extremes).unwrap();
         assert_eq!(part.scores, whole.scores[..end]);
     }
 }
@@ -64,7 +65,7 @@ fn a_score_rests_on_nothing_that_comes_after_its_point() {
 #[test]
 fn text_and_picture_hold_what_was_found() {
     let points = series::read(&csv(Some(3_460))).unwrap();
-    let scored = stream::score(&points, 1.0).unwrap();
+    let scored = stream::score(&points, 1.0, Choice::Extremes).unwrap();
     assert_eq!(scored.scores_text().lines().count(), points.len());
     let alerts = scored.alerts_text();
     assert!(alerts.starts_with("start,end,score,threshold\n"));
@@ -74,12 +75,26 @@ fn text_and_picture_hold_what_was_found() {
     assert_eq!(picture.matches("<rect").count(), scored.alerts.len());
     // A series of one point, or of none, is drawn as well.
     for few in [&points[..1], &[]] {
-        assert!(!plot::svg("few", few, &stream::score(few, 1.0).unwrap()).contains("NaN"));
+        assert!(!plot::svg("few", few, &stream::score(few, 1.0, Choice::Extremes).unwrap()).contains("NaN"));
     }
 }
 
 #[test]
 fn a_budget_that_cannot_be_is_refused() {
     let points = series::read(&csv(None)).unwrap();
-    assert!(stream::score(&points, 0.0).is_err() && stream::score(&points, f64::NAN).is_err());
+    assert!(
+        stream::score(&points, 0.0, Choice::Extremes).is_err()
+            && stream::score(&points, f64::NAN, Choice::Extremes).is_err()
+    );
+}
+
+#[test]
+fn a_detector_is_chosen_with_one_flag_and_says_why() {
+    let points = series::read(&csv(Some(3_460))).unwrap();
+    let auto = stream::score(&points, 1.0, Choice::Auto).unwrap();
+    assert!(auto.why.as_ref().is_some_and(|why| why.contains("season of")), "{:?}", auto.why);
+    assert!(auto.alerts.iter().any(|alert| (3_460..3_472).contains(&alert.first)), "{:?}", auto.alerts);
+    assert_eq!(stream::score(&points, 1.0, Choice::Extremes).unwrap().why, None);
+    let other = stream::score(&points, 1.0, Choice::Poly).unwrap();
+    assert!(other.scores.len() == points.len() && other.scores != auto.scores);
 }
