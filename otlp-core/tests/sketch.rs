@@ -175,3 +175,14 @@ fn memory_stays_within_the_bins() {
     assert!(sketch.heap_bytes() <= 2 * 128 * 8 + 1024, "{}", sketch.heap_bytes());
     assert_eq!(sketch.count(), 1200);
 }
+
+#[test]
+fn what_would_overflow_is_refused_and_counted() {
+    let mut sketch = Sketch::default();
+    assert!(sketch.add_many(1.0, (1 << 53) - 1));
+    assert!(!sketch.add_many(2.0, u64::MAX), "all but one of them");
+    assert_eq!((sketch.count(), sketch.refused()), (1 << 53, u64::MAX - 1));
+    assert!(!sketch.add(3.0) && !sketch.add_many(f64::NAN, u64::MAX));
+    assert_eq!((sketch.count(), sketch.refused()), (1 << 53, u64::MAX));
+    assert!(sketch.quantile(1.0).is_some_and(|last| (last - 2.0).abs() < 0.05), "{:?}", sketch.quantile(1.0));
+}

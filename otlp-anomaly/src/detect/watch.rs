@@ -68,6 +68,7 @@ impl Field for Metric {
             Self::LatencyP95 => 1,
             Self::ErrorRate => 2,
             Self::Rate => 3,
+            Self::Memory => 4,
         };
         tag.save(into);
     }
@@ -75,7 +76,8 @@ impl Field for Metric {
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
         let tag = usize::from(u8::load(from)?);
         // They stand there in the order of their tags.
-        Self::ALL.get(tag).copied().ok_or_else(|| from.invalid("checkpoint of a metric that is none"))
+        let all = Self::ALL.into_iter().chain([Self::Memory]);
+        all.into_iter().nth(tag).ok_or_else(|| from.invalid("checkpoint of a metric that is none"))
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Sketch {
 
 /// Bins added in front at once, so that falling values do not move the store each time.
 const FRONT_STEP: i64 = 32;
+/// More values are not taken: up to here counts are exact as floating point too, and no sum of them overflows.
+const MOST_VALUES: u64 = 1 << 53;
 
 impl Sketch {
     /// The default relative error: one percent.
@@ -105,7 +107,8 @@ impl Sketch {
         self.add_many(value, 1)
     }
 
-    /// Adds a value so many times, as a bucket of a histogram has it; as [`add`](Self::add) otherwise.
+    /// Adds a value so many times, as a bucket of a histogram has it; as [`add`](Self::add) otherwise. Of more than 2^53 values in
+    /// all the rest is refused.
     ///
     /// ```
     /// use otlp_core::aggregate::Sketch;
@@ -115,11 +118,15 @@ impl Sketch {
     /// ```
     pub fn add_many(&mut self, value: f64, times: u64) -> bool {
         if !value.is_finite() || value < 0.0 {
-            self.refused += times;
+            self.refused = self.refused.saturating_add(times);
             return false;
         }
+        let taken = times.min(MOST_VALUES.saturating_sub(self.count));
+        self.refused = self.refused.saturating_add(times - taken);
+        let is_whole = taken == times;
+        let times = taken;
         if times == 0 {
-            return true;
+            return is_whole;
         }
         self.count += times;
         self.sum += value * times as f64;
@@ -131,7 +138,7 @@ impl Sketch {
             let index = self.index(value);
             self.put(index, times);
         }
-        true
+        is_whole
     }
 
     /// Adds all that `other` holds. O(bins).

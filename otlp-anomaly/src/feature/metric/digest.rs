@@ -61,7 +61,8 @@ impl Digest {
         let shift = u32::try_from(own - scale).unwrap_or(0).min(63);
         let mut counts = BTreeMap::new();
         for (place, count) in &self.counts {
-            *counts.entry(place >> shift).or_insert(0_u64) += count;
+            let sum = counts.entry(place >> shift).or_insert(0_u64);
+            *sum = sum.saturating_add(*count);
         }
         Self { layout: Layout::Exponential(scale), counts, ..self.clone() }
     }
