@@ -2,6 +2,7 @@
 //! spans agree with what the client itself says of each call.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "clippy.toml allows them in tests, but knows no helpers of tests"
 )]
