@@ -68,14 +68,20 @@ impl Field for Metric {
             Self::LatencyP95 => 1,
             Self::ErrorRate => 2,
             Self::Rate => 3,
+            Self::Memory => 4,
         };
         tag.save(into);
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
-        let tag = usize::from(u8::load(from)?);
-        // They stand there in the order of their tags.
-        Self::ALL.get(tag).copied().ok_or_else(|| from.invalid("checkpoint of a metric that is none"))
+        match u8::load(from)? {
+            0 => Ok(Self::LatencyP50),
+            1 => Ok(Self::LatencyP95),
+            2 => Ok(Self::ErrorRate),
+            3 => Ok(Self::Rate),
+            4 => Ok(Self::Memory),
+            _ => Err(from.invalid("checkpoint of a metric that is none")),
+        }
     }
 }
 
