@@ -74,10 +74,14 @@ impl Field for Metric {
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
-        let tag = usize::from(u8::load(from)?);
-        // They stand there in the order of their tags.
-        let all = Self::ALL.into_iter().chain([Self::Memory]);
-        all.into_iter().nth(tag).ok_or_else(|| from.invalid("checkpoint of a metric that is none"))
+        match u8::load(from)? {
+            0 => Ok(Self::LatencyP50),
+            1 => Ok(Self::LatencyP95),
+            2 => Ok(Self::ErrorRate),
+            3 => Ok(Self::Rate),
+            4 => Ok(Self::Memory),
+            _ => Err(from.invalid("checkpoint of a metric that is none")),
+        }
     }
 }
 
