@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(plain(whole.as_bytes(), b'$'), Some((text.parse().unwrap(), &b"rest"[..])));
             assert_eq!(plain(whole.as_bytes(), b'*'), None);
             for cut in 0..text.len() + 3 {
-                assert_eq!(plain(whole[..cut].as_bytes(), b'$'), None, "{cut} bytes");
+                assert_eq!(plain(&whole.as_bytes()[..cut], b'$'), None, "{cut} bytes");
             }
         }
         for text in ["$\r\n", "$-1\r\n", "$+1\r\n", "$1\n", "$1\rx", "$12\rx", "$1x\r\n", "$1234567890\r\n"] {
