@@ -113,6 +113,7 @@ struct pt_regs {
 #define PARAMETER_0(context) ((context)->di)
 #define PARAMETER_1(context) ((context)->si)
 #define PARAMETER_3(context) ((context)->cx)
+#define PARAMETER_4(context) ((context)->r8)
 #define RETURNED(context) ((context)->ax)
 
 #define CALL_READ 0
@@ -150,6 +151,7 @@ struct pt_regs {
 #define PARAMETER_0(context) ((context)->regs[0])
 #define PARAMETER_1(context) ((context)->regs[1])
 #define PARAMETER_3(context) ((context)->regs[3])
+#define PARAMETER_4(context) ((context)->regs[4])
 #define RETURNED(context) ((context)->regs[0])
 
 #define CALL_READ 63

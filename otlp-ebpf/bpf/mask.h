@@ -166,8 +166,11 @@ static __always_inline void mask_byte(struct masking *of, __u32 at, __u8 *byte)
             of->part = PART_VALUE;
             of->allowed = 0;
         } else if (met == ':') {
+            /* From the stack: before Linux 6.2 a key may not be in memory that a function was given. */
+            __u64 name = of->name;
+
             of->part = PART_VALUE;
-            of->allowed = bpf_map_lookup_elem(&ALLOWED, &of->name) != 0;
+            of->allowed = bpf_map_lookup_elem(&ALLOWED, &name) != 0;
         } else if (met <= ' ' || met > '~') {
             of->part = PART_NONE;
         } else {
@@ -192,7 +195,8 @@ __attribute__((noinline)) int mask(struct masking *of)
 {
     __u32 bytes, at;
 
-    if (!of)
+    /* Known when it is loaded: where nothing is masked there is nothing to verify either. */
+    if (!of || !MASKED)
         return 0;
     bytes = of->head.captured;
     if (bytes < 16)

@@ -31,6 +31,17 @@ struct segment {
 /* 64 KiB of payload at most, and a piece for the end. */
 #define MOST_PIECES 18
 
+/* Loads bytes of a packet: one at least, and no more than there is room for. Verifiers before Linux 6.2 do not learn from a
+ * comparison with 0 that a number is more than that, so it is told apart from the number before, in the compiler's absence.
+ */
+static __always_inline int load(struct __sk_buff *skb, __u32 at, void *to, __u32 bytes, __u32 room)
+{
+    __u64 last = bytes - 1;
+
+    asm volatile("" : "+r"(last));
+    return last < room && bpf_skb_load_bytes(skb, at, to, last + 1) == 0;
+}
+
 /* Puts one record into the ring, of at most so many bytes. */
 #define PUT(skb, segment, counters, bytes, room)                                                                        \
     ({                                                                                                                  \
@@ -40,7 +51,7 @@ struct segment {
             __u32 wanted = (bytes);                                                                                     \
             if (wanted > (room))                                                                                        \
                 wanted = (room);                                                                                        \
-            if (wanted > 0 && bpf_skb_load_bytes(skb, (segment)->at, to->bytes, wanted) < 0) {                          \
+            if (wanted > 0 && !load(skb, (segment)->at, to->bytes, wanted, room)) {                                     \
                 to->head.captured = 0;                                                                                  \
                 add(counters, COUNT_UNREADABLE, 1);                                                                     \
             }                                                                                                           \
@@ -58,7 +69,7 @@ static __always_inline int put_masked(struct __sk_buff *skb, struct segment *seg
         return 0;
     if (wanted > MIDDLE)
         wanted = MIDDLE;
-    if (wanted > 0 && bpf_skb_load_bytes(skb, segment->at, masking->bytes, wanted) < 0) {
+    if (wanted > 0 && !load(skb, segment->at, masking->bytes, wanted, MIDDLE)) {
         masking->head.captured = 0;
         add(counters, COUNT_UNREADABLE, 1);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // What processes read and write through system calls (TCP and Unix-domain sockets), and what they read and write
-// through OpenSSL: seen where the call returns, when the bytes are there and it is known how many.
+// through OpenSSL: seen where the call returns, when the bytes are there and it is known how many. Or, in place of system
+// calls, at the kernel's functions of TCP (functions.h).
 #include "record.h"
 #include "kernel.h"
 #include "mask.h"
@@ -10,7 +11,9 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* Tell the bytes of system calls; else they are only looked at for whose TLS connection it is. */
+/* Tell bytes that are not of TLS libraries. */
+const volatile __u32 WANT_PLAIN = 0;
+/* From system calls; else these are only looked at for whose TLS connection it is. */
 const volatile __u32 WANT_CALLS = 0;
 /* A TLS library is watched. */
 const volatile __u32 WANT_TLS = 0;
@@ -33,6 +36,8 @@ struct connection {
     __u8 padding;
     __u32 space;
     __u32 start; /* number of its beginning; another one each time, as TCP has it */
+    __u32 first_sent; /* TCP's own numbers, where its functions are watched */
+    __u32 first_received;
 };
 
 /* A connection whose two ends are on this machine is told once. */
@@ -184,12 +189,21 @@ struct memory {
     __u64 bytes;
     __u64 vector;
     __u32 vectors;
+    __u32 is_vector_ours; /* the list of pieces is in the kernel */
 };
 
 struct iovec {
     __u64 at;
     __u64 bytes;
 };
+
+static __always_inline int read_piece(struct iovec *to, const struct memory *from)
+{
+    void *at = (void *)from->vector;
+
+    return (from->is_vector_ours ? bpf_probe_read_kernel(to, sizeof(*to), at) : bpf_probe_read_user(to, sizeof(*to), at))
+        == 0;
+}
 
 #define PUT(head, at, room)                                                                                             \
     ({                                                                                                                  \
@@ -295,7 +309,7 @@ __attribute__((noinline)) int tell_piece(struct telling *of)
     if (!now) {
         struct iovec next;
 
-        if (!of->from.vectors || bpf_probe_read_user(&next, sizeof(next), (void *)of->from.vector) < 0)
+        if (!of->from.vectors || !read_piece(&next, &of->from))
             return 0;
         of->from.at = next.at;
         of->from.bytes = next.bytes;
@@ -443,6 +457,8 @@ int call_returns(struct on_exit *context)
     return 0;
 }
 
+#include "functions.h"
+
 /* ---- the beginning and the end of TCP connections ---- */
 
 struct on_state {
@@ -477,7 +493,7 @@ int state_changes(struct on_state *context)
     __u32 after = context->after;
 
     if (after == TCP_CLOSE) {
-        if (WANT_CALLS)
+        if (WANT_PLAIN)
             tell_over(&call);
         if (WANT_TLS)
             tell_over(&tls);
@@ -492,7 +508,11 @@ int state_changes(struct on_state *context)
             fresh.told = by_peer ? TOLD_BOTH : TOLD_NOT;
         fresh.start = bpf_get_prandom_u32();
         fresh.begun = by_peer ? BEGUN_BY_PEER : BEGUN_BY_US;
-        if (WANT_CALLS)
+        if (WANT_PLAIN && !WANT_CALLS) {
+            fresh.first_sent = tcp_number(context->sock, 1);
+            fresh.first_received = tcp_number(context->sock, 0);
+        }
+        if (WANT_PLAIN)
             bpf_map_update_elem(&CONNECTIONS, &call, &fresh, BPF_ANY);
         if (WANT_TLS)
             bpf_map_update_elem(&CONNECTIONS, &tls, &fresh, BPF_ANY);

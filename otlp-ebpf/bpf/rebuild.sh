@@ -22,7 +22,7 @@ for machine in x86:x86_64 arm64:aarch64; do
     for program in aggregate network opened process sample; do
         object=$to/${machine#*:}/$program.o
         # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
-        "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \
+        "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -mllvm -disable-block-placement -Wall -Wextra -Werror \
             -Wno-unused-parameter -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. \
             -idirafter "/usr/include/$(uname -m)-linux-gnu" -c "$program.bpf.c" -o "$object"
         # Leaves BTF, which is what the kernel and the loader need of it.

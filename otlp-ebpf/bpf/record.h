@@ -77,6 +77,7 @@ enum counter {
     COUNT_SHED_BYTES,
     COUNT_NANOS,         /* what telling took: measured of one record in TIMED, times TIMED */
     COUNT_MASKED,        /* records of which the policy left nothing but the length */
+    COUNT_UNSEEN,        /* bytes that moved past the functions that are watched: no records, but gaps before the next */
     COUNTERS,
 };
 

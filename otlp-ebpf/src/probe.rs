@@ -13,13 +13,11 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aya::programs::ProgramType;
-use aya::sys::is_program_supported;
-
 pub use self::tls::TlsReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::program::{
-    Opened, Sampling, Settings, Wanted, attach_network, attach_process, attach_samples, os_error,
+    Opened, Plain, Probes, Sampling, Settings, Wanted, attach_network, attach_process, attach_samples,
+    os_error,
 };
 
 /// A place in the kernel at which bytes can be seen.
@@ -32,6 +30,10 @@ pub enum Hook {
     Connect,
     /// The exit of system calls (`raw_tp/sys_exit`).
     Calls,
+    /// Functions of TCP (`fentry`, `fexit`).
+    Fentry,
+    /// Functions of TCP (`kprobe`, `kretprobe`).
+    Kprobes,
     /// Functions of OpenSSL, and of Go's `crypto/tls` (`uprobe`).
     Tls,
     /// Stacks: a clock on each processor (`perf_event`), and the scheduler (`raw_tp/sched_switch`).
@@ -39,7 +41,8 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 5] = [Self::Network, Self::Connect, Self::Calls, Self::Tls, Self::Stacks];
+    const ALL: [Self; 7] =
+        [Self::Network, Self::Connect, Self::Calls, Self::Fentry, Self::Kprobes, Self::Tls, Self::Stacks];
 
     /// Its name, as reports and errors have it.
     #[must_use]
@@ -48,6 +51,8 @@ impl Hook {
             Self::Network => "network",
             Self::Connect => "connect",
             Self::Calls => "calls",
+            Self::Fentry => "fentry",
+            Self::Kprobes => "kprobes",
             Self::Tls => "tls",
             Self::Stacks => "stacks",
         }
@@ -57,7 +62,19 @@ impl Hook {
     const fn needs(self) -> &'static [&'static str] {
         match self {
             Self::Network | Self::Connect => &["CAP_BPF", "CAP_NET_ADMIN"],
-            Self::Calls | Self::Tls | Self::Stacks => &["CAP_BPF", "CAP_PERFMON"],
+            Self::Calls | Self::Fentry | Self::Kprobes | Self::Tls | Self::Stacks => {
+                &["CAP_BPF", "CAP_PERFMON"]
+            }
+        }
+    }
+
+    /// Where it sees bytes that are not of TLS, if it does so at processes.
+    pub(crate) const fn plain(self) -> Option<Plain> {
+        match self {
+            Self::Calls => Some(Plain::Calls),
+            Self::Fentry => Some(Plain::Functions(Probes::Fentry)),
+            Self::Kprobes => Some(Plain::Functions(Probes::Kprobes)),
+            Self::Network | Self::Connect | Self::Tls | Self::Stacks => None,
         }
     }
 }
@@ -148,8 +165,6 @@ pub struct Report {
     pub capabilities: Vec<(&'static str, bool)>,
     /// The hooks.
     pub hooks: Vec<HookReport>,
-    /// Kinds of programs that are not used here yet, and whether this kernel has them.
-    pub others: Vec<(&'static str, bool)>,
     /// Processes that carry TLS, and whether its plain text can be seen.
     pub tls: Vec<TlsReport>,
 }
@@ -169,9 +184,6 @@ impl fmt::Display for Report {
         for hook in &self.hooks {
             writeln!(f, "hook {hook}")?;
         }
-        for (name, has) in &self.others {
-            writeln!(f, "not used yet: {name}, {}", if *has { "there" } else { "not there" })?;
-        }
         for process in &self.tls {
             writeln!(f, "tls {process}")?;
         }
@@ -190,9 +202,9 @@ pub fn probe() -> Report {
         let tried = match hook {
             Hook::Network => cgroup2_root(proc).and_then(|root| attach_network(&settings, &[root])).map(drop),
             Hook::Connect => cgroup2_root(proc).and_then(|root| Opened::attach(&[root])).map(drop),
-            Hook::Calls | Hook::Tls => {
-                let (calls, tls) = (hook == Hook::Calls, hook == Hook::Tls);
-                let wanted = Wanted { every_process: false, calls, tls, connections: 16 };
+            Hook::Calls | Hook::Fentry | Hook::Kprobes | Hook::Tls => {
+                let (plain, tls) = (hook.plain(), hook == Hook::Tls);
+                let wanted = Wanted { every_process: false, plain, tls, connections: 16 };
                 attach_process(&settings, &wanted).map(drop)
             }
             Hook::Stacks => attach_samples(&Sampling {
@@ -210,20 +222,12 @@ pub fn probe() -> Report {
             Err(error) => HookReport::new(hook, HookState::Unavailable, &reason(hook, &error)),
         }
     });
-    let kinds = [("kprobe", ProgramType::KProbe), ("tracing (fentry, iterators)", ProgramType::Tracing)];
-    // A kernel without kprobes still has the type, which uprobes use too.
-    let has_kprobes = Path::new("/sys/bus/event_source/devices/kprobe").exists();
-    let others = kinds.map(|(name, kind)| {
-        let is_there = is_program_supported(kind).unwrap_or(false);
-        (name, is_there && (kind != ProgramType::KProbe || has_kprobes))
-    });
     Report {
         kernel: text(&proc.join("sys/kernel/osrelease")),
         has_types: Path::new("/sys/kernel/btf/vmlinux").exists(),
         cgroup2: cgroup2_root(proc).ok(),
         capabilities: capabilities(proc),
         hooks: hooks.into(),
-        others: others.into(),
         tls: tls::processes(proc),
     }
 }

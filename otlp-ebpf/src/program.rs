@@ -4,6 +4,7 @@
 //! and attached is held by file descriptors, so that it is gone when this process is, however it ends.
 
 mod aggregate;
+mod functions;
 mod library;
 mod network;
 mod opened;
@@ -20,11 +21,12 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 #[cfg(test)]
 pub(crate) use self::aggregate::BUCKETS;
 pub(crate) use self::aggregate::{Aggregated, Series, attach as attach_aggregate};
+pub(crate) use self::functions::Probes;
 pub(crate) use self::library::{FileId, Library, libraries};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::pids::Pids;
-pub(crate) use self::process::{Process, Wanted, attach as attach_process};
+pub(crate) use self::process::{Plain, Process, Wanted, attach as attach_process};
 pub(crate) use self::sample::{Samples, Sampling, attach as attach_samples};
 pub(crate) use self::uprobe::{Found, Libraries, look};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,15 +78,18 @@ pub struct KernelCounts {
     pub nanos: u64,
     /// Records of which [`Policy::MaskedHeads`](crate::capture::Policy::MaskedHeads) left nothing but the length.
     pub masked: u64,
+    /// Bytes of connections that moved past the functions of TCP where these are watched: in a way that is not seen, or
+    /// while more threads were within than a return probe has room for. No records, but gaps before the next.
+    pub unseen: u64,
 }
 
-const COUNTERS: usize = 12;
+const COUNTERS: usize = 13;
 
 impl From<[u64; COUNTERS]> for KernelCounts {
     fn from(counts: [u64; COUNTERS]) -> Self {
         let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted, rest @ ..] =
             counts;
-        let [shed_records, shed_bytes, nanos, masked] = rest;
+        let [shed_records, shed_bytes, nanos, masked, unseen] = rest;
         Self {
             records,
             bytes,
@@ -98,6 +103,7 @@ impl From<[u64; COUNTERS]> for KernelCounts {
             shed_bytes,
             nanos,
             masked,
+            unseen,
         }
     }
 }
@@ -116,6 +122,7 @@ impl std::ops::AddAssign for KernelCounts {
         self.shed_bytes += other.shed_bytes;
         self.nanos += other.nanos;
         self.masked += other.masked;
+        self.unseen += other.unseen;
     }
 }
 

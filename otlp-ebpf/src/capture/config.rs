@@ -16,13 +16,19 @@ use crate::tracer::TracerConfig;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Source {
-    /// The network's where this kernel allows it, else that of system calls.
+    /// The first of these that this kernel allows, in this order.
     #[default]
     Auto,
     /// TCP segments at the sockets of control groups.
     Network,
     /// System calls: also sees Unix-domain sockets, but not what io_uring moves, nor what sendfile sends.
     Calls,
+    /// The kernel's functions `tcp_sendmsg` and `tcp_recvmsg` (`fentry` and `fexit`, Linux 5.17): also sees what io_uring,
+    /// calls for several messages and processes of 32 bits move, but no Unix-domain sockets, nor what sendfile sends.
+    Fentry,
+    /// The same functions, by breakpoints (`kprobe` and `kretprobe`). Where more threads wait within them than the kernel
+    /// has room to watch returning, what these move is counted as unseen.
+    Kprobes,
 }
 
 /// Whether TLS libraries are watched.

@@ -66,8 +66,8 @@ fn network(
     settings: &Settings,
     hooks: &mut Vec<HookReport>,
 ) -> Result<Option<Loaded>> {
-    if builder.source == Source::Calls {
-        hooks.push(HookReport::new(Hook::Network, HookState::NotAsked, "system calls were asked for"));
+    if !matches!(builder.source, Source::Auto | Source::Network) {
+        hooks.push(HookReport::new(Hook::Network, HookState::NotAsked, ANOTHER));
         return Ok(None);
     }
     match groups(builder).and_then(|groups| attach_network(settings, &groups)) {
@@ -91,37 +91,70 @@ pub(super) fn groups(builder: &CaptureBuilder) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// Why a hook is not asked for.
+const ANOTHER: &str = "another hook is used";
+
+/// The hooks at processes that see bytes which are not of TLS, in the order in which they are tried.
+const PLAIN: [(Hook, Source, &str); 3] = [
+    (Hook::Calls, Source::Calls, "attached to the exit of system calls"),
+    (Hook::Fentry, Source::Fentry, "attached to functions of TCP"),
+    (Hook::Kprobes, Source::Kprobes, "attached to functions of TCP"),
+];
+
 /// The hooks at processes, where they are needed.
 fn process(
     builder: &CaptureBuilder,
     settings: &Settings,
-    calls: bool,
+    needs_plain: bool,
     hooks: &mut Vec<HookReport>,
 ) -> Result<Option<Process>> {
     let tls = builder.tls != Tls::Off;
     let wanted = Wanted {
         every_process: settings.all && builder.targets.groups.is_empty(),
-        calls,
+        plain: None,
         tls,
         connections: builder.max_connections,
     };
-    let process = if calls || tls { Some(attach_process(settings, &wanted)) } else { None };
-    let process = process.transpose().map_err(|error| {
-        let hook = if calls { Hook::Calls } else { Hook::Tls };
-        // What was tried before is a part of why nothing is left.
-        let before = hooks.iter().filter(|hook| hook.state() == HookState::FellBack);
-        let before: String = before.map(|hook| format!("; {hook}")).collect();
-        let message = format!("{}{before}", explained(hook, &error));
-        Error::new(ErrorKind::Io, message).with_source(error)
-    })?;
-    for (hook, asked, used, not) in [
-        (Hook::Calls, calls, "attached to the exit of system calls", "the network's hook is used"),
-        (Hook::Tls, tls, "libraries are watched as processes have them", "TLS was not asked for"),
-    ] {
-        let (state, why) = if asked { (HookState::Used, used) } else { (HookState::NotAsked, not) };
-        hooks.push(HookReport::new(hook, state, why));
+    let (mut process, mut failed) = (None, None);
+    for (hook, source, used) in PLAIN {
+        let is_asked = needs_plain && (builder.source == Source::Auto || builder.source == source);
+        if !is_asked || process.is_some() {
+            hooks.push(HookReport::new(hook, HookState::NotAsked, ANOTHER));
+            continue;
+        }
+        match attach_process(settings, &Wanted { plain: hook.plain(), ..wanted }) {
+            Ok(attached) => {
+                hooks.push(HookReport::new(hook, HookState::Used, used));
+                process = Some(attached);
+            }
+            Err(error) => {
+                hooks.push(HookReport::new(hook, HookState::FellBack, &reason(hook, &error)));
+                failed.get_or_insert((hook, error));
+            }
+        }
     }
+    if let (None, Some((hook, error))) = (&process, failed) {
+        return Err(nothing_left(hook, error, hooks));
+    }
+    if process.is_none() && tls {
+        let attached = attach_process(settings, &wanted);
+        process = Some(attached.map_err(|error| nothing_left(Hook::Tls, error, hooks))?);
+    }
+    let (state, why) = if tls {
+        (HookState::Used, "libraries are watched as processes have them")
+    } else {
+        (HookState::NotAsked, "TLS was not asked for")
+    };
+    hooks.push(HookReport::new(Hook::Tls, state, why));
     Ok(process)
+}
+
+/// Why there is no capture; what else was tried is a part of why.
+fn nothing_left(hook: Hook, error: Error, hooks: &[HookReport]) -> Error {
+    let others = hooks.iter().filter(|met| met.state() == HookState::FellBack && met.hook() != hook);
+    let others: String = others.map(|hook| format!("; {hook}")).collect();
+    let message = format!("{}{others}", explained(hook, &error));
+    Error::new(ErrorKind::Io, message).with_source(error)
 }
 
 fn explained(hook: Hook, error: &Error) -> Error {

@@ -21,7 +21,6 @@ impl Report {
             ("cgroup2", cgroup2.unwrap_or_else(|| "null".to_owned())),
             ("capabilities", facts(&self.capabilities)),
             ("hooks", format!("[{}]", hooks.join(","))),
-            ("others", facts(&self.others)),
             ("tls", format!("[{}]", self.tls.iter().map(tls).collect::<Vec<_>>().join(","))),
         ] {
             let comma = if out.len() > 1 { "," } else { "" };
@@ -75,7 +74,6 @@ mod tests {
             cgroup2: None,
             capabilities: vec![("CAP_BPF", false)],
             hooks: vec![HookReport::new(Hook::Network, HookState::Unavailable, "a \\ b")],
-            others: vec![("kprobe", false)],
             tls: vec![TlsReport {
                 pid: 7,
                 process: "x".to_owned(),
@@ -84,7 +82,7 @@ mod tests {
                 unseen: Some("why".to_owned()),
             }],
         };
-        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"others":{"kprobe":false},"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
+        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
         assert_eq!(report.to_json(), right);
         assert!(report.to_string().contains("hook network unavailable: a \\ b"));
     }

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramType};
-use aya::sys::{BpfHelper, is_helper_supported};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
 
 use super::{Loaded, Settings, failed, load, no_program, object};
 use crate::error::Result;
@@ -14,9 +13,13 @@ const HOOK: &str = "network";
 
 /// Loads the programs and attaches them to these control groups, and so to those below them.
 pub(crate) fn attach(settings: &Settings, groups: &[PathBuf]) -> Result<Loaded> {
-    // Linux has it for these programs since 6.15; before, all loopback networks are taken for one.
-    let netns = is_helper_supported(ProgramType::CgroupSkb, BpfHelper::BPF_FUNC_get_netns_cookie);
-    let flags = [("HAS_NETNS", netns.unwrap_or(false)), ("SKIP_TLS", settings.skip_tls)];
+    // Linux tells these programs the network since 6.15; before, all loopback networks are taken for one. What is known of
+    // helpers without loading the program is not to be relied on.
+    attach_with(settings, groups, true).or_else(|_| attach_with(settings, groups, false))
+}
+
+fn attach_with(settings: &Settings, groups: &[PathBuf], has_netns: bool) -> Result<Loaded> {
+    let flags = [("HAS_NETNS", has_netns), ("SKIP_TLS", settings.skip_tls)];
     let mut ebpf = load(object!("network.o"), HOOK, settings, &flags, &[])?;
     attach_all(&mut ebpf, HOOK, groups, ["network_out", "network_in"])?;
     Loaded::new(ebpf, HOOK)

@@ -1,8 +1,9 @@
-//! The hooks at what processes call: the system calls that move bytes, and OpenSSL.
+//! The hooks at what processes call: the system calls that move bytes, or the kernel's functions, and OpenSSL.
 
 use aya::Ebpf;
 use aya::programs::{RawTracePoint, UProbe};
 
+use super::functions::{Probes, watch};
 use super::uprobe::PROGRAMS;
 use super::{Loaded, Pids, Settings, failed, load, no_program, object};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,34 +23,48 @@ pub(crate) struct Process {
 pub(crate) struct Wanted {
     /// Of every process.
     pub(crate) every_process: bool,
-    /// The bytes of system calls.
-    pub(crate) calls: bool,
+    /// The bytes of connections, and where they are seen.
+    pub(crate) plain: Option<Plain>,
     /// The plain text of TLS libraries.
     pub(crate) tls: bool,
     /// Connections followed at once.
     pub(crate) connections: u32,
 }
 
-/// Loads the programs, and attaches those at system calls; libraries come with [`Process::watch`].
+/// Where bytes are seen that are not of TLS libraries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// At the exit of system calls.
+    Calls,
+    /// At the functions of TCP.
+    Functions(Probes),
+}
+
+/// Loads the programs, and attaches those at system calls or functions; libraries come with [`Process::watch`].
 pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
     let flags = [
         ("WANT_EVERY_PROCESS", wanted.every_process),
-        ("WANT_CALLS", wanted.calls),
+        ("WANT_PLAIN", wanted.plain.is_some()),
+        ("WANT_CALLS", wanted.plain == Some(Plain::Calls)),
         ("WANT_TLS", wanted.tls),
     ];
     let mut ebpf =
         load(object!("process.o"), HOOK, settings, &flags, &[("CONNECTIONS", wanted.connections)])?;
     let points = [
-        ("call_returns", "sys_exit"),
         ("state_changes", "inet_sock_set_state"),
         ("process_forks", "sched_process_fork"),
         ("process_exits", "sched_process_exit"),
     ];
-    for (name, point) in points {
+    // TLS libraries are watched with the calls within.
+    let needs_calls = wanted.tls || wanted.plain == Some(Plain::Calls);
+    for (name, point) in needs_calls.then_some(("call_returns", "sys_exit")).into_iter().chain(points) {
         let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
         let program: &mut RawTracePoint = program.try_into().map_err(|error| failed(HOOK, name, error))?;
         program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;
         program.attach(point).map_err(|error| failed(HOOK, &format!("attaching to {point}"), error))?;
+    }
+    if let Some(Plain::Functions(probes)) = wanted.plain {
+        watch(&mut ebpf, probes)?;
     }
     if wanted.tls {
         for name in PROGRAMS {

@@ -1,11 +1,13 @@
 //! Every record and byte is accounted for, also where the ring is far too small.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use otlp_ebpf::capture::{Capture, Source, Tls};
 
 use crate::database;
-use crate::machine::{Client, Server, begin, nginx, redis, required};
+use crate::machine::{Client, Server, begin, nginx, redis, required, skip};
 use crate::tls::encrypted;
 
 /// Lets a client flood a server on this port while nobody looks into a ring of 64 KiB, through each hook.
@@ -83,6 +85,47 @@ fn a_flood_of_mariadb_is_delivered_or_counted() {
         let mut command = Command::new(&program);
         command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "--skip-ssl", "-P"]);
         command.arg(server.address.port().to_string()).args(["-e", &script]);
+        command
+    });
+}
+
+/// The mock broker of librdkafka, which ends with the test.
+struct Broker(Child);
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_flood_of_kafka_is_delivered_or_counted() {
+    let python = std::env::var("OTLP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let imported = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
+    if !imported.is_ok_and(|output| output.status.success()) {
+        let _ = skip::<()>("OTLP_PYTHON=the python of a venv with: pip install confluent-kafka");
+        return;
+    }
+    let mut command = Command::new(&python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kafka/mock.py"));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut broker = Broker(child);
+    let mut port = String::new();
+    BufReader::new(broker.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let port = port.trim();
+    // A request for each message.
+    let script = "import sys
+from confluent_kafka import Producer
+settings = {'bootstrap.servers': '127.0.0.1:' + sys.argv[1], 'linger.ms': 0, 'batch.num.messages': 1}
+producer = Producer(settings)
+for number in range(2000):
+    producer.produce('orders', value='hunter2 %d' % number)
+sys.exit(producer.flush(20))";
+    flooded(port.parse().unwrap(), Tls::Off, || {
+        let mut command = Command::new(&python);
+        command.args(["-c", script, port]);
         command
     });
 }
