@@ -96,11 +96,25 @@ install_peers() {
     export OTLP_PYTHON="$PWD/$tools/bin/python3" OTLP_NODE_MODULES="$PWD/$tools/node/node_modules"
 }
 
+# A kernel with probes at its functions, to be run by qemu: taken out of Debian's package, which need not be installed.
+install_guest_kernel() {
+    local folder=$tools/guest package
+    if ! [ -d "$folder/boot" ]; then
+        package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
+        mkdir -p "$folder" || return
+        (cd "$folder" && apt-get download -qq "$package" && dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x ./boot) || return
+    fi
+    OTLP_GUEST_KERNEL=$(find "$PWD/$folder/boot" -name 'vmlinuz-*' | head -n 1)
+    export OTLP_GUEST_KERNEL
+    [ -n "$OTLP_GUEST_KERNEL" ]
+}
+
 # What the tests that need more than Rust look for.
 debian=(chromium redis-server nginx default-jre-headless python3-prometheus-client
     curl nghttp2-client nghttp2-server tcpdump clang llvm libbpf-dev gcc libssl-dev
     golang-go golang-google-grpc-dev golang-golang-x-net-dev
-    mariadb-server mariadb-client postgresql postgresql-client postgresql-contrib)
+    mariadb-server mariadb-client postgresql postgresql-client postgresql-contrib
+    qemu-system-x86)
 
 # fuzz FLAG...: every target with these flags of libFuzzer, two at a time; the output of each is kept, and shown where it
 # fails. Needs no nightly: the sanitizer flags are let through.
