@@ -165,13 +165,13 @@ fn linked(paths: &[&str]) -> Option<Linked> {
 
 #[test]
 fn samples_have_the_span_of_the_request_that_their_thread_was_at() {
-    let Some((met, spans)) = linked(&["/work", "/rest"]) else { return };
+    let Some((met, spans)) = linked(&["/busy", "/rest"]) else { return };
     assert_eq!(spans.len(), 20);
     let of = |function: &str| -> Vec<&StackSample> {
         let has = |stack: &&StackSample| stack.frames.iter().any(|frame| &**frame == function);
         met.iter().filter(has).collect()
     };
-    for (function, path) in [("works_on_request", "/work"), ("rests", "/rest")] {
+    for (function, path) in [("works_on_request", "/busy"), ("rests", "/rest")] {
         let all = of(function);
         assert!(all.len() >= 8, "{function}: {} of {} samples", all.len(), met.len());
         let linked = all.iter().filter(|stack| stack.span_id.is_valid());

@@ -2,7 +2,7 @@
 //
 // work spin          runs in hot_spin until its input ends
 // work rest          sleeps 20 times for 10 ms in rests, and 20 times for 1 ms; prints the nanoseconds that the first took
-// work serve         prints its port; serves HTTP/1.1, a thread for each connection: GET /work runs 30 ms in
+// work serve         prints its port; serves HTTP/1.1, a thread for each connection: GET /busy runs 30 ms in
 //                    works_on_request, GET /rest sleeps 30 ms in rests; another thread runs in background_spin
 #include <netinet/in.h>
 #include <pthread.h>
@@ -89,7 +89,7 @@ static void *serves(void *with)
     char request[4096];
 
     while (read(socket, request, sizeof(request)) > 0) {
-        if (!strncmp(request, "GET /work", 9))
+        if (!strncmp(request, "GET /busy", 9))
             works_on_request(now(CLOCK_THREAD_CPUTIME_ID) + 30000000);
         else
             rests(30000000);
