@@ -1,13 +1,13 @@
 //! A good client beside a thousand slow connections, and alone.
 //!
-//! Wall time: what is asked is how long the client waits. A processor that is kept awake answers faster, so the client that
-//! is alone has the same attack beside it, on a receiver that is not its own.
+//! Wall time: what is asked is how long the client waits. A processor that is kept awake answers faster, so the siege goes
+//! on while the client is measured that is alone on a receiver of its own.
 
 use std::error::Error;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,14 @@ use otlp_core::transport::client::ClientConfig;
 use otlp_core::transport::receiver::{Answer, Receiver, ReceiverLimits};
 
 use crate::core;
-use crate::measure::{Effort, Figure, Row, Timed, Work, compare};
+use crate::measure::{Effort, Figure, Row, Timed, compare};
 
 /// Connections that never end.
 const SLOW: usize = 1000;
-/// Requests of one call, and records of a request.
+/// Requests that are handed in together, as often as it takes for the attack to come round several times, and records of
+/// a request.
 const REQUESTS: u32 = 50;
+const TIMES: u32 = 20;
 const RECORDS: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,46 +43,29 @@ pub(super) fn rows(effort: &Effort) -> Vec<Result<Row, Failure>> {
 fn row(name: &str, effort: &Effort) -> Result<Row, Failure> {
     let body = Bytes::from(core::request());
     let ours = Side::start(body.clone())?;
-    let siege = Siege::lay(ours.receiver.local_addr());
-    besieged(&ours.receiver)?;
+    let siege = Siege::lay(&ours.receiver)?;
     let theirs = Side::start(body)?;
-    let other = receiver()?;
-    let elsewhere = Siege::lay(other.local_addr());
-    besieged(&other)?;
     let mut figure = Figure {
         name: name.to_owned(),
-        records: RECORDS * REQUESTS,
-        ours: measured(ours, siege, None),
-        peer: ("alone", measured(theirs, elsewhere, Some(other))),
+        records: RECORDS * REQUESTS * TIMES,
+        // Where the siege has broken up, the checksum is another, which stops the program.
+        ours: Box::new(|| {
+            let timed = ours.send();
+            Timed { checksum: if besieged(&ours.receiver) { timed.checksum } else { 0 }, ..timed }
+        }),
+        peer: ("alone", Box::new(|| theirs.send())),
         bar: 0.9,
     };
-    compare(&mut figure, effort).map_err(Failure::from)
+    let row = compare(&mut figure, effort).map_err(Failure::from);
+    drop(figure);
+    drop(siege);
+    row
 }
 
-/// Waits until the slow connections are there.
-fn besieged(receiver: &Receiver) -> Result<(), Failure> {
-    let start = Instant::now();
-    while receiver.stats().connections < SLOW as u64 {
-        if start.elapsed() > PATIENCE {
-            return Err("the slow connections were not taken".into());
-        }
-        sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-/// Measures a side during a siege of its own receiver, or of another. Where fewer than nine in ten of the slow connections
-/// are open, the checksum is another, which stops the program.
-fn measured(side: Side, siege: Siege, other: Option<Receiver>) -> Work<'static> {
-    Box::new(move || {
-        siege.set(ATTACK);
-        let mut timed = side.send();
-        siege.set(WAIT);
-        if other.as_ref().unwrap_or(&side.receiver).stats().connections_open < SLOW as u64 * 9 / 10 {
-            timed.checksum = 0;
-        }
-        timed
-    })
+/// Whether three in four of the slow connections are open. The others were cut off and are to be made again, which the
+/// attacker finds out when a byte is not taken.
+fn besieged(receiver: &Receiver) -> bool {
+    receiver.stats().connections_open >= SLOW as u64 * 3 / 4
 }
 
 fn receiver() -> Result<Receiver, Failure> {
@@ -106,59 +91,58 @@ impl Side {
     fn send(&self) -> Timed {
         let before = self.receiver.stats().records_accepted;
         let start = Instant::now();
-        let is_sent = (0..REQUESTS)
-            .try_for_each(|_| self.client.send(Signal::Traces, self.body.clone(), RECORDS).map(drop))
-            .and_then(|()| self.client.flush(PATIENCE));
+        let is_sent = (0..TIMES).try_for_each(|_| {
+            (0..REQUESTS)
+                .try_for_each(|_| self.client.send(Signal::Traces, self.body.clone(), RECORDS).map(drop))
+                .and_then(|()| self.client.flush(PATIENCE))
+        });
         let time = start.elapsed();
         let met = self.receiver.stats().records_accepted - before;
         Timed { time, checksum: if is_sent.is_ok() { met } else { 0 } }
     }
 }
 
-const WAIT: u8 = 0;
-const ATTACK: u8 = 1;
-const END: u8 = 2;
-
-/// A thread that keeps connections open, each sending a byte a second while it attacks.
+/// A thread that keeps connections open, each sending a byte a second.
 struct Siege {
-    order: Arc<AtomicU8>,
+    ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Siege {
-    /// All connections are made at once: nothing said on a third, part of a head or of a body on the others.
-    fn lay(address: SocketAddr) -> Self {
-        let order = Arc::new(AtomicU8::new(WAIT));
-        let orders = Arc::clone(&order);
+    /// Nothing is said on a third, part of a head or of a body on the others. They are made over ten seconds, as they are
+    /// made again when the receiver cuts them off, so that it never cuts off many at once.
+    fn lay(receiver: &Receiver) -> Result<Self, Failure> {
+        let address = receiver.local_addr();
+        let ends = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&ends);
         let attack = move || {
-            let mut slow: Vec<_> = (0..SLOW).map(|number| Slow::connect(address, number % 3)).collect();
+            let mut slow: Vec<_> = (0..SLOW).map(|number| Slow { stream: None, kind: number % 3 }).collect();
             let mut next = 0;
-            loop {
-                match orders.load(Ordering::SeqCst) {
-                    END => return,
-                    // A hundredth of them each hundredth of a second.
-                    ATTACK => {
-                        for connection in slow.iter_mut().skip(next).take(SLOW / 100) {
-                            connection.drip(address);
-                        }
-                        next = (next + SLOW / 100) % SLOW;
-                        sleep(Duration::from_millis(10));
-                    }
-                    _ => sleep(Duration::from_millis(1)),
+            while !is_over.load(Ordering::SeqCst) {
+                // A hundredth of them each hundredth of a second.
+                let turn = slow.iter_mut().skip(next).take(SLOW / 100);
+                if let Some(closed) = turn.filter_map(Slow::drip).last() {
+                    *closed = Slow::connect(address, closed.kind);
                 }
+                next = (next + SLOW / 100) % SLOW;
+                sleep(Duration::from_millis(10));
             }
         };
-        Self { order, thread: Some(std::thread::spawn(attack)) }
-    }
-
-    fn set(&self, order: u8) {
-        self.order.store(order, Ordering::SeqCst);
+        let siege = Self { ends, thread: Some(std::thread::spawn(attack)) };
+        let start = Instant::now();
+        while receiver.stats().connections < SLOW as u64 {
+            if start.elapsed() > PATIENCE {
+                return Err("the slow connections were not taken".into());
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(siege)
     }
 }
 
 impl Drop for Siege {
     fn drop(&mut self) {
-        self.set(END);
+        self.ends.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
@@ -183,8 +167,8 @@ impl Slow {
         Self { stream, kind }
     }
 
-    /// One byte more, or a new connection where this one was cut off.
-    fn drip(&mut self, address: SocketAddr) {
+    /// Sends one byte more, and gives back a connection that is closed.
+    fn drip(&mut self) -> Option<&mut Self> {
         let is_open = match (&mut self.stream, self.kind) {
             (Some(stream), 0) => {
                 stream.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
@@ -192,8 +176,6 @@ impl Slow {
             (Some(stream), _) => stream.write_all(b"x").is_ok(),
             (None, _) => false,
         };
-        if !is_open {
-            *self = Self::connect(address, self.kind);
-        }
+        (!is_open).then_some(self)
     }
 }
