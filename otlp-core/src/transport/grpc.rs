@@ -5,6 +5,7 @@
 
 mod channel;
 mod frame;
+mod gather;
 mod refusal;
 
 use http::HeaderName;

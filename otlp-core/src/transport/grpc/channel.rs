@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::buf::Chain;
@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Request, StatusCode, response};
 use tokio::time::Instant;
 
 use super::frame::write_timeout;
+use super::gather::Gather;
 use super::{DETAILS, Frame, MESSAGE, PREFIX_BYTES, STATUS, TIMEOUT, prefix};
 use crate::protocol::Signal;
 use crate::protocol::export::Outcome;
@@ -75,8 +76,22 @@ struct Tally {
 }
 
 struct Driven {
-    connection: Connection<Stream, Message>,
+    connection: Connection<Gather<Stream>, Message>,
+    /// The connection's own, which sends only here.
+    stream: Gather<Stream>,
     tally: Arc<Tally>,
+}
+
+impl Driven {
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = Pin::new(&mut self.connection).poll(cx).map(drop);
+        // What is said last is sent as well, as far as that is possible at once.
+        match self.stream.poll_send(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => ended,
+        }
+    }
 }
 
 /// How a call ended.
@@ -104,7 +119,7 @@ impl Channel {
                 *driver = Some(cx.waker().clone());
             }
             driven.retain_mut(|line| {
-                let has_ended = Pin::new(&mut line.connection).poll(cx).is_ready();
+                let has_ended = line.poll(cx).is_ready();
                 let is_current = current.as_ref().is_some_and(|of| of.tally.number == line.tally.number);
                 if has_ended && is_current {
                     *current = None;
@@ -228,13 +243,14 @@ impl Channel {
             return Some(line);
         }
         let stream = target.connect().await?;
-        let (sender, connection) = builder().handshake(stream).await.ok()?;
+        let stream = Gather::new(stream);
+        let (sender, connection) = builder().handshake(stream.other()).await.ok()?;
         let mut state = self.lock();
         state.opened += 1;
         let tally = Arc::new(Tally { number: state.opened, answers: AtomicU64::new(0) });
         let line = Line { sender, tally: Arc::clone(&tally) };
         state.current = Some(line.clone());
-        state.driven.push(Driven { connection, tally });
+        state.driven.push(Driven { connection, stream, tally });
         if let Some(driver) = state.driver.take() {
             driver.wake();
         }
