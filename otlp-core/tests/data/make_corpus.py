@@ -18,6 +18,7 @@ For each request there is NAME.SIGNAL.bin, the bytes as they were sent, and NAME
     rotel       what the collector Rotel, in Rust, sent on of the above
 
 The producers put the time of their run into what they send, so that a second run gives other bytes and the same shape.
+The stacks of their errors tell where the programs are: in the files that are kept it is `/srv/example`.
 """
 
 import gzip
