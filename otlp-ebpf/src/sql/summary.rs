@@ -11,6 +11,8 @@ const MAX_CHARACTERS: usize = 255;
 pub(super) struct Summary<'a> {
     out: &'a mut String,
     characters: usize,
+    /// Where the last entry begins, the blank before it included.
+    last: usize,
     full: bool,
     /// The operation that the statement began with.
     lead: Lead,
@@ -69,6 +71,7 @@ impl<'a> Summary<'a> {
         Self {
             out,
             characters: 0,
+            last: 0,
             full: false,
             lead: Lead::Other,
             want: Want::Operation,
@@ -280,8 +283,7 @@ impl<'a> Summary<'a> {
         let characters = self.out.get(before..).unwrap_or_default().chars().count();
         if self.characters + characters > MAX_CHARACTERS {
             // Half a name would be another name.
-            let entry = self.out.rfind(' ').unwrap_or(0);
-            self.out.truncate(entry);
+            self.out.truncate(self.last);
             self.full = true;
         }
         self.characters += characters;
@@ -301,6 +303,7 @@ impl<'a> Summary<'a> {
             return false;
         }
         self.characters += characters;
+        self.last = before;
         true
     }
 }

@@ -154,6 +154,15 @@ fn a_long_summary_ends_with_a_whole_name() {
 }
 
 #[test]
+fn a_name_of_several_parts_that_is_too_long_is_left_out_whole() {
+    // A blank in quotes is no end of a name.
+    let long = "x".repeat(300);
+    for name in [format!("\"two words\".{long}"), format!("schema.\"{long} two words\"")] {
+        assert_eq!(summary(&format!("SELECT a FROM b; EXEC {name}"), PG), "SELECT b EXEC", "{name}");
+    }
+}
+
+#[test]
 fn the_text_is_bounded_and_the_summary_sees_what_comes_behind() {
     let columns = "column_name, ".repeat(400);
     let sql = format!("SELECT {columns} x FROM behind");
