@@ -19,6 +19,7 @@ mod neural;
 mod poly;
 mod robust;
 mod sorted;
+mod subject;
 mod subspace;
 mod tail;
 mod vector;

@@ -1,7 +1,5 @@
 //! Detectors for every metric of every service, fed by feature rows.
 
-mod subject;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use otlp_core::{DecodeError, Result, UnixNanos};
 
 use super::judge::kept;
 use super::robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
+use super::subject;
 use crate::checkpoint::{self, Field, Source, fields};
 use crate::feature::{FeatureRow, setters};
 use crate::number::{floor, ratio, to_f64};
@@ -346,8 +345,6 @@ impl WatchStats {
 
 fields!(WatchStats { rows: u64, left_out: u64, dropped: u64, values: u64, too_few: u64, raised: u64 });
 
-/// Subjects in the order of their bytes, so that a state has one checkpoint; those of a kind that has no bytes, which
-/// no row is about today, are left out.
 impl Field for Watch {
     const LEAST_BYTES: usize = 24;
 
@@ -356,16 +353,7 @@ impl Field for Watch {
         max_subjects.save(into);
         models.save(into);
         stats.save(into);
-        let mut subjects: Vec<(Vec<u8>, &Vec<Watched>)> = subjects
-            .iter()
-            .filter_map(|(subject, watched)| Some((subject::bytes(subject)?, watched)))
-            .collect();
-        subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        subjects.len().save(into);
-        for (subject, watched) in subjects {
-            into.extend_from_slice(&subject);
-            watched.save(into);
-        }
+        subject::save_all(subjects, into);
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -378,18 +366,7 @@ impl Field for Watch {
             let same = |(a, b): (&Watched, &Watched)| a.metric == b.metric && a.config == b.config;
             watched.len() == models.len() && watched.iter().zip(&models).all(same)
         };
-        let count = usize::load(from)?;
-        let mut subjects = HashMap::new();
-        for _ in 0..count {
-            // Each takes bytes, so a count that was made up ends at the last of them.
-            let (subject, watched) = (subject::load(from)?, Vec::load(from)?);
-            if !alike(&watched) || subjects.insert(subject, watched).is_some() {
-                return Err(from.invalid("checkpoint with an impossible subject"));
-            }
-        }
-        if subjects.len() > max_subjects {
-            return Err(from.invalid("checkpoint with too many subjects"));
-        }
+        let subjects = subject::load_all(from, max_subjects, |watched: &Vec<Watched>| alike(watched))?;
         Ok(Self { max_subjects, models, subjects, stats })
     }
 }
