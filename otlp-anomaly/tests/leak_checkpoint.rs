@@ -30,7 +30,11 @@ fn readings(seed: u64, seconds: u32) -> Vec<(Subject, UnixNanos, f64)> {
             // A reading now and then that is none, and one out of order.
             let noise = if chance.chance(0.02) { f64::NAN } else { 3e4 * chance.normal() };
             let second = if chance.chance(0.02) { second.saturating_sub(5) } else { second };
-            readings.push((Subject::Service(name.into()), UnixNanos::from_secs(second.into()), 100e6 + used + noise));
+            readings.push((
+                Subject::Service(name.into()),
+                UnixNanos::from_secs(second.into()),
+                100e6 + used + noise,
+            ));
         }
     }
     readings

@@ -150,7 +150,8 @@ impl Field for LeakWatch {
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
         let (config, dropped, ignored) = (LeakWatchConfig::load(from)?, u64::load(from)?, u64::load(from)?);
         let (most, points) = (config.max_subjects, config.max_points);
-        let subjects = subject::load_all(from, most, |held: &Held| held.readings.as_view().len() <= points)?;
+        let fits = |_: &Subject, held: &Held| held.readings.as_view().len() <= points;
+        let subjects = subject::load_all(from, most, fits)?;
         Ok(Self { config, subjects, dropped, ignored })
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn save_all<T: Field>(subjects: &HashMap<Subject, T>, into: &mut Vec<
 pub(super) fn load_all<T: Field>(
     from: &mut Source<'_>,
     most: usize,
-    is_sound: impl Fn(&T) -> bool,
+    is_sound: impl Fn(&Subject, &T) -> bool,
 ) -> Result<HashMap<Subject, T>, DecodeError> {
     let count = usize::load(from)?;
     if count > most {
@@ -34,7 +34,7 @@ pub(super) fn load_all<T: Field>(
     for _ in 0..count {
         // Each takes bytes, so a count that was made up ends at the last of them.
         let (subject, known) = (load(from)?, T::load(from)?);
-        if !is_sound(&known) || subjects.insert(subject, known).is_some() {
+        if !is_sound(&subject, &known) || subjects.insert(subject, known).is_some() {
             return Err(from.invalid("checkpoint with an impossible subject"));
         }
     }

@@ -71,12 +71,16 @@ mod tests {
             met.push((high > 0.0, near.observe(nth, 50.0 + noise(nth) + high)));
         }
         let mean = |is_high: bool| {
-            let some: Vec<f64> = met.iter().skip(1_000).filter(|(high, _)| *high == is_high).map(|at| at.1).collect();
+            let some: Vec<f64> =
+                met.iter().skip(1_000).filter(|(high, _)| *high == is_high).map(|at| at.1).collect();
             some.iter().sum::<f64>() / crate::number::of_len(some.len())
         };
         assert!(mean(true) > 3.0 * mean(false), "{} {}", mean(true), mean(false));
         let stays: Vec<f64> = (2_001..=4_000).map(|nth| near.observe(nth, 80.0 + noise(nth))).collect();
-        assert!(stays.first() < stays.get(20) && stays.get(1_999).is_some_and(|last| *last < 2.0), "{stays:?}");
+        assert!(
+            stays.first() < stays.get(20) && stays.get(1_999).is_some_and(|last| *last < 2.0),
+            "{stays:?}"
+        );
     }
 
     #[test]

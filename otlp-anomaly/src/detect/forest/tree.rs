@@ -118,7 +118,9 @@ impl Tree {
     /// One node further down; false where the way has come to its end, a leaf or as deep as is looked.
     #[inline]
     pub(super) fn step(&self, way: &mut Way, point: &[f32]) -> bool {
-        let Some(node) = self.nodes.get(way.child.place()).filter(|_| !way.child.is_leaf()) else { return false };
+        let Some(node) = self.nodes.get(way.child.place()).filter(|_| !way.child.is_leaf()) else {
+            return false;
+        };
         let Some(slot) = way.passed.get_mut(way.depth) else { return false };
         *slot = way.child.0;
         way.depth += 1;
