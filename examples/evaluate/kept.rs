@@ -21,7 +21,7 @@ const POINTS_A_WEEK: usize = 2_016;
 const STEP_SECS: u64 = 300;
 
 /// Kinds of noise, around a wave of a day.
-const KINDS: [&str; 6] = ["normal", "lognormal", "autoregressive", "steps", "student", "counts"];
+pub(crate) const KINDS: [&str; 6] = ["normal", "lognormal", "autoregressive", "steps", "student", "counts"];
 
 /// Alarms allowed, and raised, over so many weeks.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -144,7 +144,8 @@ fn columns(directory: &Path) -> Result<Vec<Vec<Point>>, Box<dyn Error>> {
     Ok(all)
 }
 
-fn wide(text: &str) -> Result<Vec<Vec<Point>>, Box<dyn Error>> {
+/// Such columns of one table.
+pub(crate) fn wide(text: &str) -> Result<Vec<Vec<Point>>, Box<dyn Error>> {
     let mut columns: Vec<Vec<Point>> = Vec::new();
     let lines = text.lines().skip(HEADS).filter(|line| !line.starts_with("unix_timestamp"));
     for line in lines {

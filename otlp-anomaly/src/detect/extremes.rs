@@ -282,7 +282,7 @@ impl Extremes {
         }
         let worst = self.look(time, value);
         let met = self.ranges.points();
-        if met % WEIGHED_EACH == 0 {
+        if met.is_multiple_of(WEIGHED_EACH) {
             self.weight = weight(met);
         }
         let lately = self.near.observe(met, value);
