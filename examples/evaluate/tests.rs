@@ -141,9 +141,10 @@ fn the_default_keeps_to_small_budgets_too() {
 }
 
 #[test]
-fn a_threshold_that_nobody_calibrated_keeps_to_no_budget() {
-    let ratios = kept::KINDS.map(|kind| kept::raised(Choice::Ewma, kind, 3.0).unwrap().ratio());
-    assert!(ratios.iter().any(|ratio| !(0.7..=1.3).contains(ratio)), "{ratios:?}");
+fn what_keeps_to_one_budget_does_not_keep_to_another() {
+    let account = kept::raised(Choice::Extremes, "normal", 3.0).unwrap();
+    let of_a_half = account.raised / (0.5 * account.weeks);
+    assert!(!(0.7..=1.3).contains(&of_a_half), "{account:?}");
 }
 
 #[test]
