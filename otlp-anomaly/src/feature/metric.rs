@@ -63,7 +63,7 @@ impl MetricFeatureConfig {
     /// Makes the feature windows.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the window is shorter than a millisecond or longer than a week, or where
+    /// [`ErrorKind::Config`](otlp_core::ErrorKind::Config) where the window is shorter than a millisecond or longer than a week, or where
     /// lateness and reach ahead span more than 100,000 windows.
     pub fn build(self) -> Result<MetricFeatures> {
         self.frame.check()?;

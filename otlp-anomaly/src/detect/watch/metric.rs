@@ -16,7 +16,7 @@ pub enum Metric {
     ErrorRate,
     /// Requests a second.
     Rate,
-    /// Bytes that a process holds: watched by [`LeakWatch`](super::LeakWatch), not told by rows.
+    /// Bytes that a process holds: watched by [`LeakWatch`](crate::detect::LeakWatch), not told by rows.
     Memory,
     /// The value of a [`MetricRow`](crate::feature::MetricRow): the mean of what goes up and down, the growth a second of
     /// what grows.
