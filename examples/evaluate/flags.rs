@@ -30,6 +30,10 @@ pub(crate) struct Flags {
     #[arg(long)]
     pub(crate) budgets: bool,
 
+    /// With `--budgets`: a directory with tables of recorded metrics without faults (`metrics.csv` as in the `PetShop` data)
+    #[arg(long, requires = "budgets")]
+    pub(crate) fault_free: Option<PathBuf>,
+
     /// Print a row for each file too
     #[arg(long)]
     pub(crate) files: bool,

@@ -11,7 +11,8 @@
 //! adjusted. Below each row is what chance and what the median and its deviations (`robust-z`) come to on the same
 //! series.
 //!
-//! With `--budgets` it holds the alarms on seeded series without faults against three budgets instead.
+//! With `--budgets` it holds the alarms on seeded series without faults against three budgets instead, and with
+//! `--fault-free DIR` those on recorded ones too.
 //!
 //! Without an input it reads the part of the Numenta Anomaly Benchmark that the repository holds.
 
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     if flags.budgets {
-        print!("{}", kept::table(flags.detector)?);
+        print!("{}", kept::table(flags.detector, flags.fault_free.as_deref())?);
         return Ok(());
     }
     let all = input::read(&flags.input)?;

@@ -101,7 +101,7 @@ fn the_default_keeps_its_score_on_the_benchmark() {
     let decided = nab_at(&table::labelled(&judged, |judged| &judged.alarms).unwrap(), Profile::STANDARD, 0.5);
     println!("{best:?}, as decided {decided}");
     assert!(best.score >= 77.0, "{best:?}");
-    assert!(decided >= 66.0, "{decided}");
+    assert!(decided >= 69.0, "{decided}");
 }
 
 #[test]
@@ -114,9 +114,48 @@ fn chance_finds_little_and_so_does_what_stands_beside_the_default() {
     assert!(best.score < 40.0, "{best:?}");
 }
 
+/// Alarms for those allowed on all kinds of noise, and of the worst kind.
+fn kept_to(budget: f64) -> f64 {
+    let mut worst = 1.0_f64;
+    for kind in kept::KINDS {
+        let ratio = kept::raised(Choice::Extremes, kind, budget).unwrap().ratio();
+        println!("{kind}, {budget} a week: {ratio:.2}");
+        worst = if (ratio - 1.0).abs() > (worst - 1.0).abs() { ratio } else { worst };
+    }
+    worst
+}
+
 #[test]
-fn the_default_keeps_to_its_budget() {
-    let (weeks, raised) = kept::raised(Choice::Extremes, "normal", 3.0).unwrap();
-    let ratio = f64::from(raised) / (3.0 * weeks);
-    assert!((0.5..1.5).contains(&ratio), "{raised} in {weeks} weeks");
+fn the_default_keeps_to_its_budget_on_each_kind_of_noise() {
+    let worst = kept_to(3.0);
+    assert!((0.7..=1.3).contains(&worst), "{worst}");
+}
+
+#[test]
+#[ignore = "long: a hundred weeks and more of each kind"]
+fn the_default_keeps_to_small_budgets_too() {
+    for budget in [0.5, 1.0] {
+        let worst = kept_to(budget);
+        assert!((0.7..=1.3).contains(&worst), "{budget}: {worst}");
+    }
+}
+
+#[test]
+fn what_keeps_to_one_budget_does_not_keep_to_another() {
+    let account = kept::raised(Choice::Extremes, "normal", 3.0).unwrap();
+    let of_a_half = account.raised / (0.5 * account.weeks);
+    assert!(!(0.7..=1.3).contains(&of_a_half), "{account:?}");
+}
+
+#[test]
+fn tables_of_recorded_metrics_are_read_by_column_and_what_is_no_noise_is_left_out() {
+    let mut text = "microservice,shop,shop,db\nmetric,latency,requests,latency\nstatistic,p50,Sum,p50\nunix_timestamp,,,\n".to_owned();
+    for line in 0..50 {
+        let cell = if line % 5 == 0 { String::new() } else { format!("{}", line * 7 % 11) };
+        text += &format!("{}.0,{cell},1.0,\n", 1_692_608_400 + 300 * line);
+    }
+    let columns = kept::wide(&text).unwrap();
+    assert_eq!(columns.len(), 1, "one does not vary and one is empty");
+    assert_eq!((columns[0].len(), columns[0][0].value), (40, 7.0));
+    assert!(kept::wide("a\nb\nc\nno time,1\n").is_err());
 }

@@ -19,6 +19,7 @@ mod neural;
 mod poly;
 mod robust;
 mod sorted;
+mod subject;
 mod subspace;
 mod tail;
 mod vector;
@@ -40,7 +41,7 @@ pub use robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
 pub use subspace::{SubPca, SubPcaConfig};
 pub use tail::{Decided, SpotConfig, SpotDetector};
 pub use vector::{Vector, VectorConfig};
-pub use watch::{Alarm, Metric, MetricConfig, Signal, Watch, WatchConfig, WatchStats};
+pub use watch::{Alarm, Kind, Metric, MetricConfig, Signal, Watch, WatchConfig, WatchStats};
 
 /// What checkpoints may be of. A number is never used for something else.
 const KINDS: &[(u16, judge::Restore)] = &[

@@ -6,8 +6,9 @@
 
 mod metric;
 mod table;
+mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use otlp_core::aggregate::Sketch;
 use otlp_core::assemble::{Joined, Trace};
 use otlp_core::finding::Subject;
 use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind};
-use otlp_core::{Error, ErrorKind, Result, UnixNanos, semconv};
+use otlp_core::{Result, UnixNanos, semconv};
 
 use crate::number::{ratio, to_f64};
+use window::{Frame, Outside, Windows, frame_setters};
 
 pub use metric::{Level, MetricFeatureConfig, MetricFeatureStats, MetricFeatures, MetricRow};
 pub use table::{TableRow, csv};
@@ -33,13 +35,10 @@ pub use table::{TableRow, csv};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeatureConfig {
-    window: Duration,
-    lateness: Duration,
-    max_ahead: Duration,
+    frame: Frame,
     max_services: usize,
     max_edges: usize,
     forget_after: u64,
-    max_empty: u64,
 }
 
 macro_rules! setters {
@@ -58,41 +57,24 @@ impl FeatureConfig {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            window: Duration::from_secs(60),
-            lateness: Duration::from_secs(5),
-            max_ahead: Duration::from_secs(600),
-            max_services: 1_000,
-            max_edges: 0,
-            forget_after: 1_440,
-            max_empty: 600,
-        }
+        Self { frame: Frame::DEFAULT, max_services: 1_000, max_edges: 0, forget_after: 1_440 }
     }
 
+    frame_setters! { "span" }
+
     setters! {
-        window: Duration = "Sets the length of a window; default 60 s.";
-        lateness: Duration = "Sets how late, behind the latest one, a span may come; default 5 s.";
-        max_ahead: Duration = "Sets how far ahead of the latest one a span may end and still be believed; default 600 s.";
         max_services: usize = "Sets the most services; default 1,000.";
         max_edges: usize = "Sets the most pairs of caller and callee; default 0, which makes no rows for pairs.";
         forget_after: u64 = "Sets after how many silent windows a service or pair is forgotten; default 1,440.";
-        max_empty: u64 = "Sets how many empty windows in a row are reported; what a longer gap holds is skipped and counted; default 600.";
     }
 
     /// Makes the feature windows.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the window is shorter than a millisecond or longer than a week, or where
+    /// [`ErrorKind::Config`](otlp_core::ErrorKind::Config) where the window is shorter than a millisecond or longer than a week, or where
     /// lateness and reach ahead span more than 100,000 windows.
     pub fn build(self) -> Result<Features> {
-        let refused = |message: String| Err(Error::new(ErrorKind::Config, message));
-        if self.window < Duration::from_millis(1) || self.window > Duration::from_secs(7 * 86_400) {
-            return refused(format!("window: {:?} outside 1 ms to 7 days", self.window));
-        }
-        let reach = (self.lateness + self.max_ahead).as_nanos() / self.window.as_nanos();
-        if reach > 100_000 {
-            return refused(format!("window: lateness and reach ahead span {reach} windows, limit 100000"));
-        }
+        self.frame.check()?;
         Ok(Features::with(self))
     }
 }
@@ -176,6 +158,16 @@ pub enum Skipped {
     Full,
 }
 
+impl From<Outside> for Skipped {
+    fn from(outside: Outside) -> Self {
+        match outside {
+            Outside::Untimed => Self::Untimed,
+            Outside::Late => Self::Late,
+            Outside::Ahead => Self::Ahead,
+        }
+    }
+}
+
 /// The account of [`Features`]: every span offered is in exactly one of the first six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FeatureStats {
@@ -232,10 +224,7 @@ pub struct Features {
     free: Vec<usize>,
     /// Places of live subjects in the order in which rows come: services by name, then pairs by name.
     order: Vec<usize>,
-    windows: BTreeMap<u64, HashMap<usize, Cell>>,
-    /// The first window not closed yet; nothing before the first span.
-    next: Option<u64>,
-    latest: UnixNanos,
+    windows: Windows<usize, Cell>,
     closed: Vec<FeatureRow>,
     stats: FeatureStats,
 }
@@ -275,6 +264,7 @@ struct Observation<'a> {
 impl Features {
     fn with(config: FeatureConfig) -> Self {
         Self {
+            windows: Windows::new(config.frame),
             config,
             services: HashMap::new(),
             edges: HashMap::new(),
@@ -282,9 +272,6 @@ impl Features {
             subjects: Vec::new(),
             free: Vec::new(),
             order: Vec::new(),
-            windows: BTreeMap::new(),
-            next: None,
-            latest: UnixNanos::ZERO,
             closed: Vec::new(),
             stats: FeatureStats::default(),
         }
@@ -338,7 +325,7 @@ impl Features {
     ///
     /// A caller that stops its load should stop telling the time too: an idle service is a fact to report.
     pub fn advance(&mut self, now: UnixNanos) {
-        self.latest = self.latest.max(now);
+        self.windows.reach(now);
         self.close_due();
     }
 
@@ -349,7 +336,7 @@ impl Features {
 
     /// Closes every window that holds something, due or not, and takes the rows; those not due are partial.
     pub fn flush(&mut self) -> Vec<FeatureRow> {
-        while let Some((&index, _)) = self.windows.first_key_value() {
+        while let Some(index) = self.windows.first() {
             self.close(index, true);
         }
         self.take_closed()
@@ -362,7 +349,11 @@ impl Features {
     }
 
     fn put(&mut self, seen: &Observation<'_>) -> Result<(), Skipped> {
-        let window = self.window_of(seen.end).inspect_err(|&why| self.count_skipped(why))?;
+        let window = self.windows.of(seen.end).map_err(|outside| {
+            let why = Skipped::from(outside);
+            self.count_skipped(why);
+            why
+        })?;
         let Some(place) = self.service(seen.service, window) else {
             self.count_skipped(Skipped::Full);
             return Err(Skipped::Full);
@@ -375,25 +366,10 @@ impl Features {
                 None => self.stats.dropped_edges += 1,
             }
         }
-        if seen.end > self.latest {
-            self.latest = seen.end;
+        if self.windows.reach(seen.end) {
             self.close_due();
         }
         Ok(())
-    }
-
-    /// The window that a span ending at `end` belongs to.
-    fn window_of(&mut self, end: UnixNanos) -> Result<u64, Skipped> {
-        if end == UnixNanos::ZERO {
-            return Err(Skipped::Untimed);
-        }
-        if self.latest > UnixNanos::ZERO && end > self.latest + self.config.max_ahead {
-            return Err(Skipped::Ahead);
-        }
-        let first_possible = self.index(end.saturating_sub(self.config.lateness));
-        let next = *self.next.get_or_insert(first_possible);
-        let window = self.index(end);
-        if window < next { Err(Skipped::Late) } else { Ok(window) }
     }
 
     const fn count_skipped(&mut self, why: Skipped) {
@@ -412,7 +388,7 @@ impl Features {
             known.first = known.first.min(window);
             known.last_heard = known.last_heard.max(window);
         }
-        let cell = self.windows.entry(window).or_default().entry(place).or_default();
+        let cell = self.windows.cell(window, place);
         cell.requests += 1;
         cell.errors += u64::from(seen.is_error);
         cell.latency.add(seen.latency.as_secs_f64());
@@ -475,40 +451,15 @@ impl Features {
         place
     }
 
-    const fn index(&self, time: UnixNanos) -> u64 {
-        // A window is between a millisecond and a week, so its nanoseconds fit.
-        let nanos = self.config.window.as_secs() * 1_000_000_000 + self.config.window.subsec_nanos() as u64;
-        time.0 / nanos
-    }
-
     fn close_due(&mut self) {
-        let due = self.index(self.latest.saturating_sub(self.config.lateness));
-        let Some(mut next) = self.next else { return };
         let mut empty = 0;
-        while next < due {
-            if self.windows.contains_key(&next) {
-                empty = 0;
-            } else {
-                empty += 1;
-            }
-            if empty > self.config.max_empty {
-                // A long gap: go on with the next window that holds something.
-                let resume = self.windows.range(next..).next().map_or(due, |(&index, _)| index.min(due));
-                self.stats.skipped_windows += resume - next;
-                next = resume;
-                empty = 0;
-                continue;
-            }
-            self.close(next, false);
-            next += 1;
+        while let Some(index) = self.windows.due(&mut empty, &mut self.stats.skipped_windows) {
+            self.close(index, false);
         }
-        self.next = Some(next);
     }
 
     fn close(&mut self, index: u64, early: bool) {
-        let mut cells = self.windows.remove(&index).unwrap_or_default();
-        let window = self.config.window;
-        let start = UnixNanos(index.saturating_mul(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)));
+        let (start, window, mut cells) = self.windows.close(index);
         let is_service = |place: &usize| {
             let known = self.subjects.get(*place).and_then(Option::as_ref);
             known.is_some_and(|known| matches!(known.key, Key::Service(_)))
@@ -534,7 +485,6 @@ impl Features {
                 is_partial: early || known.first == index,
             });
         }
-        self.next = self.next.max(Some(index + 1));
         self.forget_silent(index);
     }
 

@@ -12,6 +12,7 @@ mod conformal;
 mod decomposed;
 mod filter;
 mod grid;
+mod kept;
 mod linear;
 mod naive;
 pub mod outlook;

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use otlp_anomaly::detect::{Kind, Metric as Watched, Signal, Watch, WatchConfig};
 use otlp_anomaly::feature::{MetricFeatureConfig, MetricFeatures, MetricRow, csv};
 use otlp_core::encode::Encode as _;
 use otlp_core::finding::Subject;
@@ -257,6 +258,48 @@ fn what_cannot_be_taken_is_counted_once() {
     assert_eq!((stats.observed, stats.baselines), (4, 1), "{stats:?}");
     assert_eq!((stats.late, stats.ahead, stats.repeated, stats.not_recorded), (1, 1, 2, 1), "{stats:?}");
     assert_eq!((stats.unusable, stats.full, stats.summaries), (7, 2, 1), "{stats:?}");
+}
+
+/// The rows of a gauge that stays and one that rises to `to` from the thirtieth window on, with a gap before.
+fn rows_rising_to(to: f64) -> Vec<MetricRow> {
+    let mut features = features();
+    for window in (0..60).filter(|window| !(20..25).contains(window)) {
+        let point = |to: f64| {
+            let value = if window < 30 { 0.2 } else { to } + 0.001 * (window * 7 % 5) as f64;
+            gauge(vec![number(0, 10 * window + 1, value)])
+        };
+        let metrics = vec![("system.cpu.utilization", point(to)), ("system.memory.utilization", point(0.2))];
+        send(&mut features, "shop", metrics);
+    }
+    features.flush()
+}
+
+#[test]
+fn a_watch_takes_metric_rows_leaves_gaps_out_and_goes_on_from_a_checkpoint() {
+    let rows = rows_rising_to(0.9);
+    let (mut watch, mut signals) = (WatchConfig::new().build().unwrap(), Vec::new());
+    for (nth, row) in rows.iter().enumerate() {
+        if nth == 70 {
+            let mut bytes = Vec::new();
+            watch.checkpoint(&mut bytes);
+            let restored = Watch::restore(&bytes).unwrap();
+            assert_eq!(restored, watch);
+            watch = restored;
+        }
+        watch.observe_metric(row, &mut signals);
+    }
+    let [Signal::Raised(alarm)] = &signals[..] else { panic!("{signals:?}") };
+    assert_eq!((alarm.kind(), alarm.metric, alarm.since), (Kind::Saturation, Watched::Value, secs(300)));
+    assert_eq!(alarm.subject.to_string(), "shop system.cpu.utilization");
+    assert!(alarm.finding().title.contains("saturation"), "{:?}", alarm.finding());
+    // Of each metric five gaps and two partial windows, the first and the last, are left out.
+    assert_eq!((watch.stats().rows, watch.stats().left_out), (120, 14));
+    let expected = watch.expected(&alarm.subject, Watched::Value, Duration::from_secs(10));
+    assert!(expected.is_some_and(|value| value < 0.3), "{expected:?}");
+    // The twin: without the rise nothing is said.
+    let (mut watch, mut signals) = (WatchConfig::new().build().unwrap(), Vec::new());
+    rows_rising_to(0.2).iter().for_each(|row| watch.observe_metric(row, &mut signals));
+    assert_eq!(signals, []);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! How each kind of field is written and read.
 
-use otlp_core::DecodeError;
+use std::time::Duration;
+
+use otlp_core::series::Series;
+use otlp_core::{DecodeError, UnixNanos};
 
 use super::Source;
 
@@ -180,5 +183,41 @@ impl<A: Field, B: Field> Field for (A, B) {
 
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
         Ok((A::load(from)?, B::load(from)?))
+    }
+}
+
+impl Field for Duration {
+    const LEAST_BYTES: usize = 12;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        self.as_secs().save(into);
+        self.subsec_nanos().save(into);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let (secs, nanos) = (u64::load(from)?, u32::load(from)?);
+        if nanos >= 1_000_000_000 {
+            return Err(from.invalid("checkpoint with a duration that is none"));
+        }
+        Ok(Self::new(secs, nanos))
+    }
+}
+
+/// Points in order of time.
+impl Field for Series {
+    const LEAST_BYTES: usize = 8;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        self.as_view().len().save(into);
+        self.as_view().iter().for_each(|point| point.save(into));
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let points: Vec<(UnixNanos, f64)> = Vec::load(from)?;
+        let mut series = Self::new();
+        if points.into_iter().all(|(time, value)| series.push(time, value)) {
+            return Ok(series);
+        }
+        Err(from.invalid("checkpoint of a series that is out of order"))
     }
 }

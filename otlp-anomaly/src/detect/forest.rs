@@ -190,30 +190,24 @@ fields!(Sampled { tree: Tree, reservoir: Reservoir<LeafId>, random: Random });
 /// Trees that are descended side by side: the processor waits for the memory of several at once.
 const ABREAST: usize = 8;
 
-fn score_abreast(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
-    let Some((first, _)) = trees.split_first() else { return 0.0 };
-    let mut descents = [first.tree.descent(); ABREAST];
-    for (descent, sampled) in descents.iter_mut().zip(trees) {
-        *descent = sampled.tree.descent();
-    }
-    let (mut sum, mut under_way) = (0.0, trees.len());
-    while let Some(descents) = descents.get_mut(..under_way).filter(|descents| !descents.is_empty()) {
-        let mut place = 0;
-        while let Some(descent) = descents.get_mut(place).filter(|_| place < under_way) {
-            if descent.is_down() {
-                sum += f64::from(descent.finish(point, mass));
-                under_way -= 1;
-                descents.swap(place, under_way);
-            } else {
-                place += 1;
+/// The ways down some trees.
+struct Ways([tree::Way; ABREAST]);
+
+impl Ways {
+    const NEW: Self = Self([tree::Way::NEW; ABREAST]);
+
+    /// The sum of the scores of a point in as many trees as there are ways.
+    fn score(&mut self, trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
+        self.0.iter_mut().zip(trees).for_each(|(way, sampled)| sampled.tree.begin(way));
+        let mut is_under_way = true;
+        while is_under_way {
+            is_under_way = false;
+            for (way, sampled) in self.0.iter_mut().zip(trees) {
+                is_under_way |= sampled.tree.step(way, point);
             }
         }
-        // First all are on their way to their next node, and only then is looked at what was passed.
-        let descents = descents.get_mut(..under_way).unwrap_or_default();
-        descents.iter_mut().for_each(|descent| descent.step(point));
-        descents.iter_mut().for_each(|descent| descent.weigh(point));
+        self.0.iter().zip(trees).map(|(way, sampled)| f64::from(sampled.tree.score(way, point, mass))).sum()
     }
-    sum
 }
 
 /// What of a score is due to one coordinate of the point.
@@ -278,7 +272,8 @@ impl RandomCutForest {
         }
         let mass = self.trees.first().map_or(0, |sampled| sampled.reservoir.len());
         let mass = u32::try_from(mass).unwrap_or(u32::MAX);
-        let sum: f64 = self.trees.chunks(ABREAST).map(|trees| score_abreast(trees, &self.newest, mass)).sum();
+        let mut ways = Ways::NEW;
+        let sum: f64 = self.trees.chunks(ABREAST).map(|trees| ways.score(trees, &self.newest, mass)).sum();
         Some(sum / of_len(self.trees.len()) * (1.0 + f64::from(mass)).log2())
     }
 

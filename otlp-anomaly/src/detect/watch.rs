@@ -1,95 +1,32 @@
 //! Detectors for every metric of every service, fed by feature rows.
 
-mod subject;
+mod alarm;
+mod metric;
+mod scale;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use otlp_core::finding::Subject;
-use otlp_core::{DecodeError, Result, UnixNanos};
+use otlp_core::{DecodeError, Result};
 
 use super::judge::kept;
-use super::robust::{Direction, Point, Robust, RobustConfig, State, Verdict};
+use super::robust::{Direction, Robust, RobustConfig, State, Verdict};
+use super::subject;
 use crate::checkpoint::{self, Field, Source, fields};
-use crate::feature::{FeatureRow, setters};
-use crate::number::{floor, ratio, to_f64};
+use crate::feature::{FeatureRow, MetricRow, setters};
+use crate::number::to_f64;
 use crate::score::Budget;
+use scale::{Row, Scale, scale_of};
 
-/// What is watched of a service or of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Metric {
-    /// The median latency: what the usual request meets. A hiccup of the machine does not move it.
-    LatencyP50,
-    /// The latency that one request in twenty exceeds.
-    LatencyP95,
-    /// The share of requests that fail.
-    ErrorRate,
-    /// Requests a second.
-    Rate,
-    /// Bytes that a process holds: watched by [`LeakWatch`](super::LeakWatch), not told by rows.
-    Memory,
-}
-
-impl Metric {
-    /// The metrics of a row, in the order in which they are looked at.
-    pub const ALL: [Self; 4] = [Self::LatencyP50, Self::LatencyP95, Self::ErrorRate, Self::Rate];
-
-    /// Its name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LatencyP50 => "p50 latency",
-            Self::LatencyP95 => "p95 latency",
-            Self::ErrorRate => "error rate",
-            Self::Rate => "request rate",
-            Self::Memory => "memory",
-        }
-    }
-
-    /// Its unit in UCUM notation.
-    #[must_use]
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::LatencyP50 | Self::LatencyP95 => "s",
-            Self::ErrorRate => "1",
-            Self::Rate => "{request}/s",
-            Self::Memory => "By",
-        }
-    }
-}
-
-impl Field for Metric {
-    const LEAST_BYTES: usize = 1;
-
-    fn save(&self, into: &mut Vec<u8>) {
-        let tag: u8 = match self {
-            Self::LatencyP50 => 0,
-            Self::LatencyP95 => 1,
-            Self::ErrorRate => 2,
-            Self::Rate => 3,
-            Self::Memory => 4,
-        };
-        tag.save(into);
-    }
-
-    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
-        match u8::load(from)? {
-            0 => Ok(Self::LatencyP50),
-            1 => Ok(Self::LatencyP95),
-            2 => Ok(Self::ErrorRate),
-            3 => Ok(Self::Rate),
-            4 => Ok(Self::Memory),
-            _ => Err(from.invalid("checkpoint of a metric that is none")),
-        }
-    }
-}
+pub use alarm::{Alarm, Kind, Signal};
+pub use metric::Metric;
 
 /// What counts as an unusual value of one metric, and as one that matters.
 ///
 /// Spreads are in the scale that the metric is watched in: the natural logarithm for latencies, the arc sine of
 /// the square root for error rates, twice the square root of the count for rates. There a step means the same
-/// at every level.
+/// at every level. Values of metrics are watched as they are.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MetricConfig {
@@ -108,6 +45,7 @@ impl MetricConfig {
     /// | p95 latency | up, tripled and by 20 ms | 0.6 (16) | 40 |
     /// | error rate | up, doubled and by 5 points | 0.02 (8) | 5 |
     /// | request rate | either way, by half and by 5/s | 15 % (8) | 0 |
+    /// | value of a metric | either way, by half | 10 % (8) | 1 point |
     #[must_use]
     pub const fn new(metric: Metric) -> Self {
         let detector = RobustConfig::new().prior_relative_scale(0.0).direction(Direction::Up);
@@ -122,6 +60,7 @@ impl MetricConfig {
                 Self::with(0.5, 5.0, 0, detector.min_scale(0.1))
             }
             Metric::Memory => Self::with(0.5, 0.0, 0, detector.prior_scale(0.25)),
+            Metric::Value => Self::with(0.5, 0.0, 1, RobustConfig::new()),
         }
     }
 
@@ -171,7 +110,8 @@ impl WatchConfig {
     /// The defaults: all metrics, at most 2,000 services and pairs, one false alarm a series in 604,800 windows.
     #[must_use]
     pub fn new() -> Self {
-        let metrics = Metric::ALL.map(|metric| (metric, MetricConfig::new(metric))).to_vec();
+        let all = Metric::ALL.into_iter().chain([Metric::Value]);
+        let metrics = all.map(|metric| (metric, MetricConfig::new(metric))).collect();
         Self { budget: Budget::DEFAULT, max_subjects: 2_000, metrics }
     }
 
@@ -226,44 +166,6 @@ impl Default for WatchConfig {
     }
 }
 
-/// One metric of one subject began to be unusual.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Alarm {
-    /// Whose.
-    pub subject: Subject,
-    /// Which metric.
-    pub metric: Metric,
-    /// When the first unusual window began.
-    pub since: UnixNanos,
-    /// When the window ended that raised the alarm.
-    pub raised: UnixNanos,
-    /// What was met, in the metric's unit.
-    pub observed: f64,
-    /// What was expected, in the metric's unit.
-    pub expected: f64,
-    /// The score, in spreads.
-    pub score: f64,
-    /// The threshold that it passed.
-    pub threshold: f64,
-}
-
-/// What a [`Watch`] says.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Signal {
-    /// An alarm began.
-    Raised(Alarm),
-    /// An alarm ended.
-    Ended {
-        /// Whose.
-        subject: Subject,
-        /// Which metric.
-        metric: Metric,
-        /// When the window ended that ended it.
-        time: UnixNanos,
-    },
-}
-
 /// The account of a [`Watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct WatchStats {
@@ -281,7 +183,7 @@ pub struct WatchStats {
     pub raised: u64,
 }
 
-/// Watches all metrics of all services that rows come for.
+/// Watches all metrics of all services that rows come for, of spans and of metric points.
 ///
 /// ```
 /// use otlp_anomaly::detect::{Metric, Signal, WatchConfig};
@@ -346,8 +248,6 @@ impl WatchStats {
 
 fields!(WatchStats { rows: u64, left_out: u64, dropped: u64, values: u64, too_few: u64, raised: u64 });
 
-/// Subjects in the order of their bytes, so that a state has one checkpoint; those of a kind that has no bytes, which
-/// no row is about today, are left out.
 impl Field for Watch {
     const LEAST_BYTES: usize = 24;
 
@@ -356,16 +256,7 @@ impl Field for Watch {
         max_subjects.save(into);
         models.save(into);
         stats.save(into);
-        let mut subjects: Vec<(Vec<u8>, &Vec<Watched>)> = subjects
-            .iter()
-            .filter_map(|(subject, watched)| Some((subject::bytes(subject)?, watched)))
-            .collect();
-        subjects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        subjects.len().save(into);
-        for (subject, watched) in subjects {
-            into.extend_from_slice(&subject);
-            watched.save(into);
-        }
+        subject::save_all(subjects, into);
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
@@ -374,22 +265,10 @@ impl Field for Watch {
         if models.windows(2).any(|pair| matches!(pair, [a, b] if a.metric >= b.metric)) {
             return Err(from.invalid("checkpoint with metrics out of order"));
         }
-        let alike = |watched: &[Watched]| {
-            let same = |(a, b): (&Watched, &Watched)| a.metric == b.metric && a.config == b.config;
-            watched.len() == models.len() && watched.iter().zip(&models).all(same)
-        };
-        let count = usize::load(from)?;
-        let mut subjects = HashMap::new();
-        for _ in 0..count {
-            // Each takes bytes, so a count that was made up ends at the last of them.
-            let (subject, watched) = (subject::load(from)?, Vec::load(from)?);
-            if !alike(&watched) || subjects.insert(subject, watched).is_some() {
-                return Err(from.invalid("checkpoint with an impossible subject"));
-            }
-        }
-        if subjects.len() > max_subjects {
-            return Err(from.invalid("checkpoint with too many subjects"));
-        }
+        let subjects = subject::load_all(from, max_subjects, |subject, watched: &Vec<Watched>| {
+            let known = |watched: &Watched| (watched.metric, watched.config.clone());
+            watched.iter().map(known).eq(models_of(&models, subject).map(known))
+        })?;
         Ok(Self { max_subjects, models, subjects, stats })
     }
 }
@@ -401,20 +280,61 @@ impl Watch {
     ///
     /// Rows of one subject come in order of time. Nothing is allocated unless the subject is new or an alarm begins or ends.
     pub fn observe(&mut self, row: &FeatureRow, signals: &mut Vec<Signal>) {
+        self.look(row, signals);
+    }
+
+    /// The same for the value of a metric, whose subject is the metric.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otlp_anomaly::detect::{Kind, Signal, WatchConfig};
+    /// use otlp_anomaly::feature::MetricFeatureConfig;
+    /// use otlp_core::encode::Encode as _;
+    /// use otlp_core::record::{Gauge, Metric, MetricData, MetricsRequest, NumberPoint, NumberValue, Resource};
+    /// use otlp_core::record::{ResourceMetrics, ScopeMetrics};
+    /// use otlp_core::view::MetricsView;
+    /// use otlp_core::{Limits, UnixNanos};
+    ///
+    /// // A processor is at a fifth, and from the fortieth minute on at nine tenths.
+    /// let points = (0..60).map(|minute| NumberPoint {
+    ///     time: UnixNanos::from_secs(60 * minute + 1),
+    ///     value: Some(NumberValue::Double(if minute < 40 { 0.2 + 0.001 * (minute % 7) as f64 } else { 0.9 })),
+    ///     ..NumberPoint::default()
+    /// });
+    /// let data = Some(MetricData::Gauge(Gauge { points: points.collect() }));
+    /// let metrics = vec![Metric { name: "system.cpu.utilization".into(), data, ..Metric::default() }];
+    /// let scopes = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    /// let resource = Resource::service("shop");
+    /// let request = MetricsRequest { resources: vec![ResourceMetrics { resource, scopes, ..ResourceMetrics::default() }] };
+    ///
+    /// let mut features = MetricFeatureConfig::new().window(Duration::from_secs(60)).build()?;
+    /// features.observe_request(&MetricsView::parse(&request.encode_to_bytes(), &Limits::default())?);
+    /// let (mut watch, mut signals) = (WatchConfig::new().build()?, Vec::new());
+    /// features.flush().iter().for_each(|row| watch.observe_metric(row, &mut signals));
+    /// let Some(Signal::Raised(alarm)) = signals.first() else { panic!("nobody noticed") };
+    /// assert_eq!((alarm.kind(), alarm.since), (Kind::Saturation, UnixNanos::from_secs(2_400)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn observe_metric(&mut self, row: &MetricRow, signals: &mut Vec<Signal>) {
+        self.look(row, signals);
+    }
+
+    fn look(&mut self, row: &impl Row, signals: &mut Vec<Signal>) {
         self.stats.rows += 1;
-        if row.is_partial || row.is_gap() {
+        if row.is_left_out() {
             self.stats.left_out += 1;
             return;
         }
-        if !self.subjects.contains_key(&row.subject) {
+        if !self.subjects.contains_key(row.subject()) {
             if self.subjects.len() >= self.max_subjects {
                 self.stats.dropped += 1;
                 return;
             }
-            self.subjects.insert(row.subject.clone(), self.models.clone());
+            let models = models_of(&self.models, row.subject()).cloned().collect();
+            self.subjects.insert(row.subject().clone(), models);
         }
-        for watched in self.subjects.get_mut(&row.subject).into_iter().flatten() {
-            if row.requests < watched.config.min_requests {
+        for watched in self.subjects.get_mut(row.subject()).into_iter().flatten() {
+            if row.count() < watched.config.min_requests {
                 self.stats.too_few += 1;
                 continue;
             }
@@ -460,18 +380,24 @@ impl Watch {
     }
 }
 
+/// What is watched of a subject: of a metric its value, of all others everything else.
+fn models_of<'a>(models: &'a [Watched], subject: &Subject) -> impl Iterator<Item = &'a Watched> + use<'a> {
+    let is_metric = matches!(subject, Subject::Metric { .. });
+    models.iter().filter(move |model| (model.metric == Metric::Value) == is_metric)
+}
+
 impl Watched {
-    fn observe(&mut self, row: &FeatureRow) -> Option<Signal> {
-        let scale = scale_of(self.metric, row.window);
-        let mut point = measure(self.metric, row)?;
+    fn observe(&mut self, row: &impl Row) -> Option<Signal> {
+        let scale = scale_of(self.metric, row.window().1);
+        let mut point = row.measure(self.metric)?;
         if let Some(level) = self.detector.expected() {
             let expected = scale.back(level);
-            let least = self.config.min_absolute.max(self.config.min_relative * expected);
+            let least = self.config.min_absolute.max(self.config.min_relative * expected.abs());
             point.min_rise = scale.to(expected + least) - level;
-            point.min_fall = level - scale.to((expected - least).max(0.0));
+            point.min_fall = level - scale.to(expected - least);
         }
         let own = point.standard_error;
-        let requests = to_f64(row.requests);
+        let requests = to_f64(row.count());
         point.standard_error = self.usual_error.bound(own, requests);
         let verdict = self.detector.observe(point);
         if matches!(verdict.state, State::Warmup | State::Usual) {
@@ -480,24 +406,27 @@ impl Watched {
         self.signal(row, scale.back(point.value), scale, verdict)
     }
 
-    fn signal(&self, row: &FeatureRow, observed: f64, scale: Scale, verdict: Verdict) -> Option<Signal> {
+    fn signal(&self, row: &impl Row, observed: f64, scale: Scale, verdict: Verdict) -> Option<Signal> {
+        let (start, window) = row.window();
         match verdict.state {
             State::Raised { since } => {
-                let since = row.start.saturating_sub(row.window * since);
+                let since = start.saturating_sub(window * since);
                 Some(Signal::Raised(Alarm {
-                    subject: row.subject.clone(),
+                    subject: row.subject().clone(),
                     metric: self.metric,
                     since,
-                    raised: row.end(),
+                    raised: start + window,
                     observed,
                     expected: scale.back(verdict.expected),
                     score: verdict.score,
                     threshold: verdict.threshold,
                 }))
             }
-            State::Ended | State::Relearned => {
-                Some(Signal::Ended { subject: row.subject.clone(), metric: self.metric, time: row.end() })
-            }
+            State::Ended | State::Relearned => Some(Signal::Ended {
+                subject: row.subject().clone(),
+                metric: self.metric,
+                time: start + window,
+            }),
             State::Warmup | State::Usual | State::Alarmed | State::Invalid => None,
         }
     }
@@ -543,80 +472,6 @@ impl UsualError {
         self.windows = self.windows.saturating_add(1).min(USUAL_MEMORY);
         self.squared += (met - self.squared) / f64::from(self.windows);
     }
-}
-
-/// The scale that a metric is watched in.
-#[derive(Debug, Clone, Copy)]
-enum Scale {
-    /// Natural logarithm.
-    Log,
-    /// Arc sine of the square root: the spread of a share does not depend on the share.
-    ArcSine,
-    /// Twice the square root of the count in a window of this many seconds: the spread of a Poisson count is one.
-    Root(f64),
-}
-
-/// Anscombe's correction to the square root of a count (Biometrika 1948).
-const ANSCOMBE: f64 = 0.375;
-/// The least latency told from none: the clock's own unit.
-const LEAST_SECS: f64 = 1e-9;
-
-const fn scale_of(metric: Metric, window: Duration) -> Scale {
-    match metric {
-        Metric::LatencyP50 | Metric::LatencyP95 | Metric::Memory => Scale::Log,
-        Metric::ErrorRate => Scale::ArcSine,
-        Metric::Rate => Scale::Root(window.as_secs_f64()),
-    }
-}
-
-impl Scale {
-    fn to(self, natural: f64) -> f64 {
-        match self {
-            Self::Log => natural.max(LEAST_SECS).ln(),
-            Self::ArcSine => natural.clamp(0.0, 1.0).sqrt().asin(),
-            Self::Root(secs) => 2.0 * (natural * secs + ANSCOMBE).sqrt(),
-        }
-    }
-
-    fn back(self, scaled: f64) -> f64 {
-        match self {
-            Self::Log => scaled.exp(),
-            Self::ArcSine => scaled.clamp(0.0, std::f64::consts::FRAC_PI_2).sin().powi(2),
-            Self::Root(secs) => ratio(((scaled / 2.0).powi(2) - ANSCOMBE).max(0.0), secs),
-        }
-    }
-}
-
-/// The metric of a row in its scale, with the standard error that the count of requests gives it.
-fn measure(metric: Metric, row: &FeatureRow) -> Option<Point> {
-    let requests = to_f64(row.requests);
-    let (value, standard_error) = match metric {
-        Metric::LatencyP50 => quantile(row, 0.50)?,
-        Metric::LatencyP95 => quantile(row, 0.95)?,
-        Metric::ErrorRate if row.requests == 0 => return None,
-        Metric::ErrorRate => {
-            let share = (to_f64(row.errors) + ANSCOMBE) / (requests + 2.0 * ANSCOMBE);
-            (Scale::ArcSine.to(share), 0.5 / requests.sqrt())
-        }
-        Metric::Rate => (2.0 * (requests + ANSCOMBE).sqrt(), 1.0),
-        Metric::Memory => return None,
-    };
-    Some(Point { value, standard_error, ..Point::new(0.0) })
-}
-
-/// The logarithm of a quantile and half the distance between the order statistics one standard error to
-/// either side of it, which needs no idea of how latencies are distributed.
-fn quantile(row: &FeatureRow, q: f64) -> Option<(f64, f64)> {
-    if row.latency.is_empty() {
-        return None;
-    }
-    let count = to_f64(row.latency.count());
-    let log = |rank: f64| Some(Scale::Log.to(row.latency.value_at(floor(rank.clamp(0.0, count - 1.0)))?));
-    let step = (count * q * (1.0 - q)).sqrt();
-    let middle = q * (count - 1.0);
-    let (low, high) = (log(middle - step)?, log(middle + step)?);
-    let of_sketch = row.latency.relative_error();
-    Some((log(middle)?, ((high - low) / 2.0).max(of_sketch)))
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use std::time::Duration;
 use otlp_core::aggregate::Sketch;
 use otlp_core::finding::Subject;
 use otlp_core::view::{KeyValueView, MetricDataView, MetricView, MetricsView};
-use otlp_core::{Error, ErrorKind, Result, UnixNanos, semconv};
+use otlp_core::{Result, UnixNanos, semconv};
 
 use super::setters;
+use super::window::{Frame, Outside, Windows, frame_setters};
 use crate::number::{ratio, to_f64};
 use stream::{Growth, Reading, Stream};
 
@@ -30,14 +31,11 @@ use stream::{Growth, Reading, Stream};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MetricFeatureConfig {
-    window: Duration,
-    lateness: Duration,
-    max_ahead: Duration,
+    frame: Frame,
     max_metrics: usize,
     max_streams: usize,
     max_buckets: usize,
     forget_after: u64,
-    max_empty: u64,
 }
 
 impl MetricFeatureConfig {
@@ -45,51 +43,37 @@ impl MetricFeatureConfig {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            window: Duration::from_secs(60),
-            lateness: Duration::from_secs(5),
-            max_ahead: Duration::from_secs(600),
+            frame: Frame::DEFAULT,
             max_metrics: 1_000,
             max_streams: 10_000,
             max_buckets: 320,
             forget_after: 1_440,
-            max_empty: 600,
         }
     }
 
+    frame_setters! { "point" }
+
     setters! {
-        window: Duration = "Sets the length of a window, best a multiple of how often metrics are reported; default 60 s.";
-        lateness: Duration = "Sets how late, behind the latest one, a point may come; default 5 s.";
-        max_ahead: Duration = "Sets how far ahead of the latest one a point may be and still be believed; default 600 s.";
         max_metrics: usize = "Sets the most metrics over all services; default 1,000.";
         max_streams: usize = "Sets the most streams over all metrics, one for each set of attributes; default 10,000.";
         max_buckets: usize = "Sets the most buckets of a histogram that is read; default 320.";
         forget_after: u64 = "Sets after how many silent windows a metric is forgotten; default 1,440.";
-        max_empty: u64 = "Sets how many empty windows in a row are reported; what a longer gap holds is skipped and counted; default 600.";
     }
 
     /// Makes the feature windows.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the window is shorter than a millisecond or longer than a week, or where
+    /// [`ErrorKind::Config`](otlp_core::ErrorKind::Config) where the window is shorter than a millisecond or longer than a week, or where
     /// lateness and reach ahead span more than 100,000 windows.
     pub fn build(self) -> Result<MetricFeatures> {
-        let refused = |message: String| Err(Error::new(ErrorKind::Config, message));
-        if self.window < Duration::from_millis(1) || self.window > Duration::from_secs(7 * 86_400) {
-            return refused(format!("window: {:?} outside 1 ms to 7 days", self.window));
-        }
-        let reach = self.lateness.saturating_add(self.max_ahead).as_nanos() / self.window.as_nanos();
-        if reach > 100_000 {
-            return refused(format!("window: lateness and reach ahead span {reach} windows, limit 100000"));
-        }
+        self.frame.check()?;
         Ok(MetricFeatures {
+            windows: Windows::new(self.frame),
             config: self,
             metrics: BTreeMap::new(),
             count: 0,
             streams: 0,
             made: 0,
-            windows: BTreeMap::new(),
-            next: None,
-            latest: UnixNanos::ZERO,
             closed: Vec::new(),
             stats: MetricFeatureStats::default(),
         })
@@ -204,6 +188,16 @@ enum Skipped {
     Full,
 }
 
+impl From<Outside> for Skipped {
+    fn from(outside: Outside) -> Self {
+        match outside {
+            Outside::Untimed => Self::Unusable,
+            Outside::Late => Self::Late,
+            Outside::Ahead => Self::Ahead,
+        }
+    }
+}
+
 /// Cuts the stream of metric points into windows.
 ///
 /// Streams of a metric, which differ by attributes, are followed each by itself and put together in the row of the
@@ -255,10 +249,7 @@ pub struct MetricFeatures {
     streams: usize,
     /// Metrics there ever were: what the next one is known by in windows.
     made: u64,
-    windows: BTreeMap<u64, HashMap<u64, Cell>>,
-    /// The first window not closed yet; nothing before the first point.
-    next: Option<u64>,
-    latest: UnixNanos,
+    windows: Windows<u64, Cell>,
     closed: Vec<MetricRow>,
     stats: MetricFeatureStats,
 }
@@ -347,7 +338,7 @@ impl MetricFeatures {
 
     /// Tells that it is `now`, so that windows close although nothing comes.
     pub fn advance(&mut self, now: UnixNanos) {
-        self.latest = self.latest.max(now);
+        self.windows.reach(now);
         self.close_due();
     }
 
@@ -358,7 +349,7 @@ impl MetricFeatures {
 
     /// Closes every window that holds something, due or not, and takes the rows; those not due are partial.
     pub fn flush(&mut self) -> Vec<MetricRow> {
-        while let Some((&index, _)) = self.windows.first_key_value() {
+        while let Some(index) = self.windows.first() {
             self.close(index, true);
         }
         self.take_closed()
@@ -387,17 +378,16 @@ impl MetricFeatures {
 
     fn put(&mut self, service: &str, name: &str, reading: Reading) -> Result<(), Skipped> {
         let time = reading.time;
-        let window = self.window_of(time)?;
-        let is_young = self.index(reading.start) == window && reading.start > UnixNanos::ZERO;
+        let window = self.windows.of(time)?;
+        let is_young = self.windows.index(reading.start) == window && reading.start > UnixNanos::ZERO;
         let id = self.known(service, name, window)?;
         let growth = self.grow(service, name, (reading, is_young))?;
         let was_reset = u64::from(growth.was_reset);
         self.stats.resets += was_reset;
-        let cell = self.windows.entry(window).or_default().entry(id).or_default();
+        let cell = self.windows.cell(window, id);
         cell.resets += was_reset;
         cell.add(growth);
-        if time > self.latest {
-            self.latest = time;
+        if self.windows.reach(time) {
             self.close_due();
         }
         Ok(())
@@ -437,50 +427,15 @@ impl MetricFeatures {
         stream.grow(reading, is_young)
     }
 
-    /// The window that a point belongs to.
-    fn window_of(&mut self, time: UnixNanos) -> Result<u64, Skipped> {
-        if time == UnixNanos::ZERO {
-            return Err(Skipped::Unusable);
-        }
-        if self.latest > UnixNanos::ZERO && time > self.latest + self.config.max_ahead {
-            return Err(Skipped::Ahead);
-        }
-        let first_possible = self.index(time.saturating_sub(self.config.lateness));
-        let next = *self.next.get_or_insert(first_possible);
-        let window = self.index(time);
-        if window < next { Err(Skipped::Late) } else { Ok(window) }
-    }
-
-    const fn index(&self, time: UnixNanos) -> u64 {
-        // A window is between a millisecond and a week, so its nanoseconds fit.
-        let nanos = self.config.window.as_secs() * 1_000_000_000 + self.config.window.subsec_nanos() as u64;
-        time.0 / nanos
-    }
-
     fn close_due(&mut self) {
-        let due = self.index(self.latest.saturating_sub(self.config.lateness));
-        let Some(mut next) = self.next else { return };
         let mut empty = 0;
-        while next < due {
-            empty = if self.windows.contains_key(&next) { 0 } else { empty + 1 };
-            if empty > self.config.max_empty {
-                // A long gap: go on with the next window that holds something.
-                let resume = self.windows.range(next..).next().map_or(due, |(&index, _)| index.min(due));
-                self.stats.skipped_windows += resume - next;
-                next = resume;
-                empty = 0;
-                continue;
-            }
-            self.close(next, false);
-            next += 1;
+        while let Some(index) = self.windows.due(&mut empty, &mut self.stats.skipped_windows) {
+            self.close(index, false);
         }
-        self.next = Some(next);
     }
 
     fn close(&mut self, index: u64, early: bool) {
-        let mut cells = self.windows.remove(&index).unwrap_or_default();
-        let window = self.config.window;
-        let start = UnixNanos(index.saturating_mul(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)));
+        let (start, window, mut cells) = self.windows.close(index);
         for (service, metrics) in &self.metrics {
             for (name, known) in metrics.iter().filter(|(_, known)| known.first <= index) {
                 let subject = Subject::Metric { service: service.to_string(), name: name.to_string() };
@@ -489,7 +444,6 @@ impl MetricFeatures {
                 self.closed.push(cell.row(subject, (start, window), is_partial));
             }
         }
-        self.next = self.next.max(Some(index + 1));
         self.forget_silent(index);
     }
 

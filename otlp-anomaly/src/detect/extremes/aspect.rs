@@ -51,6 +51,12 @@ impl Ranges {
         (aspect, Place { value: at(aspects), range: (at(&self.low), at(&self.high)), place: farthest })
     }
 
+    /// How often the first aspect, which every point has, was met.
+    pub(super) const fn points(&self) -> u32 {
+        let [points, ..] = self.met;
+        points
+    }
+
     fn places(&self, aspects: &[f64; ASPECTS], warmup: u32) -> [f64; ASPECTS] {
         let [low, ..] = self.low;
         let [high, ..] = self.high;

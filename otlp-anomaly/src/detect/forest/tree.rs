@@ -53,6 +53,8 @@ pub(super) struct Tree {
     free_leaves: Vec<u16>,
     /// The nodes above where the tree is being changed.
     path: Vec<Child>,
+    /// The box that is being made; empty but within a call.
+    fitting: Vec<f32>,
 }
 
 /// Where the points below are parted.
@@ -75,62 +77,19 @@ impl Node {
     }
 }
 
-/// A point on its way down a tree.
+/// The way of a point down a tree: the nodes that it passes, from the root on, and where it comes to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Descent<'a> {
-    tree: &'a Tree,
-    /// The node that it has passed last, and the sides of its box.
-    passed: usize,
-    sides: f32,
-    child: Child,
+pub(super) struct Way {
+    passed: [u16; DEEPEST],
     depth: usize,
-    /// The score so far, and the probability that no cut has parted the point off so far.
-    score: f32,
-    left: f32,
+    child: Child,
 }
 
-impl Descent<'_> {
-    /// Whether it has come to a leaf.
-    #[inline]
-    pub(super) const fn is_down(&self) -> bool {
-        self.child.is_leaf()
-    }
+impl Way {
+    pub(super) const NEW: Self = Self { passed: [0; DEEPEST], depth: 0, child: NONE };
 
-    /// One node further down.
-    #[inline]
-    pub(super) fn step(&mut self, point: &[f32]) {
-        let Some(node) = self.tree.nodes.get(self.child.place()) else { return };
-        (self.passed, self.sides) = (self.child.place(), node.sides);
-        self.child = node.side(point);
-    }
-
-    /// Takes the node just passed into the score.
-    ///
-    /// That a cut of the box with the point in it parts the point off has the probability of how far it sticks out, by
-    /// all the sides.
-    #[inline]
-    pub(super) fn weigh(&mut self, point: &[f32]) {
-        let (low, high) = self.tree.bounds(self.passed);
-        let beyond = beyond(low, high, point);
-        let cut = self.left * (beyond / (self.sides + beyond));
-        self.score += cut * unseen(self.depth);
-        self.left -= cut;
-        self.depth += 1;
-    }
-
-    /// The expected score in a tree of `mass` points: one over the depth at which the point would be parted off, over
-    /// all cuts. One that is in the tree already scores less the more there are of it.
-    pub(super) fn finish(&self, point: &[f32], mass: u32) -> f32 {
-        if self.child == NONE {
-            return 0.0;
-        }
-        let last = if self.tree.point(self.child) == point {
-            let equal = self.tree.masses.get(self.child.place()).copied().unwrap_or_default();
-            seen(self.depth, equal, mass)
-        } else {
-            unseen(self.depth)
-        };
-        self.score + self.left * last
+    fn nodes(&self) -> &[u16] {
+        self.passed.get(..self.depth).unwrap_or_default()
     }
 }
 
@@ -147,38 +106,100 @@ impl Tree {
             free_nodes: Vec::new(),
             free_leaves: Vec::new(),
             path: Vec::new(),
+            fitting: Vec::with_capacity(2 * width),
         }
     }
 
-    pub(super) const fn descent(&self) -> Descent<'_> {
-        Descent { tree: self, passed: 0, sides: 0.0, child: self.root, depth: 0, score: 0.0, left: 1.0 }
+    /// Puts a way at the root.
+    pub(super) const fn begin(&self, way: &mut Way) {
+        (way.depth, way.child) = (0, self.root);
+    }
+
+    /// One node further down; false where the way has come to its end, a leaf or as deep as is looked.
+    #[inline]
+    pub(super) fn step(&self, way: &mut Way, point: &[f32]) -> bool {
+        let Some(node) = self.nodes.get(way.child.place()).filter(|_| !way.child.is_leaf()) else {
+            return false;
+        };
+        let Some(slot) = way.passed.get_mut(way.depth) else { return false };
+        *slot = way.child.0;
+        way.depth += 1;
+        way.child = node.side(point);
+        true
+    }
+
+    /// The expected score in a tree of `mass` points: one over the depth at which the point would be parted off, over
+    /// all cuts. One that is in the tree already scores less the more there are of it.
+    ///
+    /// That a cut of a node's box with the point in it parts the point off has the probability of how far it sticks out,
+    /// by all the sides. From the leaf up, for a box that holds the point is within others that do.
+    pub(super) fn score(&self, way: &Way, point: &[f32], mass: u32) -> f32 {
+        let mut score = self.last(way, point, mass);
+        let mut depth = way.depth;
+        // Several at once, for a processor that would have to foretell after each goes on to the next tree meanwhile.
+        for nodes in way.nodes().rchunks(ASCENT) {
+            let mut cut = 0.0;
+            for &place in nodes.iter().rev() {
+                depth -= 1;
+                cut = self.cut_off(usize::from(place), point);
+                score += cut * (unseen(depth) - score);
+            }
+            if cut <= 0.0 {
+                break;
+            }
+        }
+        score
+    }
+
+    /// What the end of a way scores, for itself.
+    fn last(&self, way: &Way, point: &[f32], mass: u32) -> f32 {
+        if way.child == NONE {
+            return 0.0;
+        }
+        if way.child.is_leaf() && self.point(way.child) == point {
+            let equal = self.masses.get(way.child.place()).copied().unwrap_or_default();
+            return seen(way.depth, equal, mass);
+        }
+        unseen(way.depth)
+    }
+
+    /// The probability that a cut of a node's box with the point in it parts the point off.
+    #[inline]
+    fn cut_off(&self, place: usize, point: &[f32]) -> f32 {
+        let (low, high) = self.bounds(place);
+        let beyond = beyond(low, high, point);
+        let sides = self.nodes.get(place).map_or(1.0, |node| node.sides);
+        // A node parts points that differ, so that it has sides.
+        beyond / (sides + beyond)
     }
 
     /// What of the score is due to the point lying below and above of what is usual, in each dimension.
     pub(super) fn attribute(&self, point: &[f32], shares: &mut [(f64, f64)]) {
-        let mut descent = self.descent();
-        if descent.child == NONE {
-            return;
-        }
-        let mut add = |(sides, low, high): (f32, &[f32], &[f32]), descent: &Descent<'_>| {
-            let (part, whole) = (descent.left * unseen(descent.depth), sides + beyond(low, high, point));
+        let mut way = Way::NEW;
+        self.begin(&mut way);
+        while self.step(&mut way, point) {}
+        let mut add = |sides: f32, part: f32, (low, high): (&[f32], &[f32])| {
+            let whole = sides + beyond(low, high, point);
             for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
                 // One over a denormal would be infinite.
                 share.0 += f64::from(part * (positive(low - value) / whole));
                 share.1 += f64::from(part * (positive(value - high) / whole));
             }
         };
-        while !descent.is_down() {
-            descent.step(point);
-            let (low, high) = self.bounds(descent.passed);
-            if beyond(low, high, point) > 0.0 {
-                add((descent.sides, low, high), &descent);
+        // The probability that no cut has parted the point off so far.
+        let mut left = 1.0;
+        for (depth, &place) in way.nodes().iter().enumerate() {
+            let place = usize::from(place);
+            let cut = self.cut_off(place, point);
+            if cut > 0.0 {
+                let sides = self.nodes.get(place).map_or(0.0, |node| node.sides);
+                add(sides, left * unseen(depth), self.bounds(place));
             }
-            descent.weigh(point);
+            left -= left * cut;
         }
-        if self.point(descent.child) != point {
-            let leaf = self.point(descent.child);
-            add((0.0, leaf, leaf), &descent);
+        if way.child.is_leaf() && way.child != NONE && self.point(way.child) != point {
+            let leaf = self.point(way.child);
+            add(0.0, left * unseen(way.depth), (leaf, leaf));
         }
     }
 
@@ -310,34 +331,34 @@ impl Tree {
     /// Makes a node's box that of what is below it; tells whether it was another.
     fn fit(&mut self, place: Child) -> bool {
         let Some(&Node { left, right, .. }) = self.nodes.get(place.place()) else { return false };
-        let (mut is_changed, mut sides, width) = (false, 0.0, self.width);
-        for dimension in 0..width {
-            let (left, right) = (self.side_of(left, dimension), self.side_of(right, dimension));
-            let (low, high) = (smaller(left.0, right.0), larger(left.1, right.1));
-            sides += high - low;
-            for (at, value) in [(dimension, low), (width + dimension, high)] {
-                if let Some(end) = self.boxes.get_mut(2 * width * place.place() + at) {
-                    is_changed |= end.to_bits() != value.to_bits();
-                    *end = value;
-                }
-            }
+        let mut fitting = std::mem::take(&mut self.fitting);
+        let (left, right) = (self.ends(left), self.ends(right));
+        fitting.clear();
+        fitting.extend(left.0.iter().zip(right.0).map(|(left, right)| smaller(*left, *right)));
+        fitting.extend(left.1.iter().zip(right.1).map(|(left, right)| larger(*left, *right)));
+        let (low, high) = fitting.split_at(self.width);
+        let sides: f32 = low.iter().zip(high).map(|(low, high)| high - low).sum();
+        let begin = 2 * self.width * place.place();
+        let ends = self.boxes.get_mut(begin..begin + 2 * self.width).unwrap_or_default();
+        let is_changed = *ends != *fitting;
+        if is_changed && ends.len() == fitting.len() {
+            ends.copy_from_slice(&fitting);
         }
+        fitting.clear();
+        self.fitting = fitting;
         if let Some(node) = self.nodes.get_mut(place.place()) {
-            is_changed |= node.sides.to_bits() != sides.to_bits();
             node.sides = sides;
         }
         is_changed
     }
 
-    /// From where to where a child reaches in a dimension.
-    fn side_of(&self, child: Child, dimension: usize) -> (f32, f32) {
+    /// The lower and upper ends of what is below a child.
+    fn ends(&self, child: Child) -> (&[f32], &[f32]) {
         if child.is_leaf() {
-            let value = self.point(child).get(dimension).copied().unwrap_or_default();
-            return (value, value);
+            let point = self.point(child);
+            return (point, point);
         }
-        let (low, high) = self.bounds(child.place());
-        let at = |ends: &[f32]| ends.get(dimension).copied().unwrap_or_default();
-        (at(low), at(high))
+        self.bounds(child.place())
     }
 
     fn new_leaf(&mut self, point: &[f32]) -> LeafId {
@@ -375,6 +396,7 @@ fields!(Tree {
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
     path: Vec<Child>,
+    fitting: Vec<f32>,
 });
 fields!(Node { at: f32, sides: f32, dimension: u32, left: Child, right: Child });
 
@@ -391,13 +413,17 @@ fn seen(depth: usize, equal: u32, mass: u32) -> f32 {
 }
 
 /// Nothing hangs deeper but by the rarest chance, and it would score next to nothing there.
+const DEEPEST: usize = 128;
+/// Nodes that are looked at before it is asked whether the next ones can matter.
+const ASCENT: usize = 4;
+
 #[expect(
     clippy::indexing_slicing,
     reason = "at build time, where a place that is not there is an error of the compiler"
 )]
-const UNSEEN: [f32; 128] = {
-    let (mut unseen, mut depth) = ([0.0; 128], 0);
-    while depth < 128 {
+const UNSEEN: [f32; DEEPEST] = {
+    let (mut unseen, mut depth) = ([0.0; DEEPEST], 0);
+    while depth < DEEPEST {
         unseen[depth] = 1.0 / (depth as f32 + 1.0);
         depth += 1;
     }
@@ -420,6 +446,9 @@ const fn larger(a: f32, b: f32) -> f32 {
 #[inline]
 fn beyond(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
     let out = |low: f32, high: f32, value: f32| positive(low - value) + positive(value - high);
+    if let (&[low], &[high], &[value]) = (low, high, point) {
+        return out(low, high, value);
+    }
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<4>(), high.as_chunks::<4>());
     let (point, point_rest) = point.as_chunks::<4>();
     let mut lanes = [0.0; 4];

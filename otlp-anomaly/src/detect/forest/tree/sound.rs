@@ -60,7 +60,8 @@ impl Tree {
         if nodes >= most || leaves >= most || self.width == 0 {
             return false;
         }
-        let fits = Some(self.boxes.len()) == self.width.checked_mul(2 * nodes)
+        let fits = self.fitting.is_empty()
+            && Some(self.boxes.len()) == self.width.checked_mul(2 * nodes)
             && Some(self.points.len()) == self.width.checked_mul(leaves)
             && self.boxes.iter().chain(&self.points).all(|value| value.abs() <= LARGEST);
         let mut met = Met { nodes: vec![false; nodes], leaves: vec![false; leaves] };
@@ -102,11 +103,12 @@ impl Tree {
             return false;
         }
         let (low, high) = self.bounds(child.place());
-        (0..self.width).zip(low.iter().zip(high)).all(|(dimension, (&low, &high))| {
-            let (left, right) = (self.side_of(node.left, dimension), self.side_of(node.right, dimension));
-            let is_box = low == left.0.min(right.0) && high == left.1.max(right.1);
-            is_box && (dimension != cut || (left.1 <= node.at && right.0 > node.at))
-        })
+        let (left, right) = (self.ends(node.left), self.ends(node.right));
+        let lowest = left.0.iter().zip(right.0).map(|(left, right)| left.min(*right));
+        let highest = left.1.iter().zip(right.1).map(|(left, right)| left.max(*right));
+        let is_between = left.1.get(cut).is_some_and(|high| *high <= node.at)
+            && right.0.get(cut).is_some_and(|low| *low > node.at);
+        is_between && low.iter().copied().eq(lowest) && high.iter().copied().eq(highest)
     }
 
     /// Whether these are the places of just the points that it holds, equal ones as often as there are.

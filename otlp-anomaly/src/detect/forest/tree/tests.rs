@@ -49,12 +49,10 @@ fn sorted(mut points: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
 }
 
 fn score(tree: &Tree, point: &[f32], mass: u32) -> f32 {
-    let mut descent = tree.descent();
-    while !descent.is_down() {
-        descent.step(point);
-        descent.weigh(point);
-    }
-    descent.finish(point, mass)
+    let mut way = Way::NEW;
+    tree.begin(&mut way);
+    while tree.step(&mut way, point) {}
+    tree.score(&way, point, mass)
 }
 
 /// The score by its definition, from the leaf upwards.

@@ -1,12 +1,48 @@
 //! Subjects in checkpoints: a tag, then the names that a subject of that kind has.
 
+use std::collections::HashMap;
+
 use otlp_core::DecodeError;
 use otlp_core::finding::Subject;
 
 use crate::checkpoint::{Field, Source};
 
+/// Appends what is known of each subject, in the order of their bytes, so that a state has one checkpoint; those of a kind
+/// that has no bytes, which nothing is told of today, are left out.
+pub(super) fn save_all<T: Field>(subjects: &HashMap<Subject, T>, into: &mut Vec<u8>) {
+    let mut sorted: Vec<(Vec<u8>, &T)> =
+        subjects.iter().filter_map(|(subject, known)| Some((bytes(subject)?, known))).collect();
+    sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    sorted.len().save(into);
+    for (subject, known) in sorted {
+        into.extend_from_slice(&subject);
+        known.save(into);
+    }
+}
+
+/// Reads what [`save_all`] wrote, of at most so many subjects, each of which must be one that `is_sound`.
+pub(super) fn load_all<T: Field>(
+    from: &mut Source<'_>,
+    most: usize,
+    is_sound: impl Fn(&Subject, &T) -> bool,
+) -> Result<HashMap<Subject, T>, DecodeError> {
+    let count = usize::load(from)?;
+    if count > most {
+        return Err(from.invalid("checkpoint with too many subjects"));
+    }
+    let mut subjects = HashMap::new();
+    for _ in 0..count {
+        // Each takes bytes, so a count that was made up ends at the last of them.
+        let (subject, known) = (load(from)?, T::load(from)?);
+        if !is_sound(&subject, &known) || subjects.insert(subject, known).is_some() {
+            return Err(from.invalid("checkpoint with an impossible subject"));
+        }
+    }
+    Ok(subjects)
+}
+
 /// The bytes of a subject; nothing for one of a kind that is not known here.
-pub(super) fn bytes(subject: &Subject) -> Option<Vec<u8>> {
+fn bytes(subject: &Subject) -> Option<Vec<u8>> {
     let (tag, names): (u8, [&str; 2]) = match subject {
         Subject::System => (0, ["", ""]),
         Subject::Service(name) => (1, [name, ""]),
@@ -24,7 +60,7 @@ pub(super) fn bytes(subject: &Subject) -> Option<Vec<u8>> {
 }
 
 /// Reads a subject.
-pub(super) fn load(from: &mut Source<'_>) -> Result<Subject, DecodeError> {
+fn load(from: &mut Source<'_>) -> Result<Subject, DecodeError> {
     let tag = u8::load(from)?;
     let unknown = from.invalid("checkpoint with a subject that is none");
     let mut names = [const { String::new() }; 2];
