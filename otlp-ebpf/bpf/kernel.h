@@ -96,18 +96,18 @@ struct user_message {
     __u64 vectors;
 };
 
-/* Registers, and the numbers of system calls. */
+/* Registers, and the numbers of system calls. What a call was given is read in place, as programs of the kind tp_btf may. */
 #if defined(__TARGET_ARCH_x86)
 
 struct pt_regs {
     unsigned long r14, bx, r8, r10, cx, dx, si, di, ax, orig_ax;
 } KERNEL;
 
-#define CALL_NUMBER(registers) ((__s64)BPF_CORE_READ(registers, orig_ax))
-#define ARGUMENT_0(registers) BPF_CORE_READ(registers, di)
-#define ARGUMENT_1(registers) BPF_CORE_READ(registers, si)
-#define ARGUMENT_2(registers) BPF_CORE_READ(registers, dx)
-#define ARGUMENT_3(registers) BPF_CORE_READ(registers, r10)
+#define CALL_NUMBER(registers) ((__s64)(registers)->orig_ax)
+#define ARGUMENT_0(registers) ((registers)->di)
+#define ARGUMENT_1(registers) ((registers)->si)
+#define ARGUMENT_2(registers) ((registers)->dx)
+#define ARGUMENT_3(registers) ((registers)->r10)
 
 #define REGISTERS struct pt_regs
 #define PARAMETER_0(context) ((context)->di)
@@ -141,11 +141,11 @@ struct pt_regs {
     __s32 syscallno;
 } KERNEL;
 
-#define CALL_NUMBER(registers) ((__s64)BPF_CORE_READ(registers, syscallno))
-#define ARGUMENT_0(registers) BPF_CORE_READ(registers, orig_x0)
-#define ARGUMENT_1(registers) BPF_CORE_READ(registers, regs[1])
-#define ARGUMENT_2(registers) BPF_CORE_READ(registers, regs[2])
-#define ARGUMENT_3(registers) BPF_CORE_READ(registers, regs[3])
+#define CALL_NUMBER(registers) ((__s64)(registers)->syscallno)
+#define ARGUMENT_0(registers) ((registers)->orig_x0)
+#define ARGUMENT_1(registers) ((registers)->regs[1])
+#define ARGUMENT_2(registers) ((registers)->regs[2])
+#define ARGUMENT_3(registers) ((registers)->regs[3])
 
 #define REGISTERS struct user_pt_regs
 #define PARAMETER_0(context) ((context)->regs[0])

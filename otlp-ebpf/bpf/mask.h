@@ -28,9 +28,14 @@ enum part {
     PART_NONE,    /* not a head */
 };
 
+/* Room for bytes; whoever includes this may have set another size. */
+#ifndef SCRATCH_BYTES
+#define SCRATCH_BYTES MIDDLE
+#endif
+
 struct masking {
     struct record head;
-    __u8 bytes[MIDDLE];
+    __u8 bytes[SCRATCH_BYTES];
     /* From here on it stays in the kernel. */
     __u32 is_taken;
     __u32 part;
@@ -229,21 +234,33 @@ __attribute__((noinline)) int mask(struct masking *of)
     }
 }
 
+/* Puts so many of the bytes into the ring, and gives the memory back. */
+static __always_inline int put_whole(struct masking *masking, __u32 bytes)
+{
+    __u64 size = bytes;
+    int done;
+
+    /* Asked where it is used, for a compiler that keeps it in two registers loses what a verifier has learnt of one. */
+    asm volatile("" : "+r"(size));
+    if (size > sizeof(masking->bytes))
+        size = 0;
+    done = bpf_ringbuf_output(&RECORDS, masking, sizeof(masking->head) + size, WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0;
+    masking->is_taken = 0;
+    return done;
+}
+
 /* Puts what may leave into the ring, and gives the memory back. */
 static __always_inline int put_mask(struct masking *masking, struct counters *counters)
 {
     __u32 whole = masking->head.captured;
     __u32 bytes = whole ? mask(masking) : 0;
-    int done;
 
     if (bytes > MIDDLE)
         bytes = 0;
     if (whole && !bytes)
         add(counters, COUNT_MASKED, 1);
     masking->head.captured = bytes;
-    done = bpf_ringbuf_output(&RECORDS, masking, sizeof(masking->head) + bytes, WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0;
-    masking->is_taken = 0;
-    return done;
+    return put_whole(masking, bytes);
 }
 
 #endif

@@ -4,6 +4,10 @@
 // through OpenSSL: seen where the call returns, when the bytes are there and it is known how many. Or, in place of system
 // calls, at the kernel's functions of TCP (functions.h).
 #include "record.h"
+
+/* The bytes of a call are gathered there: room for the largest record behind wherever one of its pieces may begin. */
+#define SCRATCH_BYTES (2 * LARGE)
+
 #include "kernel.h"
 #include "mask.h"
 #include "socket.h"
@@ -156,17 +160,13 @@ static __always_inline int describe_unix(struct sock *sock, __u64 inode, struct 
     return 1;
 }
 
-/* What is known of the connection behind a descriptor; begins to know it where it is new. */
-static __always_inline struct connection *connection_of(__s32 fd, __u64 kind)
+/* What is known of the connection of a socket; begins to know it where it is new. */
+static __always_inline struct connection *connection_with(struct sock *sock, __u64 inode, __u64 kind)
 {
-    __u64 inode = 0;
-    struct sock *sock = socket_of(fd, &inode);
     struct connection fresh = {}, *known;
     struct key key = { .kind = kind };
     int is_unix;
 
-    if (!sock)
-        return 0;
     is_unix = BPF_CORE_READ(sock, __sk_common.skc_family) == AF_UNIX;
     key.socket = is_unix ? inode : (__u64)sock;
     known = bpf_map_lookup_elem(&CONNECTIONS, &key);
@@ -177,6 +177,15 @@ static __always_inline struct connection *connection_of(__s32 fd, __u64 kind)
     fresh.start = bpf_get_prandom_u32();
     bpf_map_update_elem(&CONNECTIONS, &key, &fresh, BPF_NOEXIST);
     return bpf_map_lookup_elem(&CONNECTIONS, &key);
+}
+
+/* The same, of the socket behind a descriptor. */
+static __always_inline struct connection *connection_of(__s32 fd, __u64 kind)
+{
+    __u64 inode = 0;
+    struct sock *sock = socket_of(fd, &inode);
+
+    return sock ? connection_with(sock, inode, kind) : 0;
 }
 
 /* ---- records ---- */
@@ -205,55 +214,15 @@ static __always_inline int read_piece(struct iovec *to, const struct memory *fro
         == 0;
 }
 
-#define PUT(head, at, room)                                                                                             \
-    ({                                                                                                                  \
-        struct { struct record of; __u8 bytes[room]; } *to = bpf_ringbuf_reserve(&RECORDS, sizeof(*to), 0);             \
-        if (to) {                                                                                                       \
-            __u32 wanted = (head)->captured;                                                                            \
-            to->of = *(head);                                                                                           \
-            if (wanted > (room))                                                                                        \
-                wanted = (room);                                                                                        \
-            if (wanted > 0 && bpf_probe_read_user(to->bytes, wanted, (void *)(at)) < 0) {                               \
-                to->of.captured = 0;                                                                                    \
-                count(COUNT_UNREADABLE, 1);                                                                             \
-            }                                                                                                           \
-            SUBMIT(to);                                                                                                 \
-        }                                                                                                               \
-        to != 0;                                                                                                        \
-    })
-
-static __always_inline int put_masked(const struct record *head, __u64 at, struct counters *counters)
-{
-    struct masking *masking = masking_of(head);
-    __u32 wanted = head->captured;
-
-    if (!masking)
-        return 0;
-    if (wanted > MIDDLE)
-        wanted = MIDDLE;
-    if (wanted > 0 && bpf_probe_read_user(masking->bytes, wanted, (void *)at) < 0) {
-        masking->head.captured = 0;
-        add(counters, COUNT_UNREADABLE, 1);
-    }
-    return put_mask(masking, counters);
-}
-
-/* Not inlined, and global: so it is verified once, not again in each round of a loop. */
-__attribute__((noinline)) int put(struct record *head, __u64 at)
+/* Tells a record without bytes. Not inlined, and global: so it is verified once. */
+__attribute__((noinline)) int put(struct record *head)
 {
     struct counters *shared = counters();
     int done;
 
     if (!head || !may_tell(shared, head->length))
         return 0;
-    if (MASKED)
-        done = put_masked(head, at, shared);
-    else if (head->captured <= SMALL)
-        done = PUT(head, at, SMALL);
-    else if (head->captured <= MIDDLE)
-        done = PUT(head, at, MIDDLE);
-    else
-        done = PUT(head, at, LARGE);
+    done = bpf_ringbuf_output(&RECORDS, head, sizeof(*head), WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0;
     was_told(shared, head, !done);
     return done;
 }
@@ -282,12 +251,12 @@ static __always_inline void tell_begin(struct connection *of, __u8 kind, int by_
     begin(&head, of, kind, !by_peer);
     head.flags = FLAG_SYN;
     head.sequence = of->start;
-    put(&head, 0);
+    put(&head);
     begin(&head, of, kind, by_peer);
     head.flags = FLAG_SYN | FLAG_ACK;
     head.sequence = of->start;
     head.acknowledged = of->start + 1;
-    put(&head, 0);
+    put(&head);
 }
 
 /* Bytes of a call that are being told. */
@@ -298,36 +267,87 @@ struct telling {
     __u64 wanted; /* of these, to be captured */
 };
 
+/* Buffers that are put together in one record. */
+#define MOST_GATHERED 16
+
+/* Puts as many of the next bytes together as there is room for; says how many. */
+static __always_inline __u32 gather(struct telling *of, struct masking *to, __u32 room)
+{
+    __u32 at = 0;
+
+    for (int buffer = 0; buffer < MOST_GATHERED; buffer++) {
+        __u64 now = of->wanted - at, last, place = at;
+
+        if (!of->from.bytes) {
+            struct iovec next;
+
+            if (!of->from.vectors || !read_piece(&next, &of->from))
+                break;
+            of->from.at = next.at;
+            of->from.bytes = next.bytes;
+            of->from.vector += sizeof(next);
+            of->from.vectors--;
+        }
+        if (now > of->from.bytes)
+            now = of->from.bytes;
+        if (now > room - at)
+            now = room - at;
+        if (!now) {
+            if (at == room || at == of->wanted)
+                break;
+            continue;
+        }
+        /* As in network.bpf.c: older verifiers know no more of a number that is not 0. */
+        last = now - 1;
+        asm volatile("" : "+r"(last));
+        asm volatile("" : "+r"(place));
+        if (last >= LARGE || place >= LARGE)
+            break;
+        if (bpf_probe_read_user(to->bytes + place, last + 1, (void *)of->from.at) < 0) {
+            /* What is left is told by its length. */
+            count(COUNT_UNREADABLE, 1);
+            of->wanted = at;
+            break;
+        }
+        at += now;
+        of->from.at += now;
+        of->from.bytes -= now;
+    }
+    return at;
+}
+
 /* Tells the next piece; 0 where there is none. Global, as `put` is: what is verified of it is forgotten in between. */
 __attribute__((noinline)) int tell_piece(struct telling *of)
 {
-    __u64 now;
+    struct counters *shared = counters();
+    struct masking *scratch;
+    __u32 bytes;
+    int done;
 
     if (!of || !of->wanted)
         return 0;
-    now = of->from.bytes < of->wanted ? of->from.bytes : of->wanted;
-    if (!now) {
-        struct iovec next;
-
-        if (!of->from.vectors || !read_piece(&next, &of->from))
-            return 0;
-        of->from.at = next.at;
-        of->from.bytes = next.bytes;
-        of->from.vector += sizeof(next);
-        of->from.vectors--;
-        return 1;
+    scratch = masking_of(&of->head);
+    if (!scratch)
+        return 0;
+    bytes = gather(of, scratch, MASKED ? MIDDLE : LARGE);
+    if (!bytes || bytes > LARGE) {
+        scratch->is_taken = 0;
+        return 0;
     }
-    if (now > LARGE)
-        now = LARGE;
-    of->head.captured = now;
-    of->head.length = now;
-    put(&of->head, of->from.at);
-    of->head.sequence += now;
-    of->from.at += now;
-    of->from.bytes -= now;
-    of->wanted -= now;
-    of->left -= now;
-    return 1;
+    /* The scratch is somebody else's once it is put. */
+    of->head.captured = bytes;
+    of->head.length = bytes;
+    scratch->head = of->head;
+    if (!may_tell(shared, bytes)) {
+        scratch->is_taken = 0;
+    } else {
+        done = MASKED ? put_mask(scratch, shared) : put_whole(scratch, bytes);
+        was_told(shared, &of->head, !done);
+    }
+    of->head.sequence += bytes;
+    of->left -= bytes;
+    of->wanted -= bytes;
+    return of->wanted != 0;
 }
 
 /* Tells so many bytes that a connection sent or received; 0 is the end of what it receives. */
@@ -357,16 +377,11 @@ static __always_inline void tell(struct connection *of, __u8 kind, int is_sent, 
             head->flags |= FLAG_FIN;
         head->captured = 0;
         head->length = telling.left;
-        put(head, 0);
+        put(head);
     }
 }
 
 /* ---- system calls ---- */
-
-struct on_exit {
-    __u64 registers;
-    __s64 result;
-};
 
 /* What a call moved; 0 where it is none of those that move bytes of a connection. */
 static __always_inline int read_call(struct pt_regs *registers, struct memory *memory, __s32 *fd, int *is_sent)
@@ -426,17 +441,20 @@ static __always_inline int read_call(struct pt_regs *registers, struct memory *m
     return 1;
 }
 
-SEC("raw_tp/sys_exit")
-int call_returns(struct on_exit *context)
+SEC("tp_btf/sys_exit")
+int call_returns(__u64 *context)
 {
     struct memory memory = {};
     struct connection *connection;
-    struct pt_regs *registers = (void *)context->registers;
-    __s64 result = context->result;
+    struct pt_regs *registers = (void *)context[0];
+    struct sock *sock;
+    __u64 inode = 0;
+    __s64 result = context[1];
     int is_sent = 0;
     __s32 fd = -1;
 
-    if (!is_caller_wanted() || !read_call(registers, &memory, &fd, &is_sent))
+    /* Of most calls their number says that they are none of these. */
+    if ((!WANT_TLS && result < 0) || !read_call(registers, &memory, &fd, &is_sent) || !is_caller_wanted())
         return 0;
     if (WANT_TLS) {
         __u64 thread = bpf_get_current_pid_tgid();
@@ -451,7 +469,8 @@ int call_returns(struct on_exit *context)
     /* Nothing, or no end: a message of no bytes is none of a stream. */
     if (!WANT_CALLS || result < 0 || (result == 0 && is_sent))
         return 0;
-    connection = connection_of(fd, KIND_CALL);
+    sock = socket_in_place(fd, &inode);
+    connection = sock ? connection_with(sock, inode, KIND_CALL) : 0;
     if (connection)
         tell(connection, KIND_CALL, is_sent, &memory, result);
     return 0;
@@ -480,7 +499,7 @@ static __always_inline void tell_over(struct key *key)
         head.flags |= FLAG_OVER;
         head.sequence = of->start + 1 + (__u32)of->sent;
         head.acknowledged = of->start + 1 + (__u32)of->received;
-        put(&head, 0);
+        put(&head);
     }
     bpf_map_delete_elem(&CONNECTIONS, key);
 }

@@ -2,13 +2,20 @@
 # Compiles the programs of this folder for both machines, or, with --check, compares what that gives with what is
 # checked in. The bytes follow from the sources, clang 14 and libbpf's headers: on Debian 12 (packages clang, llvm and
 # libbpf-dev) they are always the same.
+#
+# What is checked in is a part of every program that captures, so it is small: the kernel and the loader need the types and
+# what is relocated by them. Which line of a source an instruction is of they only print, where a program is refused: to
+# see that, compile without `sed`.
 set -eu
 cd "$(dirname "$0")"
 clang=${CLANG:-clang}
 strip=${LLVM_STRIP:-llvm-strip}
+copy=${LLVM_OBJCOPY:-llvm-objcopy}
 to=.
+lines=$(mktemp)
+trap 'rm -f "$lines"' EXIT
 case "${1-}" in
---check) to=$(mktemp -d) && trap 'rm -rf "$to"' EXIT ;;
+--check) to=$(mktemp -d) && trap 'rm -rf "$to" "$lines"' EXIT ;;
 "") ;;
 *) echo "usage: $0 [--check]" >&2 && exit 2 ;;
 esac
@@ -22,11 +29,15 @@ for machine in x86:x86_64 arm64:aarch64; do
     for program in aggregate network opened process sample; do
         object=$to/${machine#*:}/$program.o
         # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
-        "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -mllvm -disable-block-placement -Wall -Wextra -Werror \
+        "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \
             -Wno-unused-parameter -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. \
-            -idirafter "/usr/include/$(uname -m)-linux-gnu" -c "$program.bpf.c" -o "$object"
-        # Leaves BTF, which is what the kernel and the loader need of it.
+            -idirafter "/usr/include/$(uname -m)-linux-gnu" -S -emit-llvm "$program.bpf.c" -o "$lines"
+        # Calls keep their lines, for those that are inlined must have one; so do functions, which begin a line.
+        sed -i -E -e '/^  call void @llvm\.dbg\./d' -e '/^  .*call /!s/^(  .*), !dbg ![0-9]+/\1/' "$lines"
+        "$clang" -target bpf -O2 -g -mcpu=v3 -mllvm -disable-block-placement -x ir -c "$lines" -o "$object"
+        # Leaves BTF, whose own relocations nobody needs.
         "$strip" --strip-debug "$object"
+        "$copy" --discard-all -R .rel.BTF -R .rel.BTF.ext -R .llvm_addrsig "$object"
     done
 done
 

@@ -220,11 +220,6 @@ int threads_switch(struct on_switch *context)
 
 /* ---- requests ---- */
 
-struct on_exit {
-    __u64 registers;
-    __s64 result;
-};
-
 static __always_inline void reads_request(__s32 fd)
 {
     __u32 tid = bpf_get_current_pid_tgid();
@@ -234,7 +229,7 @@ static __always_inline void reads_request(__s32 fd)
     __u64 inode = 0;
     __u16 family;
 
-    sock = socket_of(fd, &inode);
+    sock = socket_in_place(fd, &inode);
     if (!sock)
         return;
     ends = &sock->__sk_common;
@@ -256,10 +251,11 @@ static __always_inline void reads_request(__s32 fd)
 }
 
 /* A thread is at the request that it last read from a client, until it waits for any of several. */
-SEC("raw_tp/sys_exit")
-int call_returns(struct on_exit *context)
+SEC("tp_btf/sys_exit")
+int call_returns(__u64 *context)
 {
-    struct pt_regs *registers = (void *)context->registers;
+    struct pt_regs *registers = (void *)context[0];
+    __s64 result = context[1];
     __u64 thread = bpf_get_current_pid_tgid();
     __u32 tid = thread;
 
@@ -270,7 +266,7 @@ int call_returns(struct on_exit *context)
     case CALL_RECVFROM:
     case CALL_READV:
     case CALL_RECVMSG:
-        if (context->result > 0)
+        if (result > 0)
             reads_request(ARGUMENT_0(registers));
         break;
 #ifdef CALL_EPOLL_WAIT

@@ -28,7 +28,7 @@ pub enum Hook {
     Network,
     /// Connecting of the sockets of control groups (`sock_ops`): which process calls.
     Connect,
-    /// The exit of system calls (`raw_tp/sys_exit`).
+    /// The exit of system calls (`tp_btf/sys_exit`).
     Calls,
     /// Functions of TCP (`fentry`, `fexit`).
     Fentry,

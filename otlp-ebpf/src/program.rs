@@ -16,7 +16,8 @@ mod uprobe;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 
 #[cfg(test)]
 pub(crate) use self::aggregate::BUCKETS;
@@ -286,6 +287,15 @@ fn load(
         loader.map_max_entries(name, *entries);
     }
     loader.load(object).map_err(|error| failed(hook, "loading", error))
+}
+
+/// Loads and attaches a program at a trace point whose arguments it reads in place, as the kernel's types allow.
+fn attach_typed(ebpf: &mut Ebpf, hook: &str, name: &str, point: &str) -> Result<()> {
+    let types = Btf::from_sys_fs().map_err(|error| failed(hook, "reading the kernel's types", error))?;
+    let program = ebpf.program_mut(name).ok_or_else(|| no_program(hook, name))?;
+    let program: &mut BtfTracePoint = program.try_into().map_err(|error| failed(hook, name, error))?;
+    program.load(point, &types).map_err(|error| failed(hook, "loading its programs", error))?;
+    program.attach().map(drop).map_err(|error| failed(hook, &format!("attaching to {point}"), error))
 }
 
 fn failed(hook: &str, what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -80,10 +81,26 @@ fn machine() -> Option<(PathBuf, PathBuf)> {
     }
 }
 
-/// An archive with one program, `/init`: the format that kernels unpack (`cpio -H newc`).
-fn archive(program: &[u8]) -> Vec<u8> {
+/// A server and a client of TLS with OpenSSL within, linked statically.
+fn encrypted() -> Option<PathBuf> {
+    static BUILT: AtomicU32 = AtomicU32::new(0);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let number = BUILT.fetch_add(1, Ordering::Relaxed);
+    let program = format!("guest-tls-{}-{number}", std::process::id());
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
+    let mut command = Command::new("cc");
+    command.args(["-O1", "-static", "-o"]).arg(&program).arg(here.join("tests/peers/c/tls.c"));
+    match command.args(["-lssl", "-lcrypto", "-ldl", "-pthread"]).output() {
+        Ok(output) if output.status.success() => Some(program),
+        _ => skip("cc or libssl.a missing, install with apt-get install gcc libssl-dev"),
+    }
+}
+
+/// An archive of programs: the format that kernels unpack (`cpio -H newc`).
+fn archive(programs: [(&str, &[u8]); 2]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (name, mode, content) in [("init", 0o100_755, program), ("TRAILER!!!", 0, &[])] {
+    let all = programs.into_iter().map(|(name, program)| (name, 0o100_755, program));
+    for (name, mode, content) in all.chain([("TRAILER!!!", 0, &[][..])]) {
         let name = format!("{name}\0");
         let mut fields = [0; 13];
         (fields[1], fields[4], fields[6], fields[11]) = (mode, 1, content.len(), name.len());
@@ -152,9 +169,11 @@ fn whole() -> String {
 
 #[test]
 fn in_debians_kernel_all_four_hooks_give_the_same_spans() {
-    let Some((qemu, kernel)) = machine() else { return };
+    let (Some((qemu, kernel)), Some(tls)) = (machine(), encrypted()) else { return };
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}.cpio", std::process::id()));
-    fs::write(&file, archive(&fs::read(guest()).unwrap())).unwrap();
+    let [init, secret] = [guest(), &tls].map(|program| fs::read(program).unwrap());
+    fs::remove_file(&tls).unwrap();
+    fs::write(&file, archive([("init", &init), ("tls", &secret)])).unwrap();
     let mut command = Command::new(qemu);
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512", "-no-reboot", "-nodefaults"]);
     command.args(["-display", "none", "-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"]);
@@ -166,6 +185,50 @@ fn in_debians_kernel_all_four_hooks_give_the_same_spans() {
     let right = ["calls", "fentry", "kprobes", "network"].map(|name| (name, (whole.as_str(), Some(0))));
     assert_eq!(met(&said), right.into(), "{said:#?}");
     check_spans(&said);
+    check_extremes(&said, &["calls", "fentry", "kprobes", "network"]);
+    // Of 24 threads in one function the kernel has room to watch ten return.
+    assert!(unseen(&said, "kprobes") > 0, "{said:#?}");
+}
+
+/// What was said of a hook in such a line.
+fn line<'a>(said: &'a [String], what: &str, hook: &str) -> &'a str {
+    let prefix = format!("{what} {hook} ");
+    said.iter().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default()
+}
+
+/// Requests of the crowd whose bytes moved unseen.
+fn unseen(said: &[String], hook: &str) -> usize {
+    number(line(said, "crowd", hook), "unseen")
+}
+
+/// The number behind a word.
+fn number(line: &str, word: &str) -> usize {
+    line.split(' ').skip_while(|met| *met != word).nth(1).unwrap().parse().unwrap()
+}
+
+/// Floods, crowds and TLS, by each hook that is there: every record and byte is accounted for.
+fn check_extremes(said: &[String], hooks: &[&str]) {
+    for hook in hooks {
+        assert_eq!(
+            line(said, "flood", hook),
+            "dropped true delivered true unaccounted 0 0 balanced true",
+            "{hook}"
+        );
+        let secret = line(said, "tls", hook);
+        let is_exact =
+            secret.contains(" unaccounted 0 0 unseen 0 unreadable 0 balanced true gone 2 secret 0 ");
+        assert!(is_exact && secret.ends_with("unknown 0"), "{hook}: {secret}");
+        // What is refused is the cipher text of the handshakes.
+        assert!(secret.starts_with("spans 6 requests 6 lost 0 "), "{hook}: {secret}");
+        let crowd = line(said, "crowd", hook);
+        assert!(crowd.ends_with("and 0 bytes unaccounted 0 0 balanced true"), "{hook}: {crowd}");
+        let [asked, spans, unseen] = ["asked", "spans", "unseen"].map(|word| number(crowd, word));
+        // What was not seen is no span; the last of a connection leaves no gap before another.
+        assert!(spans + unseen <= asked, "{hook}: {crowd}");
+        if *hook != "kprobes" {
+            assert_eq!((spans, unseen), (asked, 0), "{hook}: {crowd}");
+        }
+    }
 }
 
 /// The spans themselves: that they are equal would be little worth if all were wrong.
@@ -184,9 +247,11 @@ fn check_spans(said: &[String]) {
 
 /// Runs it in this kernel; nothing where no hook can be used.
 fn here(words: &[&str]) -> Option<Vec<String>> {
+    let tls = encrypted()?;
     let mut command = Command::new(guest());
-    command.args(words);
+    command.args(words).env("OTLP_GUEST_TLS", &tls);
     let said = said(command);
+    fs::remove_file(tls).unwrap();
     let is_refused = met(&said).values().all(|(became, _)| became.starts_with("unavailable"));
     if is_refused { skip(&said.join("\n")) } else { Some(said) }
 }
@@ -197,7 +262,10 @@ fn in_this_kernel_each_hook_gives_the_same_spans_or_says_why_it_cannot() {
     let whole = whole();
     for (name, (became, difference)) in met(&said) {
         match difference {
-            Some(difference) => assert_eq!((became, difference), (whole.as_str(), 0), "{name}: {said:#?}"),
+            Some(difference) => {
+                assert_eq!((became, difference), (whole.as_str(), 0), "{name}: {said:#?}");
+                check_extremes(&said, &[name]);
+            }
             None => {
                 assert!(became.starts_with(&format!("unavailable capture: {name}: ")), "{name}: {became}");
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupSkb, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
+use otlp_ebpf::capture::KernelCounts;
 use otlp_ebpf::event::Record;
 
 use crate::measure::{Effort, Row};
@@ -30,7 +31,7 @@ const OBJECT: &Object<[u8]> = &Object(*include_bytes!("../../../otlp-ebpf/bpf/x8
 const PAYLOAD: usize = 256 - 8 - 72;
 
 /// Counters of a processor; in the order of `enum counter`, where that of records that found the ring full is the third.
-const COUNTERS: usize = 12;
+const COUNTERS: usize = size_of::<KernelCounts>() / size_of::<u64>();
 
 struct Ring {
     program: Ebpf,

@@ -58,7 +58,9 @@ fn megabytes() -> Result<f64, Failure> {
     let mut command = cargo();
     command.current_dir(&folder).args(["build", "--release", "--quiet", "--target", &host]);
     // With a target named, what runs while it is built is not static.
-    command.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &folder);
+    command
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static")
+        .env("CARGO_TARGET_DIR", &folder);
     said(&mut command)?;
     let file = folder.join(host).join("release/trace_my_machine");
     Ok(std::fs::metadata(file)?.len() as f64 / 1e6)
@@ -79,7 +81,7 @@ otlp-ebpf = { path = \"ROOT/otlp-ebpf\", default-features = false, features = [\
 
 # What whoever wants a small program sets.
 [profile.release]
-opt-level = \"s\"
+opt-level = \"z\"
 lto = true
 codegen-units = 1
 panic = \"abort\"

@@ -5,7 +5,7 @@ use aya::programs::{RawTracePoint, UProbe};
 
 use super::functions::{Probes, watch};
 use super::uprobe::PROGRAMS;
-use super::{Loaded, Pids, Settings, failed, load, no_program, object};
+use super::{Loaded, Pids, Settings, attach_typed, failed, load, no_program, object};
 use crate::error::{Error, ErrorKind, Result};
 
 const HOOK: &str = "process";
@@ -57,7 +57,10 @@ pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
     ];
     // TLS libraries are watched with the calls within.
     let needs_calls = wanted.tls || wanted.plain == Some(Plain::Calls);
-    for (name, point) in needs_calls.then_some(("call_returns", "sys_exit")).into_iter().chain(points) {
+    if needs_calls {
+        attach_typed(&mut ebpf, HOOK, "call_returns", "sys_exit")?;
+    }
+    for (name, point) in points {
         let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
         let program: &mut RawTracePoint = program.try_into().map_err(|error| failed(HOOK, name, error))?;
         program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;

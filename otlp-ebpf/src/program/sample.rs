@@ -6,7 +6,7 @@ use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, Samp
 use aya::util::online_cpus;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
-use super::{Pids, PortSet, failed, no_program, object};
+use super::{Pids, PortSet, attach_typed, failed, no_program, object};
 use crate::error::{Error, ErrorKind, Result};
 
 const HOOK: &str = "sample";
@@ -61,7 +61,7 @@ pub(crate) fn attach(sampling: &Sampling) -> Result<Samples> {
         .load(object!("sample.o"))
         .map_err(|error| failed(HOOK, "loading", error))?;
     if sampling.requests {
-        raw(&mut ebpf, "call_returns", "sys_exit")?;
+        attach_typed(&mut ebpf, HOOK, "call_returns", "sys_exit")?;
     }
     raw(&mut ebpf, "process_forks", "sched_process_fork")?;
     raw(&mut ebpf, "thread_is_freed", "sched_process_free")?;

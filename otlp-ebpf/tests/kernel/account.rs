@@ -90,7 +90,7 @@ fn a_flood_of_mariadb_is_delivered_or_counted() {
 }
 
 /// The mock broker of librdkafka, which ends with the test.
-struct Broker(Child);
+pub(crate) struct Broker(Child);
 
 impl Drop for Broker {
     fn drop(&mut self) {
@@ -100,13 +100,12 @@ impl Drop for Broker {
     }
 }
 
-#[test]
-fn a_flood_of_kafka_is_delivered_or_counted() {
+/// A broker of Kafka, its port, and a client that produces two thousand records one by one.
+pub(crate) fn kafka() -> Option<(Broker, u16, impl Fn() -> Command)> {
     let python = std::env::var("OTLP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let imported = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
     if !imported.is_ok_and(|output| output.status.success()) {
-        let _ = skip::<()>("OTLP_PYTHON=the python of a venv with: pip install confluent-kafka");
-        return;
+        return skip("OTLP_PYTHON=the python of a venv with: pip install confluent-kafka");
     }
     let mut command = Command::new(&python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kafka/mock.py"));
@@ -114,8 +113,7 @@ fn a_flood_of_kafka_is_delivered_or_counted() {
     let mut broker = Broker(child);
     let mut port = String::new();
     BufReader::new(broker.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let port = port.trim();
-    // A request for each message.
+    let port: u16 = port.trim().parse().unwrap();
     let script = "import sys
 from confluent_kafka import Producer
 settings = {'bootstrap.servers': '127.0.0.1:' + sys.argv[1], 'linger.ms': 0, 'batch.num.messages': 1}
@@ -123,11 +121,18 @@ producer = Producer(settings)
 for number in range(2000):
     producer.produce('orders', value='hunter2 %d' % number)
 sys.exit(producer.flush(20))";
-    flooded(port.parse().unwrap(), Tls::Off, || {
+    let client = move || {
         let mut command = Command::new(&python);
-        command.args(["-c", script, port]);
+        command.args(["-c", script, &port.to_string()]);
         command
-    });
+    };
+    Some((broker, port, client))
+}
+
+#[test]
+fn a_flood_of_kafka_is_delivered_or_counted() {
+    let Some((_broker, port, client)) = kafka() else { return };
+    flooded(port, Tls::Off, client);
 }
 
 #[test]

@@ -6,13 +6,14 @@ use std::process::Command;
 use otlp_ebpf::capture::{Capture, CaptureBuilder, CapturedSpan, Policy, Source};
 use otlp_ebpf::event::Record;
 
+use crate::account::kafka;
 use crate::database;
-use crate::machine::{Client, Server, begin, nginx, number, redis, text, until};
+use crate::machine::{Client, Server, begin, nginx, number, redis, required, text, until};
 
 const CANARY: &str = "hunter2";
 
 /// Requests of the canary tests.
-const REQUESTS: usize = 300;
+const REQUESTS: usize = 1000;
 
 fn builder(source: Source, policy: Policy) -> CaptureBuilder {
     Capture::builder().source(source).policy(policy)
@@ -181,8 +182,70 @@ fn no_literal_of_sql_leaves() {
     for source in [Source::Network, Source::Calls] {
         let ours = |policy| builder(source, policy).port(server.address.port());
         let Some(met) = seen(ours(Policy::MaskedHeads), talk) else { return };
-        assert!(!met.has_canary() && met.count >= 600, "{source:?}: {} records", met.count);
+        assert!(!met.has_canary() && met.count >= 2 * REQUESTS as u64, "{source:?}: {} records", met.count);
         let Some(met) = seen(ours(Policy::Head(900)), talk) else { return };
         assert!(met.has_canary());
     }
+}
+
+/// Of a protocol that is not HTTP/1 nothing leaves but lengths: no byte at all, whatever codes hide what it says.
+fn leaves_lengths_alone(port: u16, client: impl Fn() -> Command) {
+    for source in [Source::Network, Source::Calls] {
+        let ours = |policy| builder(source, policy).port(port);
+        let Some(met) = seen(ours(Policy::MaskedHeads), || drop(database::run(&mut client()))) else {
+            return;
+        };
+        assert_eq!((met.text().as_str(), met.spans.len()), ("", 0), "{source:?}");
+        assert!(met.count >= REQUESTS as u64 / 10, "{source:?}: {} records", met.count);
+        let Some(met) = seen(ours(Policy::Head(900)), || drop(database::run(&mut client()))) else { return };
+        assert!(met.spans.len() >= REQUESTS / 20, "{source:?}: {} spans", met.spans.len());
+    }
+}
+
+#[test]
+fn of_postgresql_lengths_leave_alone() {
+    let Some(server) = database::postgres() else { return };
+    let Some(pgbench) = database::required("pgbench", "postgresql-contrib") else { return };
+    let script = std::env::temp_dir().join(format!("otlp-ebpf-canary-{}.sql", std::process::id()));
+    std::fs::write(&script, format!("SELECT '{CANARY}';\n")).unwrap();
+    leaves_lengths_alone(server.address.port(), || {
+        let mut command = Command::new(&pgbench);
+        command.args(["-h", "127.0.0.1", "-p", &server.address.port().to_string(), "-U", "postgres", "-n"]);
+        command.args(["-t", &REQUESTS.to_string(), "-f"]).arg(&script).arg("postgres");
+        command
+    });
+    std::fs::remove_file(&script).unwrap();
+}
+
+#[test]
+fn of_kafka_lengths_leave_alone() {
+    let Some((_broker, port, client)) = kafka() else { return };
+    leaves_lengths_alone(port, client);
+}
+
+#[test]
+fn of_http2_lengths_leave_alone() {
+    let Some(h2load) = required("h2load", "nghttp2-client") else { return };
+    let Some(nghttpd) = required("nghttpd", "nghttp2-server") else { return };
+    let server = Server::start("nghttpd", |folder, port| {
+        std::fs::write(folder.join("ok"), "fine").unwrap();
+        let mut command = Command::new(&nghttpd);
+        command.args(["--no-tls", "-d"]).arg(folder).arg(port.to_string());
+        command
+    });
+    leaves_lengths_alone(server.port(), || {
+        let mut command = Command::new(&h2load);
+        command.args([
+            "-n",
+            &REQUESTS.to_string(),
+            "-c",
+            "2",
+            "-m",
+            "8",
+            "-H",
+            "authorization: Bearer hunter2",
+        ]);
+        command.arg(format!("http://127.0.0.1:{}/ok", server.port()));
+        command
+    });
 }

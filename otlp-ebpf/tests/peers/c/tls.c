@@ -1,11 +1,13 @@
 // An HTTP/1.1 server over TLS with OpenSSL, one connection at a time, its certificate of its own making.
 //
-// tls    prints its port, serves until it is killed: what was asked for, in lower case
+// tls             prints its port, serves until it is killed: what was asked for
+// tls ask PORT    asks such a server for three paths over one connection, twice, and reads the answers
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,7 +44,36 @@ static void answer(SSL *ssl)
     }
 }
 
-int main(void)
+static int ask(int port)
+{
+    static const char *const paths[] = { "/one?token=hunter2", "/gone", "/three" };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+    for (int turn = 0; turn < 2; turn++) {
+        int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+        SSL *ssl = SSL_new(context);
+
+        if (connect(socket_fd, (void *)&address, sizeof(address)))
+            return 1;
+        SSL_set_fd(ssl, socket_fd);
+        if (SSL_connect(ssl) != 1)
+            return 1;
+        for (int path = 0; path < 3; path++) {
+            char text[4096];
+            int bytes = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: guest\r\nUser-Agent: curl/0\r\n\r\n", paths[path]);
+
+            if (SSL_write(ssl, text, bytes) != bytes || SSL_read(ssl, text, sizeof(text)) <= 0)
+                return 1;
+        }
+        SSL_shutdown(ssl);
+        SSL_free(ssl);
+        close(socket_fd);
+    }
+    return 0;
+}
+
+int main(int count, char **words)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);
@@ -50,6 +81,8 @@ int main(void)
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 
     signal(SIGPIPE, SIG_IGN);
+    if (count == 3)
+        return ask(atoi(words[2]));
     if (!identify(context) || bind(listener, (void *)&address, length) || listen(listener, 16)
         || getsockname(listener, (void *)&address, &length))
         return 1;

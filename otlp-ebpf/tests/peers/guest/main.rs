@@ -4,16 +4,21 @@
 //! guest             a line for each hook: what became of it, and where its spans differ from those of the first
 //! guest altered     the same, but what each hook sees is another conversation: they must differ
 //! guest serve       the server of the conversation
+//!
+//! Then, by each hook: what becomes of more than its ring has room for, of threads that wait within one function by the
+//! dozen, and of requests over TLS, where the program `tests/peers/c/tls` is beside this one.
 
+mod account;
 mod talk;
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use otlp_ebpf::capture::{Capture, CaptureStats, CapturedSpan, Source};
+use otlp_ebpf::capture::{Capture, CapturedSpan, Source};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::account::{account, crowd, encrypted, flood};
 use crate::talk::{REQUESTS, Server, serve, talk};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -31,7 +36,9 @@ fn main() -> Result<()> {
         return Ok(serve()?);
     }
     let is_first = std::process::id() == 1;
-    let done = if is_first { prepare() } else { Ok(()) }.and_then(|()| compare(&word));
+    let done = if is_first { prepare() } else { Ok(()) }
+        .and_then(|()| compare(&word))
+        .and_then(|()| extremes(&word));
     match &done {
         Ok(()) => println!("otlp done"),
         Err(error) => println!("otlp failed {error}"),
@@ -109,15 +116,21 @@ fn told(captured: &CapturedSpan, server: u16) -> String {
     text.replace(&server.to_string(), "PORT")
 }
 
-fn account(spans: usize, stats: &CaptureStats) -> String {
-    let (records, bytes) = stats.unaccounted();
-    format!(
-        "spans {spans} requests {} lost {} refused {} unaccounted {records} {bytes} unseen {} unreadable {} balanced {}",
-        stats.server.account.requests,
-        stats.server.account.lost.total(),
-        stats.server.account.refused,
-        stats.kernel.unseen,
-        stats.kernel.unreadable,
-        stats.is_balanced(),
-    )
+/// What each hook makes of what is too much for it, and of TLS.
+fn extremes(word: &str) -> Result<()> {
+    if word == "altered" {
+        return Ok(());
+    }
+    for (name, source) in HOOKS {
+        // Whether it is there at all was told before.
+        if Capture::builder().source(source).port(1).build().is_err() {
+            continue;
+        }
+        println!("otlp flood {name} {}", flood(source)?);
+        println!("otlp crowd {name} {}", crowd(source)?);
+        if let Some(met) = encrypted(source)? {
+            println!("otlp tls {name} {met}");
+        }
+    }
+    Ok(())
 }

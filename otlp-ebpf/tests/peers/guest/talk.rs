@@ -96,9 +96,12 @@ fn answer(stream: &mut TcpStream, head: &str, file: &Path) -> io::Result<()> {
 
 /// A server in a process of its own, which ends with this.
 pub struct Server {
-    child: Child,
+    _child: Stopped,
     pub port: u16,
 }
+
+/// A child that ends with this.
+pub struct Stopped(pub Child);
 
 impl Server {
     pub fn start() -> io::Result<Self> {
@@ -109,32 +112,36 @@ impl Server {
             BufReader::new(said).read_line(&mut port)?;
         }
         let port = port.trim().parse().map_err(io::Error::other)?;
-        Ok(Self { child, port })
+        Ok(Self { _child: Stopped(child), port })
     }
 }
 
-impl Drop for Server {
+impl Drop for Stopped {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-struct Client(BufReader<TcpStream>);
+/// One connection.
+pub struct Client(BufReader<TcpStream>);
 
 impl Client {
-    fn connect(port: u16) -> io::Result<Self> {
+    pub fn connect(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         stream.set_nodelay(true)?;
         Ok(Self(BufReader::new(stream)))
     }
 
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> io::Result<()> {
-        let head = format!(
+    pub fn request(method: &str, path: &str, body: &str) -> String {
+        format!(
             "{method} {path} HTTP/1.1\r\nHost: guest\r\nUser-Agent: script\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
-        );
-        self.0.get_mut().write_all(head.as_bytes())
+        )
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> io::Result<()> {
+        self.0.get_mut().write_all(Self::request(method, path, body).as_bytes())
     }
 
     fn read(&mut self) -> io::Result<()> {
@@ -154,7 +161,7 @@ impl Client {
         io::copy(&mut self.0.by_ref().take(u64::try_from(length).unwrap_or(0)), &mut io::sink()).map(drop)
     }
 
-    fn get(&mut self, path: &str) -> io::Result<()> {
+    pub fn get(&mut self, path: &str) -> io::Result<()> {
         self.ask("GET", path, "")?;
         self.read()
     }
