@@ -23,6 +23,9 @@ const STEP_SECS: u64 = 300;
 /// Kinds of noise, around a wave of a day.
 pub(crate) const KINDS: [&str; 6] = ["normal", "lognormal", "autoregressive", "steps", "student", "counts"];
 
+/// What repeats without any noise; nothing that a budget is to be used up by.
+pub(crate) const REGULAR: [&str; 4] = ["flat", "wave", "square", "sawtooth"];
+
 /// Alarms allowed, and raised, over so many weeks.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Account {
@@ -71,7 +74,10 @@ pub(crate) fn table(choice: Choice, fault_free: Option<&Path>) -> Result<String,
             text += &account.row("recorded", budget);
             all.add(account);
         }
-        text += &all.row("all", budget);
+        text += &all.row("all of these", budget);
+        for kind in REGULAR {
+            text += &raised(choice, kind, budget)?.row(&format!("{kind}, no noise"), budget);
+        }
     }
     Ok(text)
 }
@@ -118,6 +124,16 @@ fn series(kind: &str, seed: u64) -> impl Iterator<Item = f64> {
             "autoregressive" => state,
             "student" => 2.0 * normal / (0..4).map(|_| chance.normal().powi(2)).sum::<f64>().sqrt(),
             "counts" => -chance.uniform().ln().floor(),
+            "flat" => (8.0 * phase.cos()) / 3.0,
+            "wave" => 0.0,
+            "square" => {
+                if point % 288 < 144 {
+                    10.0
+                } else {
+                    -10.0
+                }
+            }
+            "sawtooth" => (point % 36) as f64,
             _ => (2.0 * normal).round(),
         };
         100.0 - 8.0 * phase.cos() + 3.0 * noise

@@ -250,6 +250,9 @@ const WEEK_SLOT_SECS: u64 = 3_600;
 /// The score at the edge of the range. A normal series is at the edge of two thousand points with about three spreads,
 /// which is the scale that the prior of [`Tail`] is in.
 const EDGE: f64 = 3.0;
+/// How far beyond the edge an alarm must be: what comes back each day or week has seen its edge fade, by up to three
+/// hundredths, and is no news. Of 1.01, 1.015 and 1.02 the least by which perfectly regular series stay within each budget.
+const FADED: f64 = 1.02;
 /// The count of points that places are weighted one at.
 const REFERENCE: f64 = 2_000.0;
 /// Ranges fade, so that they are never those of more points than this.
@@ -343,7 +346,8 @@ impl Extremes {
             self.peak = place;
             self.since_peak = 0;
         }
-        let is_alarm = is_worse && !self.alarmed && place >= self.threshold();
+        let is_news = place > EDGE * FADED && place >= self.threshold();
+        let is_alarm = is_worse && !self.alarmed && is_news;
         self.alarmed |= is_alarm;
         (is_worse, is_alarm)
     }
