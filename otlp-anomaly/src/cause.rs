@@ -7,6 +7,9 @@ mod facts;
 mod flow;
 mod history;
 mod rank;
+mod ranking;
+mod witness;
 
 pub use history::{History, HistoryConfig, HistoryStats, Period};
-pub use rank::{Analyzer, AnalyzerConfig, Case, Cause, Contribution, Ranking, Source};
+pub use rank::{Analyzer, AnalyzerConfig, Case};
+pub use ranking::{Cause, Contribution, Ranking, Source};

@@ -1,18 +1,19 @@
-//! The ranking and what it says.
+//! From all that is known of a case to the ranking of its causes.
 
 use std::time::Duration;
 
 use otlp_core::UnixNanos;
-use otlp_core::assemble::{Exemplar, ServiceGraph};
+use otlp_core::assemble::ServiceGraph;
 use otlp_core::change::Change;
-use otlp_core::finding::{Evidence, Finding, Severity, Subject};
+use otlp_core::finding::{Evidence, Subject};
 
-use super::facts::{Facts, Pair, Service};
-use super::flow::{Blame, Blames, Flow, surplus};
+use super::facts::{Facts, Pair};
+use super::flow::Flow;
 use super::history::{History, Period};
+use super::ranking::{Cause, Contribution, Ranking, Source};
+use super::witness::{Scale, Witness, outside_shift, shift};
 use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
-use crate::number::ratio;
 
 /// What an [`Analyzer`] takes for chance.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,76 +76,6 @@ pub struct Case<'a> {
     pub alarms: &'a [Alarm],
 }
 
-/// What speaks for a cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// Its own time grew: not spent waiting for others.
-    OwnTime,
-    /// Its callers lose time queueing for it.
-    Waiting,
-    /// Errors begin there, or are owed to its slowness or absence.
-    Errors,
-    /// It asks others more often than before.
-    Load,
-    /// It no longer answers.
-    MissingCalls,
-    /// It was changed shortly before.
-    Change,
-    /// What it holds grows towards what it may.
-    Memory,
-}
-
-impl Source {
-    /// Its name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OwnTime => "own time",
-            Self::Waiting => "callers waiting",
-            Self::Errors => "errors",
-            Self::Load => "load",
-            Self::MissingCalls => "missing calls",
-            Self::Change => "change",
-            Self::Memory => "memory",
-        }
-    }
-}
-
-/// How much of a cause's score comes from where.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Contribution {
-    /// Where from.
-    pub source: Source,
-    /// How much of the score.
-    pub weight: f64,
-}
-
-/// One ranked cause.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cause {
-    /// Who: a service, or the system where the reason lies outside of all services.
-    pub subject: Subject,
-    /// The share of the trouble that it explains, 0 to about 2: slowness and errors count up to 1 each.
-    pub score: f64,
-    /// How sure this is, 0 to 1; over all causes and "none" it sums to at most 1.
-    pub confidence: f64,
-    /// Where the score comes from, largest first.
-    pub contributions: Vec<Contribution>,
-    /// What it rests on, strongest first.
-    pub evidence: Vec<Evidence>,
-}
-
-/// The causes of an incident, likeliest first, or none.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranking {
-    /// When the trouble began.
-    pub onset: UnixNanos,
-    /// Causes by falling score.
-    pub causes: Vec<Cause>,
-    least_score: f64,
-}
-
 /// Ranks causes: pure, deterministic, O((services + calls) x depth).
 ///
 /// Each service is judged by what changed in it alone: own time, errors that begin there, calls for each of its
@@ -190,19 +121,10 @@ pub struct Analyzer {
 
 /// Weight of "none of these" among the scores, when they are made confidences.
 const NONE_WEIGHT: f64 = 0.15;
-/// Slowness, as a share of all work before, at which it is half as sure as it can be.
-const HALF_SURE_SLOWNESS: f64 = 0.05;
-/// Errors, as a share of all requests from outside, likewise.
-const HALF_SURE_ERRORS: f64 = 0.01;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
 /// What memory that runs out counts: trouble to come, beside trouble that is there.
 const MEMORY_WEIGHT: f64 = 0.6;
-/// Parts of a score below this share of it, and requests in flight below this number, are not worth a word.
-const LEAST_SHOWN: f64 = 0.05;
-/// What a change near the onset adds to the score, flat and as a share.
-const CHANGE_BONUS: (f64, f64) = (0.05, 0.5);
-
 impl Analyzer {
     /// Explains an incident from the recent past: compares the time since the onset with the time before it.
     ///
@@ -287,182 +209,6 @@ impl Analyzer {
             move |change: &&Change| change.service == service && (earliest..=latest).contains(&change.time);
         case.changes.iter().filter(near)
     }
-}
-
-impl Ranking {
-    /// The likeliest cause; nothing where none is likely enough to be named.
-    #[must_use]
-    pub fn top(&self) -> Option<&Cause> {
-        self.causes.first().filter(|cause| cause.score >= self.least_score)
-    }
-
-    /// True where nothing explains the trouble.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.top().is_none()
-    }
-
-    /// Where a service stands, counted from 1.
-    #[must_use]
-    pub fn place(&self, service: &str) -> Option<usize> {
-        let place = self.causes.iter().position(|cause| cause.subject.service() == Some(service))?;
-        Some(place + 1)
-    }
-
-    /// Says it as a finding. Allocates.
-    #[must_use]
-    pub fn to_finding(&self) -> Finding {
-        let runners_up = |from: usize| {
-            let others = self.causes.iter().skip(from).take(3);
-            let named = others.map(|cause| format!("{} ({:.0} %)", cause.subject, cause.confidence * 100.0));
-            named.collect::<Vec<_>>().join(", ")
-        };
-        let Some(top) = self.top() else {
-            return Finding {
-                time: self.onset,
-                source: SOURCE,
-                severity: Severity::Info,
-                subject: Subject::System,
-                title: "no root cause: nothing that changed explains the alarms".to_owned(),
-                detail: if self.causes.is_empty() {
-                    String::new()
-                } else {
-                    format!("unlikely: {}", runners_up(0))
-                },
-                confidence: (1.0 - self.causes.iter().map(|cause| cause.confidence).sum::<f64>())
-                    .clamp(0.0, 1.0),
-                evidence: Vec::new(),
-            };
-        };
-        let others = runners_up(1);
-        Finding {
-            time: self.onset,
-            source: SOURCE,
-            severity: if top.confidence >= 0.5 { Severity::Error } else { Severity::Warning },
-            subject: top.subject.clone(),
-            title: top.title(),
-            detail: if others.is_empty() { others } else { format!("less likely: {others}") },
-            confidence: top.confidence,
-            evidence: top.evidence.clone(),
-        }
-    }
-}
-
-const SOURCE: &str = "otlp.anomaly.cause";
-
-impl Cause {
-    /// One sentence.
-    #[must_use]
-    pub fn title(&self) -> String {
-        let subject = &self.subject;
-        match self.contributions.first().map(|part| part.source) {
-            Some(Source::Errors) => format!("{subject} is the likely cause: errors begin there"),
-            Some(Source::Load) if *subject == Subject::System => {
-                "more requests from outside are the likely cause".to_owned()
-            }
-            Some(Source::Load) => format!("{subject} is the likely cause: it asks others more often"),
-            Some(Source::MissingCalls) => format!("{subject} is the likely cause: it no longer answers"),
-            Some(Source::Waiting) => format!("{subject} is the likely cause: its callers queue for it"),
-            Some(Source::Memory) => format!("{subject} is the likely cause: its memory grows without end"),
-            _ => format!("{subject} is the likely cause: it takes longer itself"),
-        }
-    }
-}
-
-/// From blame to scores.
-struct Scale {
-    slowness: f64,
-    errors: f64,
-}
-
-impl Scale {
-    fn of(facts: &Facts, blames: &Blames) -> Self {
-        let work: f64 =
-            facts.services.iter().map(|service| service.rate.after * service.self_time.before).sum();
-        let requests: f64 = facts.services.iter().map(|service| service.outside.after).sum();
-        let sure = |share: f64, half: f64| ratio(share, share + half);
-        let slow = sure(ratio(blames.all_slowness, work), HALF_SURE_SLOWNESS);
-        let wrong = sure(ratio(blames.all_errors, requests), HALF_SURE_ERRORS);
-        Self { slowness: ratio(slow, blames.all_slowness), errors: ratio(wrong, blames.all_errors) }
-    }
-
-    fn contributions(&self, blame: &Blame, is_changed: bool) -> Vec<Contribution> {
-        let parts = [
-            (Source::OwnTime, blame.own * self.slowness),
-            (Source::Waiting, blame.waiting * self.slowness),
-            (Source::Load, blame.load * self.slowness),
-            (Source::MissingCalls, blame.missing * self.slowness),
-            (Source::Errors, blame.errors * self.errors),
-        ];
-        let sum: f64 = parts.iter().map(|part| part.1).sum();
-        let change = if is_changed { CHANGE_BONUS.0 + CHANGE_BONUS.1 * sum } else { 0.0 };
-        let all = parts.into_iter().chain([(Source::Change, change)]);
-        let worth = all.filter(|part| part.1 > LEAST_SHOWN * sum);
-        worth.map(|(source, weight)| Contribution { source, weight }).collect()
-    }
-}
-
-/// Puts together what speaks for one service.
-struct Witness<'a> {
-    facts: &'a Facts,
-    service: &'a Service,
-    blame: &'a Blame,
-    onset: UnixNanos,
-}
-
-impl Witness<'_> {
-    fn evidence(&self, (slowest, failed): (Option<Exemplar>, Option<Exemplar>)) -> Vec<Evidence> {
-        let mut evidence = Vec::new();
-        let service = self.service;
-        if service.extra_secs > 0.0 {
-            evidence.push(self.shift("own time a request", "s", service.self_time));
-            evidence.extend(slowest.map(|shown| span(shown, "takes longest itself")));
-        }
-        if service.origin.rise() > 0.0 && self.blame.errors > 0.0 {
-            evidence.push(self.shift("errors that begin there", "1", service.origin));
-            evidence.extend(failed.map(|shown| span(shown, "fails although nothing below it does")));
-        }
-        self.calls(&mut evidence);
-        if self.blame.waiting >= LEAST_SHOWN {
-            let text =
-                format!("callers have {:.1} more requests in flight waiting for it", self.blame.waiting);
-            evidence.push(Evidence::Note(text));
-        }
-        evidence
-    }
-
-    fn calls(&self, evidence: &mut Vec<Evidence>) {
-        for call in &self.facts.calls {
-            let name = |place: usize| self.facts.services.get(place).map_or("", |service| &service.name);
-            let (caller, callee) = (name(call.caller), name(call.callee));
-            if caller == self.service.name && surplus(self.facts, call) > 0.0 {
-                evidence.push(self.shift(&format!("calls to {callee}"), "{request}/s", call.rate));
-            }
-            if callee == self.service.name && call.rate.after < 0.1 * call.rate.before {
-                evidence.push(self.shift(&format!("calls from {caller}"), "{request}/s", call.rate));
-            }
-        }
-    }
-
-    fn shift(&self, metric: &str, unit: &'static str, pair: Pair) -> Evidence {
-        shift(metric, unit, pair, self.onset)
-    }
-}
-
-fn shift(metric: &str, unit: &'static str, pair: Pair, since: UnixNanos) -> Evidence {
-    Evidence::Shift { metric: metric.to_owned(), unit, before: pair.before, after: pair.after, since }
-}
-
-fn span(shown: Exemplar, what: &str) -> Evidence {
-    let note = format!("{what}: {:.1} ms of its own", shown.self_time.as_secs_f64() * 1e3);
-    Evidence::Span { trace_id: shown.trace_id, span_id: shown.span_id, note }
-}
-
-fn outside_shift(facts: &Facts, onset: UnixNanos) -> Evidence {
-    let sum = |of: fn(&Service) -> f64| facts.services.iter().map(of).sum();
-    let pair =
-        Pair { before: sum(|service| service.outside.before), after: sum(|service| service.outside.after) };
-    shift("requests from outside", "{request}/s", pair, onset)
 }
 
 /// The alarm about what a service holds.
