@@ -78,6 +78,13 @@ impl<'a> Flow<'a> {
         Self { facts, own, below, asked_more }
     }
 
+    /// The share of a service's own delay that is left with it.
+    pub(super) fn kept(&self, place: usize, blame: &Blame) -> f64 {
+        let own = at(&self.own, place);
+        let certain = self.facts.services.get(place).map_or(0.0, |service| certainty(service.extra_growth));
+        if own * certain > 0.0 { (blame.own / (own * certain)).min(1.0) } else { 1.0 }
+    }
+
     pub(super) fn run(&self) -> Blames {
         let none = vec![Blame::default(); self.facts.services.len()];
         let mut blames = Blames { services: none, ..Blames::default() };

@@ -1,5 +1,6 @@
 //! From all that is known of a case to the ranking of its causes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use otlp_core::UnixNanos;
@@ -8,10 +9,13 @@ use otlp_core::change::Change;
 use otlp_core::finding::{Evidence, Subject};
 
 use super::facts::{Facts, Pair};
-use super::flow::Flow;
+use super::flow::{Blame, Blames, Flow};
+use super::hearing::Hearing;
 use super::history::{History, Period};
+use super::log::LogCounts;
+use super::metric::ServiceMetric;
 use super::ranking::{Cause, Contribution, Ranking, Source};
-use super::witness::{Scale, Witness, outside_shift, shift};
+use super::witness::{Scale, Witness, contributions, outside_shift, shift};
 use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
 
@@ -64,7 +68,9 @@ impl Default for AnalyzerConfig {
 }
 
 /// What is to be explained.
-#[derive(Debug, Clone, Copy)]
+///
+/// All but the onset may be empty: what is there is used.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Case<'a> {
     /// When it began.
     pub onset: UnixNanos,
@@ -74,6 +80,23 @@ pub struct Case<'a> {
     pub changes: &'a [Change],
     /// The alarms. Those about what a process holds speak for its service, whatever its spans say.
     pub alarms: &'a [Alarm],
+    /// Metrics of services, before and since.
+    pub metrics: &'a [ServiceMetric<'a>],
+    /// Log lines, before and since.
+    pub logs: Option<(&'a LogCounts, &'a LogCounts)>,
+    /// Calls, as caller and callee, beside those that the spans show.
+    pub calls: &'a [(String, String)],
+    /// What was noticed, and where: causes are looked for among that service and those below it.
+    pub symptom: Option<Symptom<'a>>,
+}
+
+/// What was noticed first, by people or by a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symptom<'a> {
+    /// The service that it was noticed at.
+    pub service: &'a str,
+    /// The metric that it was noticed by; empty where that is not known.
+    pub metric: &'a str,
 }
 
 /// Ranks causes: pure, deterministic, O((services + calls) x depth).
@@ -108,7 +131,7 @@ pub struct Case<'a> {
 ///     let shop = span(1, 0, took + Duration::from_millis(2));
 ///     history.add(&Trace::new(trace_id, [("shop".into(), shop), ("db".into(), span(2, 1, took))]));
 /// }
-/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], changes: &[], alarms: &[] };
+/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], ..Case::default() };
 /// let ranking = Analyzer::default().explain(&history, &case, UnixNanos::from_secs(110));
 /// assert_eq!(ranking.top().and_then(|cause| cause.subject.service()), Some("db"));
 /// assert_eq!(ranking.to_finding().title, "db is the likely cause: it takes longer itself");
@@ -137,28 +160,44 @@ impl Analyzer {
         self.rank(&before, &after, case)
     }
 
-    /// Ranks what may explain the difference between two periods.
+    /// Ranks what may explain the difference between two periods. Either may be empty, where only other sources
+    /// are there.
     #[must_use]
     pub fn rank(&self, before: &Period, after: &Period, case: &Case<'_>) -> Ranking {
         let facts = Facts::of(before, after, &self.config);
-        let blames = Flow::new(&facts).run();
+        let hearing = Hearing::of(before, after, case);
+        let flow = Flow::new(&facts);
+        let blames = flow.run();
         let scale = Scale::of(&facts, &blames);
-        let mut causes: Vec<Cause> = Vec::new();
-        for (service, blame) in facts.services.iter().zip(&blames.services) {
-            if !is_connected(&service.name, case.services, [&before.graph, &after.graph]) {
+        let mut causes = Vec::new();
+        let unknown = Blame::default();
+        for name in names(&facts, &hearing) {
+            if !is_connected(name, case, [&before.graph, &after.graph]) || !hearing.may_reach(name) {
                 continue;
             }
-            let changes: Vec<&Change> = self.changes_near(&service.name, case).collect();
-            let mut contributions = scale.contributions(blame, !changes.is_empty());
-            let growing = growing(&service.name, case.alarms);
-            contributions
-                .extend(growing.map(|_| Contribution { source: Source::Memory, weight: MEMORY_WEIGHT }));
-            let Some(mut cause) = self.cause(Subject::Service(service.name.clone()), contributions) else {
+            let place = facts.place(name);
+            let blame = place.and_then(|place| blames.services.get(place)).unwrap_or(&unknown);
+            let mut parts = scale.parts(blame);
+            let own = hearing.own_time(name) * place.map_or(1.0, |place| flow.kept(place, blame));
+            parts
+                .iter_mut()
+                .filter(|part| part.0 == Source::OwnTime)
+                .for_each(|part| part.1 = part.1.max(own));
+            parts.extend(hearing.parts(name));
+            let growing = growing(name, case.alarms);
+            parts.extend(growing.map(|_| (Source::Memory, MEMORY_WEIGHT)));
+            let changes: Vec<&Change> = self.changes_near(name, case).collect();
+            let Some(mut cause) =
+                self.cause(Subject::Service(name.to_owned()), contributions(parts, !changes.is_empty()))
+            else {
                 continue;
             };
-            let node = after.graph.node(&service.name);
-            let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
-            cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
+            if let Some(service) = place.and_then(|place| facts.services.get(place)) {
+                let node = after.graph.node(name);
+                let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
+                cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
+            }
+            cause.evidence.extend(hearing.evidence(name));
             cause.evidence.extend(growing.map(|alarm| {
                 let pair = Pair { before: alarm.expected, after: alarm.observed };
                 shift("memory", Metric::Memory.unit(), pair, alarm.since)
@@ -166,21 +205,29 @@ impl Analyzer {
             cause.evidence.extend(changes.into_iter().cloned().map(Evidence::Change));
             causes.push(cause);
         }
-        let mut from_outside = scale.contributions(&blames.outside, false);
-        if blames.rush > 1.0 {
-            // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
-            let weight = RUSH_WEIGHT * (1.0 - 1.0 / blames.rush);
-            from_outside.push(Contribution { source: Source::Load, weight });
-        }
-        if let Some(mut cause) = self.cause(Subject::System, from_outside) {
-            cause.evidence.push(outside_shift(&facts, case.onset));
-            causes.push(cause);
-        }
+        causes.extend(self.from_outside(&scale, &facts, &blames, case.onset));
         causes.sort_by(|a, b| b.score.total_cmp(&a.score));
         let all = causes.iter().map(|cause| cause.score).sum::<f64>() + NONE_WEIGHT;
         causes.iter_mut().for_each(|cause| cause.confidence = cause.score / all);
+        let score = |service: &str| {
+            let cause = causes.iter().find(|cause| cause.subject.service() == Some(service));
+            cause.map_or(0.0, |cause| cause.score)
+        };
+        let metrics = hearing.metrics(score);
         causes.truncate(self.config.max_causes);
-        Ranking { onset: case.onset, causes, least_score: self.config.least_score }
+        Ranking { onset: case.onset, causes, metrics, least_score: self.config.least_score }
+    }
+
+    /// What lies outside of all services.
+    fn from_outside(&self, scale: &Scale, facts: &Facts, blames: &Blames, onset: UnixNanos) -> Option<Cause> {
+        let mut parts = scale.parts(&blames.outside);
+        if blames.rush > 1.0 {
+            // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
+            parts.push((Source::Load, RUSH_WEIGHT * (1.0 - 1.0 / blames.rush)));
+        }
+        let mut cause = self.cause(Subject::System, contributions(parts, false))?;
+        cause.evidence.push(outside_shift(facts, onset));
+        Some(cause)
     }
 
     /// A cause without its evidence; nothing where next to nothing speaks for it.
@@ -216,10 +263,15 @@ fn growing<'a>(service: &str, alarms: &'a [Alarm]) -> Option<&'a Alarm> {
     alarms.iter().find(|alarm| alarm.metric == Metric::Memory && alarm.subject.service() == Some(service))
 }
 
-fn is_connected(service: &str, alarmed: &[&str], graphs: [&ServiceGraph; 2]) -> bool {
+/// The names of all services, each once, in order.
+fn names<'a>(facts: &'a Facts, hearing: &'a Hearing<'_>) -> BTreeSet<&'a str> {
+    facts.services.iter().map(|service| service.name.as_str()).chain(hearing.services()).collect()
+}
+
+fn is_connected(service: &str, case: &Case<'_>, graphs: [&ServiceGraph; 2]) -> bool {
     let tied = |other: &&str| graphs.iter().any(|graph| graph.distance(other, service).is_some());
     let is_known = |other: &&&str| graphs.iter().any(|graph| graph.node(other).is_some());
-    // Alarms about services that no trace shows cannot rule anybody out.
-    let mut known = alarmed.iter().filter(is_known).peekable();
-    known.peek().is_none() || known.any(tied)
+    // Alarms about services that no trace shows cannot rule anybody out, nor can they rule out such services.
+    let mut known = case.services.iter().filter(is_known).peekable();
+    known.peek().is_none() || !is_known(&&service) || known.any(tied)
 }

@@ -21,6 +21,14 @@ pub enum Source {
     Change,
     /// What it holds grows towards what it may.
     Memory,
+    /// Time is lost in calls to it and by it, between its spans and those at the other end.
+    Gap,
+    /// Requests break off, or go on to a failure, after it was called or in it.
+    Pattern,
+    /// Its metrics moved further than they ever do.
+    Metric,
+    /// It writes what it never wrote, or no longer what it always did.
+    Log,
 }
 
 impl Source {
@@ -35,6 +43,10 @@ impl Source {
             Self::MissingCalls => "missing calls",
             Self::Change => "change",
             Self::Memory => "memory",
+            Self::Gap => "time lost in calls",
+            Self::Pattern => "broken requests",
+            Self::Metric => "metrics",
+            Self::Log => "logs",
         }
     }
 }
@@ -63,6 +75,21 @@ pub struct Cause {
     pub evidence: Vec<Evidence>,
 }
 
+/// A metric that moved, and what it says for its service as the cause.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedMetric {
+    /// The service.
+    pub service: String,
+    /// The metric.
+    pub metric: String,
+    /// Score of the service times how much the move says, 0 and more.
+    pub score: f64,
+    /// What it used to be.
+    pub before: f64,
+    /// What it is where it is strangest.
+    pub after: f64,
+}
+
 /// The causes of an incident, likeliest first, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
@@ -70,6 +97,8 @@ pub struct Ranking {
     pub onset: UnixNanos,
     /// Causes by falling score.
     pub causes: Vec<Cause>,
+    /// Metrics that moved, those of likelier causes and stronger moves first.
+    pub metrics: Vec<RankedMetric>,
     pub(super) least_score: f64,
 }
 
@@ -148,6 +177,14 @@ impl Cause {
             Some(Source::Load) => format!("{subject} is the likely cause: it asks others more often"),
             Some(Source::MissingCalls) => format!("{subject} is the likely cause: it no longer answers"),
             Some(Source::Waiting) => format!("{subject} is the likely cause: its callers queue for it"),
+            Some(Source::Gap) => {
+                format!("{subject} is the likely cause: calls to and from it lose time on the way")
+            }
+            Some(Source::Pattern) => format!("{subject} is the likely cause: requests break off after it"),
+            Some(Source::Metric) => {
+                format!("{subject} is the likely cause: its metrics moved as never before")
+            }
+            Some(Source::Log) => format!("{subject} is the likely cause: its log tells of it"),
             Some(Source::Memory) => format!("{subject} is the likely cause: its memory grows without end"),
             _ => format!("{subject} is the likely cause: it takes longer itself"),
         }

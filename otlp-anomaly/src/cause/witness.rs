@@ -35,20 +35,25 @@ impl Scale {
         Self { slowness: ratio(slow, blames.all_slowness), errors: ratio(wrong, blames.all_errors) }
     }
 
-    pub(super) fn contributions(&self, blame: &Blame, is_changed: bool) -> Vec<Contribution> {
-        let parts = [
+    pub(super) fn parts(&self, blame: &Blame) -> Vec<(Source, f64)> {
+        vec![
             (Source::OwnTime, blame.own * self.slowness),
             (Source::Waiting, blame.waiting * self.slowness),
             (Source::Load, blame.load * self.slowness),
             (Source::MissingCalls, blame.missing * self.slowness),
             (Source::Errors, blame.errors * self.errors),
-        ];
-        let sum: f64 = parts.iter().map(|part| part.1).sum();
-        let change = if is_changed { CHANGE_BONUS.0 + CHANGE_BONUS.1 * sum } else { 0.0 };
-        let all = parts.into_iter().chain([(Source::Change, change)]);
-        let worth = all.filter(|part| part.1 > LEAST_SHOWN * sum);
-        worth.map(|(source, weight)| Contribution { source, weight }).collect()
+        ]
     }
+}
+
+/// The parts of a score that are worth a word, and what a change adds to them.
+pub(super) fn contributions(mut parts: Vec<(Source, f64)>, is_changed: bool) -> Vec<Contribution> {
+    let sum: f64 = parts.iter().map(|part| part.1).sum();
+    if is_changed {
+        parts.push((Source::Change, CHANGE_BONUS.0 + CHANGE_BONUS.1 * sum));
+    }
+    parts.retain(|part| part.1 > LEAST_SHOWN * sum);
+    parts.into_iter().map(|(source, weight)| Contribution { source, weight }).collect()
 }
 
 /// Puts together what speaks for one service.

@@ -1,0 +1,241 @@
+//! Metrics of services: what moved, by how much more than it ever does, and whose own trouble it is.
+//!
+//! A window of the trouble is held against windows of equal length before it, so that what comes and goes by itself
+//! does not count (robust two-sided shifts: Pham et al., "BARO: Robust Root Cause Analysis for Microservices via
+//! Multivariate Bayesian Online Change Point Detection", FSE 2024, compares single points instead). What travels
+//! along calls - latency and failures - is reduced by what the callees add before it counts, weighed by requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::calls::Calls;
+use super::strength::{Shift, quantile, sorted};
+use crate::number::{of_len, ratio};
+
+/// One metric of one service, before the trouble and in it: values at equal steps, not-a-number where one is missing.
+///
+/// What it is about is told by its name: latency (or duration, response time), availability (or success), errors (or
+/// failures, faults), requests (or workload, throughput), anything else is taken for a resource that it uses; of several of one
+/// kind, the one whose name says mean or average is weighed by requests. Names that begin with `node` tell of the machine, not of the service.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServiceMetric<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// Its name, such as `latency` or `cpu`.
+    pub metric: &'a str,
+    /// Values from before.
+    pub normal: &'a [f64],
+    /// Values since.
+    pub anomalous: &'a [f64],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Latency,
+    Errors,
+    Availability,
+    Requests,
+    Resource,
+    /// Of the machine, which others share.
+    Machine,
+}
+
+impl Kind {
+    fn of(metric: &str) -> Self {
+        let name = metric.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if name.starts_with("node") {
+            Self::Machine
+        } else if has(&["latency", "duration", "response_time", "responsetime", "elapsed"]) {
+            Self::Latency
+        } else if has(&["availab", "success"]) {
+            Self::Availability
+        } else if has(&["error", "fail", "fault", "exception", "5xx"]) {
+            Self::Errors
+        } else if has(&["request", "workload", "throughput", "qps", "rps", "calls"]) {
+            Self::Requests
+        } else {
+            Self::Resource
+        }
+    }
+
+    /// True where it is handed on along the calls.
+    const fn travels(self) -> bool {
+        matches!(self, Self::Latency | Self::Errors | Self::Availability)
+    }
+
+    /// What a move of it is worth: one for the better, and one that others' trouble brings with it, less.
+    fn worth(self, is_up: bool) -> f64 {
+        match self {
+            Self::Latency | Self::Errors | Self::Resource if is_up => 1.0,
+            Self::Availability if !is_up => 1.0,
+            Self::Requests => 0.4,
+            Self::Machine => 0.3,
+            _ => 0.5,
+        }
+    }
+}
+
+/// One metric that moved.
+#[derive(Debug, Clone)]
+pub(super) struct Moved<'a> {
+    pub(super) of: ServiceMetric<'a>,
+    kind: Kind,
+    pub(super) usual: f64,
+    pub(super) now: f64,
+    /// How much it says, 0 to 1.
+    pub(super) strength: f64,
+}
+
+impl Moved<'_> {
+    pub(super) const fn travels(&self) -> bool {
+        self.kind.travels()
+    }
+}
+
+/// Fewer values before than this say nothing of what is usual.
+const LEAST_VALUES: usize = 4;
+/// A metric is held against its own past only where that is there in at least this share of steps.
+const LEAST_THERE: f64 = 0.3;
+/// Windows of the past to aim at.
+const WINDOWS: usize = 8;
+/// The least spread, as a share of the level: finer moves are of no interest.
+const LEAST_SPREAD: f64 = 0.01;
+
+/// What metrics say of each service.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reading<'a> {
+    /// All metrics that moved, strongest first.
+    pub(super) moved: Vec<Moved<'a>>,
+    /// How strange what travels looks at each service, before callees are taken out.
+    pub(super) strange: BTreeMap<&'a str, f64>,
+}
+
+pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>) -> Reading<'a> {
+    let tests = of_len(metrics.len());
+    let mut moved: Vec<Moved<'a>> = metrics.iter().filter_map(|metric| shift_of(metric, tests)).collect();
+    let mut reading = Reading::default();
+    for metric in moved.iter().filter(|metric| metric.kind.travels()) {
+        let strange = reading.strange.entry(metric.of.service).or_default();
+        *strange = strange.max(metric.strength);
+    }
+    if !calls.is_empty() {
+        for kinds in [&[Kind::Latency][..], &[Kind::Errors, Kind::Availability]] {
+            let shares = Own::of(metrics, kinds).shares(calls);
+            for metric in moved.iter_mut().filter(|metric| kinds.contains(&metric.kind)) {
+                // Whoever is on no call at all keeps what it has.
+                if calls.has(metric.of.service) {
+                    metric.strength *= shares.get(metric.of.service).copied().unwrap_or_default();
+                }
+            }
+        }
+    }
+    moved.retain(|metric| metric.strength > 0.0);
+    moved.sort_by(|a, b| {
+        let name = |moved: &Moved<'a>| (moved.of.service, moved.of.metric);
+        b.strength.total_cmp(&a.strength).then_with(|| name(a).cmp(&name(b)))
+    });
+    reading.moved = moved;
+    reading
+}
+
+fn shift_of<'a>(metric: &ServiceMetric<'a>, tests: f64) -> Option<Moved<'a>> {
+    let kind = Kind::of(metric.metric);
+    let there = metric.normal.iter().filter(|value| value.is_finite()).count();
+    if of_len(there) < LEAST_THERE * of_len(metric.normal.len()) {
+        return None;
+    }
+    let (usual, now, z) = shift(metric.normal, metric.anomalous)?;
+    let spread = ratio((now - usual).abs(), z.abs());
+    let effect = ratio((now - usual).abs(), usual.abs().max(now.abs()) + spread);
+    let strength = Shift { z, effect }.strength(tests) * kind.worth(now > usual);
+    Some(Moved { of: *metric, kind, usual, now, strength })
+}
+
+/// The usual level, the level of the strangest window since, and how many spreads lie between them.
+fn shift(normal: &[f64], anomalous: &[f64]) -> Option<(f64, f64, f64)> {
+    let normal: Vec<f64> = normal.iter().copied().filter(|value| value.is_finite()).collect();
+    let anomalous: Vec<f64> = anomalous.iter().copied().filter(|value| value.is_finite()).collect();
+    if normal.len() < LEAST_VALUES || anomalous.is_empty() {
+        return None;
+    }
+    let length = anomalous.len().min(normal.len() / WINDOWS).max(1);
+    let means = sorted(windows(&normal, length));
+    let usual = quantile(&means, 0.5);
+    let range = |values: &[f64], tail: f64| quantile(values, 1.0 - tail) - quantile(values, tail);
+    let points = sorted(normal.iter().copied());
+    // What deviates as a normal variable does has these ranges.
+    let of_means = (range(&means, 0.25) / 1.349).max(range(&means, 0.025) / 3.92);
+    let of_points = range(&points, 0.25) / 1.349 / of_len(length).sqrt();
+    let mut spread = of_means.max(of_points).max(LEAST_SPREAD * usual.abs());
+    let strangest =
+        windows(&anomalous, length).max_by(|a, b| (a - usual).abs().total_cmp(&(b - usual).abs()))?;
+    if spread <= 0.0 {
+        // It was nothing all the time.
+        spread = 0.1 * strangest.abs();
+    }
+    Some((usual, strangest, ratio(strangest - usual, spread)))
+}
+
+/// Means of windows that overlap by half.
+fn windows(values: &[f64], length: usize) -> impl Iterator<Item = f64> + '_ {
+    let step = (length / 2).max(1);
+    values.windows(length).step_by(step).map(move |window| window.iter().sum::<f64>() / of_len(length))
+}
+
+/// What each service adds itself: time or failures in all its requests, less the same of those it calls.
+struct Own<'a> {
+    extra: BTreeMap<&'a str, f64>,
+}
+
+impl<'a> Own<'a> {
+    fn of(metrics: &[ServiceMetric<'a>], kinds: &[Kind]) -> Self {
+        let mut requests: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut best: BTreeMap<&'a str, ServiceMetric<'a>> = BTreeMap::new();
+        for metric in metrics {
+            let kind = Kind::of(metric.metric);
+            if kind == Kind::Requests {
+                let mean = mean(metric.anomalous).unwrap_or_default();
+                requests.entry(metric.service).or_insert(mean);
+            } else if kinds.contains(&kind) {
+                let is_better = best.get(metric.service).is_none_or(|best| rank(metric) < rank(best));
+                if is_better {
+                    best.insert(metric.service, *metric);
+                }
+            }
+        }
+        // Seconds or failures of one request do where nobody counts requests.
+        let counts = !requests.is_empty();
+        let extra = best.into_iter().filter_map(|(service, metric)| {
+            let (usual, now) = (mean(metric.normal)?, mean(metric.anomalous)?);
+            let sign = if Kind::of(metric.metric) == Kind::Availability { -1.0 } else { 1.0 };
+            let weight = if counts { requests.get(service).copied().unwrap_or_default() } else { 1.0 };
+            Some((service, sign * (now - usual) * weight))
+        });
+        Self { extra: extra.collect() }
+    }
+
+    /// The share of all that was added which each service added itself.
+    fn shares(&self, calls: &Calls<'a>) -> BTreeMap<&'a str, f64> {
+        let extra = |service: &str| self.extra.get(service).copied().unwrap_or_default().max(0.0);
+        let own = |&service: &&'a str| {
+            let below: BTreeSet<&str> = calls.callees(service).collect();
+            let below: f64 = below.into_iter().map(extra).sum();
+            (service, (extra(service) - below).max(0.0))
+        };
+        let own: BTreeMap<&str, f64> = self.extra.keys().map(own).collect();
+        let most = own.values().copied().fold(0.0, f64::max);
+        own.into_iter().map(|(service, own)| (service, ratio(own, most))).collect()
+    }
+}
+
+/// Which of several metrics of one kind stands for all requests: a mean before percentiles.
+fn rank<'a>(metric: &ServiceMetric<'a>) -> (bool, &'a str) {
+    let name = metric.metric.to_ascii_lowercase();
+    (!["average", "mean", "avg"].iter().any(|word| name.contains(word)), metric.metric)
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    let finite = || values.iter().filter(|value| value.is_finite());
+    let count = finite().count();
+    (count > 0).then(|| finite().sum::<f64>() / of_len(count))
+}
