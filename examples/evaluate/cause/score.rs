@@ -1,5 +1,6 @@
 //! How right the answers are.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use otlp_anomaly::cause::Ranking;
@@ -80,11 +81,29 @@ fn place(ranking: &Ranking, truth: &str) -> Option<usize> {
     Some(ranking.causes.iter().filter(|cause| cause.score >= own.score).count())
 }
 
-/// One case in a line.
+/// One case in a line, and below it what speaks for the first and for the truth.
 pub(super) fn line(case: &Labelled) -> String {
     let (ranking, _) = rank(&case.input, &[]);
     let truth = case.truth.as_deref().unwrap_or("nothing");
     let place = case.truth.as_deref().map(|truth| place(&ranking, truth));
     let place = place.map(|place| place.map_or_else(|| "-".to_owned(), |place| place.to_string()));
-    format!("  {:52} {:>2} {truth}: {}", case.input.name, place.unwrap_or_default(), Answer::of(&ranking),)
+    let mut line = format!(
+        "  {:52} {:>2} {truth}: {}",
+        case.input.name,
+        place.unwrap_or_default(),
+        Answer::of(&ranking),
+    );
+    let first = ranking.top();
+    let right = ranking.causes.iter().find(|cause| cause.subject.service() == Some(truth));
+    let right = right.filter(|right| first.is_none_or(|first| first.subject != right.subject));
+    for cause in first.into_iter().chain(right) {
+        let parts =
+            cause.contributions.iter().map(|part| format!("{} {:.2}", part.source.name(), part.weight));
+        let parts: Vec<String> = parts.collect();
+        let _ = write!(line, "\n      {}: {}", cause.subject, parts.join(", "));
+        for evidence in &cause.evidence {
+            let _ = write!(line, "; {evidence}");
+        }
+    }
+    line
 }

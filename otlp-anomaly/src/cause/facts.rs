@@ -55,6 +55,8 @@ pub(super) struct Service {
 pub(super) struct Call {
     pub(super) caller: usize,
     pub(super) callee: usize,
+    /// Calls.
+    pub(super) count: Pair,
     /// Calls a second.
     pub(super) rate: Pair,
     /// Seconds a call.
@@ -230,6 +232,7 @@ fn call(
     Call {
         caller,
         callee,
+        count: Pair::of(edges.0, edges.1, |edge| edge.map_or(0.0, |edge| to_f64(edge.calls().requests))),
         rate: pair(|tally| to_f64(tally.requests)),
         latency: Pair::of(edges.0, edges.1, |edge| edge.map_or(0.0, |edge| mean(&edge.calls().latency))),
         errors: pair(|tally| to_f64(tally.errors)),

@@ -92,7 +92,7 @@ impl<'a> Hearing<'a> {
         }
         for moved in self.moved(service).take(CITED) {
             let pair = Pair { before: moved.usual, after: moved.now };
-            evidence.push(shift(moved.of.metric, "1", pair, onset));
+            evidence.push(shift(moved.of.metric, "", pair, onset));
         }
         if let Some(log) = self.logs.get(service) {
             let line = format!("{} ({} times before, {} since)", log.example, log.before, log.after);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Calls;
-use super::strength::{Shift, quantile, sorted};
+use super::strength::{Shift, look_elsewhere, quantile, sorted};
 use crate::number::{of_len, ratio};
 
 /// One metric of one service, before the trouble and in it: values at equal steps, not-a-number where one is missing.
@@ -66,9 +66,8 @@ impl Kind {
     /// What a move of it is worth: one for the better, and one that others' trouble brings with it, less.
     fn worth(self, is_up: bool) -> f64 {
         match self {
-            Self::Latency | Self::Errors | Self::Resource if is_up => 1.0,
-            Self::Availability if !is_up => 1.0,
-            Self::Requests => 0.4,
+            Self::Latency | Self::Errors | Self::Availability | Self::Resource if is_up => 1.0,
+            Self::Requests => 0.2,
             Self::Machine => 0.3,
             _ => 0.5,
         }
@@ -140,15 +139,27 @@ pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>) -> Read
 
 fn shift_of<'a>(metric: &ServiceMetric<'a>, tests: f64) -> Option<Moved<'a>> {
     let kind = Kind::of(metric.metric);
+    let full = if kind == Kind::Availability { Some(whole(metric)) } else { None };
+    // What is missing from the whole is what moves.
+    let turned = |values: &[f64]| -> Vec<f64> {
+        values.iter().map(|value| full.map_or(*value, |full| full - value)).collect()
+    };
+    let back = |value: f64| full.map_or(value, |full| full - value);
     let there = metric.normal.iter().filter(|value| value.is_finite()).count();
     if of_len(there) < LEAST_THERE * of_len(metric.normal.len()) {
         return None;
     }
-    let (usual, now, z) = shift(metric.normal, metric.anomalous)?;
+    let (usual, now, z) = shift(&turned(metric.normal), &turned(metric.anomalous))?;
     let spread = ratio((now - usual).abs(), z.abs());
     let effect = ratio((now - usual).abs(), usual.abs().max(now.abs()) + spread);
     let strength = Shift { z, effect }.strength(tests) * kind.worth(now > usual);
-    Some(Moved { of: *metric, kind, usual, now, strength })
+    Some(Moved { of: *metric, kind, usual: back(usual), now: back(now), strength })
+}
+
+/// The whole that an availability is a part of: 1, or 100 where it is in percent.
+fn whole(metric: &ServiceMetric<'_>) -> f64 {
+    let most = metric.normal.iter().chain(metric.anomalous).copied().fold(0.0, f64::max);
+    if most > 1.5 { 100.0 } else { 1.0 }
 }
 
 /// The usual level, the level of the strangest window since, and how many spreads lie between them.
@@ -163,15 +174,19 @@ fn shift(normal: &[f64], anomalous: &[f64]) -> Option<(f64, f64, f64)> {
     let usual = quantile(&means, 0.5);
     let range = |values: &[f64], tail: f64| quantile(values, 1.0 - tail) - quantile(values, tail);
     let points = sorted(normal.iter().copied());
-    // What deviates as a normal variable does has these ranges.
-    let of_means = (range(&means, 0.25) / 1.349).max(range(&means, 0.025) / 3.92);
-    let of_points = range(&points, 0.25) / 1.349 / of_len(length).sqrt();
-    let mut spread = of_means.max(of_points).max(LEAST_SPREAD * usual.abs());
     let strangest =
         windows(&anomalous, length).max_by(|a, b| (a - usual).abs().total_cmp(&(b - usual).abs()))?;
+    // What deviates as a normal variable does has these ranges; what does not has been at its extreme before.
+    let of_means = (range(&means, 0.25) / 1.349).max(range(&means, 0.025) / 3.92);
+    let extreme = if strangest > usual { quantile(&means, 1.0) } else { quantile(&means, 0.0) };
+    let of_extreme = ratio((extreme - usual).abs(), look_elsewhere(of_len(means.len())));
+    let of_points = range(&points, 0.25) / 1.349 / of_len(length).sqrt();
+    let mut spread = of_means.max(of_points).max(of_extreme).max(LEAST_SPREAD * usual.abs());
     if spread <= 0.0 {
-        // It was nothing all the time.
-        spread = 0.1 * strangest.abs();
+        // It was nothing all the time: what counts is how many values are something now.
+        let now = anomalous.iter().filter(|value| value.abs() > 0.0).count();
+        let chance = 2.0 * of_len(now) * (of_len(normal.len()) + 1.0).ln();
+        spread = ratio(strangest.abs(), chance.sqrt());
     }
     Some((usual, strangest, ratio(strangest - usual, spread)))
 }
@@ -185,7 +200,13 @@ fn windows(values: &[f64], length: usize) -> impl Iterator<Item = f64> + '_ {
 /// What each service adds itself: time or failures in all its requests, less the same of those it calls.
 struct Own<'a> {
     extra: BTreeMap<&'a str, f64>,
+    /// How much there usually is of it all at the service that has most: less than a small share of it is no trouble.
+    tolerated: f64,
 }
+
+/// Shares of the usual time, and of all requests, at which what was added is half as sure as it can be.
+const HALF_SURE_TIME: f64 = 0.02;
+const HALF_SURE_FAILURES: f64 = 0.002;
 
 impl<'a> Own<'a> {
     fn of(metrics: &[ServiceMetric<'a>], kinds: &[Kind]) -> Self {
@@ -205,13 +226,24 @@ impl<'a> Own<'a> {
         }
         // Seconds or failures of one request do where nobody counts requests.
         let counts = !requests.is_empty();
-        let extra = best.into_iter().filter_map(|(service, metric)| {
-            let (usual, now) = (mean(metric.normal)?, mean(metric.anomalous)?);
-            let sign = if Kind::of(metric.metric) == Kind::Availability { -1.0 } else { 1.0 };
+        let (mut extra, mut tolerated) = (BTreeMap::new(), 0.0_f64);
+        for (service, metric) in best {
+            let (Some(usual), Some(now)) = (mean(metric.normal), mean(metric.anomalous)) else { continue };
             let weight = if counts { requests.get(service).copied().unwrap_or_default() } else { 1.0 };
-            Some((service, sign * (now - usual) * weight))
-        });
-        Self { extra: extra.collect() }
+            let kind = Kind::of(metric.metric);
+            let sign = if kind == Kind::Availability { -1.0 } else { 1.0 };
+            tolerated = tolerated.max(
+                weight
+                    * match kind {
+                        Kind::Latency => HALF_SURE_TIME * usual.abs(),
+                        Kind::Availability => HALF_SURE_FAILURES * whole(&metric),
+                        // Failures may be counted or be a share; either way few beside what is usual are none.
+                        _ => HALF_SURE_FAILURES * usual.abs(),
+                    },
+            );
+            extra.insert(service, sign * (now - usual) * weight);
+        }
+        Self { extra, tolerated }
     }
 
     /// The share of all that was added which each service added itself.
@@ -224,7 +256,8 @@ impl<'a> Own<'a> {
         };
         let own: BTreeMap<&str, f64> = self.extra.keys().map(own).collect();
         let most = own.values().copied().fold(0.0, f64::max);
-        own.into_iter().map(|(service, own)| (service, ratio(own, most))).collect()
+        let share = |own: f64| ratio(own, most) * ratio(own, own + self.tolerated);
+        own.into_iter().map(|(service, own)| (service, share(own))).collect()
     }
 }
 

@@ -18,6 +18,7 @@ use super::ranking::{Cause, Contribution, Ranking, Source};
 use super::witness::{Scale, Witness, contributions, outside_shift, shift};
 use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
+use crate::number::ratio;
 
 /// What an [`Analyzer`] takes for chance.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +145,8 @@ pub struct Analyzer {
 
 /// Weight of "none of these" among the scores, when they are made confidences.
 const NONE_WEIGHT: f64 = 0.15;
+/// Growth of the own time of operations, in strength, at which growth of that of requests is half believed.
+const HALF_BORNE_OUT: f64 = 0.1;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
 /// What memory that runs out counts: trouble to come, beside trouble that is there.
@@ -179,10 +182,11 @@ impl Analyzer {
             let blame = place.and_then(|place| blames.services.get(place)).unwrap_or(&unknown);
             let mut parts = scale.parts(blame);
             let own = hearing.own_time(name) * place.map_or(1.0, |place| flow.kept(place, blame));
-            parts
-                .iter_mut()
-                .filter(|part| part.0 == Source::OwnTime)
-                .for_each(|part| part.1 = part.1.max(own));
+            // A mean may grow by one slow request: only what its operations bear out is sure.
+            let borne_out = ratio(hearing.own_time(name), hearing.own_time(name) + HALF_BORNE_OUT);
+            for part in parts.iter_mut().filter(|part| part.0 == Source::OwnTime) {
+                part.1 = (part.1 * borne_out).max(own);
+            }
             parts.extend(hearing.parts(name));
             let growing = growing(name, case.alarms);
             parts.extend(growing.map(|_| (Source::Memory, MEMORY_WEIGHT)));
