@@ -5,6 +5,7 @@
 
 mod calls;
 mod contrast;
+mod coupling;
 mod facts;
 mod flow;
 mod hearing;

@@ -33,18 +33,23 @@ impl<'a> Calls<'a> {
         self.down.get(service).into_iter().flatten().copied()
     }
 
-    /// How well each service below `from` is reached, itself included: by the path whose weakest stretch is strongest.
+    /// How well each service below `from` is reached, itself included: by the path whose weakest call is strongest.
     /// O(calls log calls).
-    pub(super) fn widest(&self, from: &'a str, weight: impl Fn(&str) -> f64) -> BTreeMap<&'a str, f64> {
+    pub(super) fn widest(
+        &self,
+        (from, width): (&'a str, f64),
+        weight: impl Fn(&'a str, &'a str) -> f64,
+    ) -> BTreeMap<&'a str, f64> {
         let mut reached: BTreeMap<&str, f64> = BTreeMap::new();
-        let mut next = BinaryHeap::from([Reach { width: weight(from), service: from }]);
+        let mut next = BinaryHeap::from([Reach { width, service: from }]);
         while let Some(Reach { width, service }) = next.pop() {
             if reached.contains_key(service) {
                 continue;
             }
             reached.insert(service, width);
             for callee in self.callees(service).filter(|callee| !reached.contains_key(callee)) {
-                next.push(Reach { width: width.min(weight(callee)), service: callee });
+                let width = width.min(weight(service, callee));
+                next.push(Reach { width, service: callee });
             }
         }
         reached

@@ -111,10 +111,9 @@ fn gaps(before: &Operations, after: &Operations, all: &mut Contrast) {
             }
         }
     }
-    let tests = of_len(shifts.len());
     for (service, (calls, z, effect, _)) in joined {
         let shift = Shift { z: z / calls.sqrt(), effect: (effect / calls.sqrt()).min(1.0) };
-        all.entry(service.to_owned()).or_default().gap = shift.strength(tests);
+        all.entry(service.to_owned()).or_default().gap = shift.strength(1.0);
     }
 }
 
@@ -128,7 +127,8 @@ struct Break {
 
 fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
     let mut breaks = Vec::new();
-    let mut tests = 0.0;
+    // What never and what always happens in both is no test.
+    let mut tests: BTreeMap<&str, f64> = BTreeMap::new();
     for (step, now) in after.steps() {
         let Some(then) = translated(step, after, before).and_then(|step| before.next(step)) else { continue };
         let ways =
@@ -137,7 +137,11 @@ fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
             if then[1] < LEAST_SPANS || now[1] < LEAST_SPANS {
                 continue;
             }
-            tests += 1.0;
+            let happens = then[0] + now[0];
+            if happens == 0 || happens == then[1] + now[1] {
+                continue;
+            }
+            *tests.entry(what).or_default() += 1.0;
             let (z, shares) = rise(then, now);
             if z > 0.0 {
                 breaks.push(Break { step, what, shares, z });
@@ -145,8 +149,11 @@ fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
         }
     }
     breaks.sort_by(|a, b| b.z.total_cmp(&a.z).then(a.step.cmp(&b.step)));
-    let least = look_elsewhere(tests);
-    for broken in breaks.iter().take_while(|broken| broken.z > least) {
+    for broken in &breaks {
+        let tests = tests.get(broken.what).copied().unwrap_or(1.0);
+        if broken.z <= look_elsewhere(tests) {
+            continue;
+        }
         let Some(within) = after.known().get(broken.step.within) else { continue };
         let last = broken.step.after.and_then(|place| after.known().get(place));
         let shift = Shift { z: broken.z, effect: broken.shares.1 - broken.shares.0 };

@@ -6,6 +6,7 @@ use otlp_core::finding::Evidence;
 
 use super::calls::Calls;
 use super::contrast::{Contrast, contrast};
+use super::coupling::Coupling;
 use super::facts::Pair;
 use super::history::Period;
 use super::log::{LogShift, compare};
@@ -21,7 +22,8 @@ pub(super) struct Hearing<'a> {
     reading: Reading<'a>,
     logs: BTreeMap<String, LogShift>,
     calls: Calls<'a>,
-    /// How well what was noticed is tied to each service below it; none where nothing is known of that.
+    /// How much of what travels along calls may have come from each service below the symptom; none where nothing is
+    /// known of that.
     reached: Option<BTreeMap<&'a str, f64>>,
     case: Case<'a>,
 }
@@ -41,14 +43,23 @@ impl<'a> Hearing<'a> {
         let graphs = [before, after].map(|period| period.graph.edges().map(|(from, to, _)| (from, to)));
         let told = case.calls.iter().map(|(from, to)| (from.as_str(), to.as_str()));
         let calls = Calls::new(graphs.into_iter().flatten().chain(told));
-        let reading = read(case.metrics, &calls);
+        let reading = read(case.metrics, &calls, case.symptom.map_or("", |symptom| symptom.metric));
         let logs = case.logs.map(|(before, after)| compare(before, after)).unwrap_or_default();
         let noticed = case.symptom.map(|symptom| symptom.service).filter(|service| calls.has(service));
         let sign = |service: &str| {
             let strange = reading.strange.get(service).copied().unwrap_or_default();
             (strange / SURELY_STRANGE).min(1.0)
         };
-        let reached = noticed.map(|service| calls.widest(service, sign));
+        let reached = noticed.map(|service| {
+            let mut reached = calls.widest((service, sign(service)), |_, callee| sign(callee));
+            let coupling = Coupling::new(case.metrics);
+            let waits = calls.widest((service, 1.0), |caller, callee| coupling.between(caller, callee));
+            for (service, width) in &mut reached {
+                *width = (LEFT_WITHOUT_SIGNS + (1.0 - LEFT_WITHOUT_SIGNS) * *width)
+                    * waits.get(service).copied().unwrap_or(1.0);
+            }
+            reached
+        });
         let contrast = contrast(&before.operations, &after.operations);
         Self { contrast, reading, logs, calls, reached, case: *case }
     }
@@ -128,7 +139,7 @@ impl<'a> Hearing<'a> {
     fn worth(&self, moved: &Moved<'_>) -> f64 {
         let Some(reached) = &self.reached else { return moved.strength };
         let left = match (reached.get(moved.of.service), moved.travels()) {
-            (Some(width), true) => LEFT_WITHOUT_SIGNS + (1.0 - LEFT_WITHOUT_SIGNS) * width,
+            (Some(width), true) => *width,
             (None, true) => LEFT_WITHOUT_WAY,
             (Some(_), false) => 1.0,
             (None, false) => LEFT_ELSEWHERE,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Calls;
-use super::strength::{Shift, look_elsewhere, quantile, sorted};
+use super::strength::{Shift, quantile, sorted};
 use crate::number::{of_len, ratio};
 
 /// One metric of one service, before the trouble and in it: values at equal steps, not-a-number where one is missing.
@@ -29,7 +29,7 @@ pub struct ServiceMetric<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     Latency,
     Errors,
     Availability,
@@ -40,7 +40,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(metric: &str) -> Self {
+    pub(super) fn of(metric: &str) -> Self {
         let name = metric.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         if name.starts_with("node") {
@@ -97,8 +97,15 @@ const LEAST_VALUES: usize = 4;
 const LEAST_THERE: f64 = 0.3;
 /// Windows of the past to aim at.
 const WINDOWS: usize = 8;
+/// The share of windows on either side that may be anything: earlier trouble that nobody took out.
+const TAIL: f64 = 0.025;
 /// The least spread, as a share of the level: finer moves are of no interest.
 const LEAST_SPREAD: f64 = 0.01;
+
+/// What is left of slowness and failures of a service that is on no call, where calls are known.
+const WITHOUT_CALLS: f64 = 0.5;
+/// What is left of slowness where failures were noticed, and of failures where slowness was.
+const OF_OTHER_KIND: f64 = 0.4;
 
 /// What metrics say of each service.
 #[derive(Debug, Clone, Default)]
@@ -109,8 +116,9 @@ pub(super) struct Reading<'a> {
     pub(super) strange: BTreeMap<&'a str, f64>,
 }
 
-pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>) -> Reading<'a> {
-    let tests = of_len(metrics.len());
+pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>, symptom: &str) -> Reading<'a> {
+    // Metrics of one service move together: it is services that are many.
+    let tests = of_len(metrics.iter().map(|metric| metric.service).collect::<BTreeSet<_>>().len());
     let mut moved: Vec<Moved<'a>> = metrics.iter().filter_map(|metric| shift_of(metric, tests)).collect();
     let mut reading = Reading::default();
     for metric in moved.iter().filter(|metric| metric.kind.travels()) {
@@ -121,11 +129,19 @@ pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>) -> Read
         for kinds in [&[Kind::Latency][..], &[Kind::Errors, Kind::Availability]] {
             let shares = Own::of(metrics, kinds).shares(calls);
             for metric in moved.iter_mut().filter(|metric| kinds.contains(&metric.kind)) {
-                // Whoever is on no call at all keeps what it has.
-                if calls.has(metric.of.service) {
-                    metric.strength *= shares.get(metric.of.service).copied().unwrap_or_default();
-                }
+                metric.strength *= if calls.has(metric.of.service) {
+                    shares.get(metric.of.service).copied().unwrap_or_default()
+                } else {
+                    WITHOUT_CALLS
+                };
             }
+        }
+    }
+    // What was noticed is slowness, or failure, or not known.
+    let noticed = (!symptom.is_empty()).then(|| Kind::of(symptom)).filter(|kind| kind.travels());
+    for metric in moved.iter_mut().filter(|metric| metric.kind.travels()) {
+        if noticed.is_some_and(|noticed| (noticed == Kind::Latency) != (metric.kind == Kind::Latency)) {
+            metric.strength *= OF_OTHER_KIND;
         }
     }
     moved.retain(|metric| metric.strength > 0.0);
@@ -176,12 +192,12 @@ fn shift(normal: &[f64], anomalous: &[f64]) -> Option<(f64, f64, f64)> {
     let points = sorted(normal.iter().copied());
     let strangest =
         windows(&anomalous, length).max_by(|a, b| (a - usual).abs().total_cmp(&(b - usual).abs()))?;
-    // What deviates as a normal variable does has these ranges; what does not has been at its extreme before.
-    let of_means = (range(&means, 0.25) / 1.349).max(range(&means, 0.025) / 3.92);
-    let extreme = if strangest > usual { quantile(&means, 1.0) } else { quantile(&means, 0.0) };
-    let of_extreme = ratio((extreme - usual).abs(), look_elsewhere(of_len(means.len())));
+    // What deviates as a normal variable does has these ranges; what does not has a wider tail.
+    let of_means = (range(&means, 0.25) / 1.349).max(range(&means, TAIL) / 3.92);
+    let rare = if strangest > usual { quantile(&means, 1.0 - TAIL) } else { quantile(&means, TAIL) };
+    let of_rare = (rare - usual).abs() / 1.96;
     let of_points = range(&points, 0.25) / 1.349 / of_len(length).sqrt();
-    let mut spread = of_means.max(of_points).max(of_extreme).max(LEAST_SPREAD * usual.abs());
+    let mut spread = of_means.max(of_points).max(of_rare).max(LEAST_SPREAD * usual.abs());
     if spread <= 0.0 {
         // It was nothing all the time: what counts is how many values are something now.
         let now = anomalous.iter().filter(|value| value.abs() > 0.0).count();
@@ -191,10 +207,28 @@ fn shift(normal: &[f64], anomalous: &[f64]) -> Option<(f64, f64, f64)> {
     Some((usual, strangest, ratio(strangest - usual, spread)))
 }
 
-/// Means of windows that overlap by half.
+/// Levels of windows that overlap by half: means without the fifth that is highest and the fifth that is lowest, for
+/// what lasts is looked for and not what strikes once.
 fn windows(values: &[f64], length: usize) -> impl Iterator<Item = f64> + '_ {
     let step = (length / 2).max(1);
-    values.windows(length).step_by(step).map(move |window| window.iter().sum::<f64>() / of_len(length))
+    let trim = if length < 3 { 0 } else { length.div_ceil(5) };
+    let mut kept = Vec::with_capacity(length);
+    values.windows(length).step_by(step).map(move |window| {
+        kept.clear();
+        kept.extend_from_slice(window);
+        let kept = match kept.len().checked_sub(2 * trim) {
+            Some(0) | None => &kept[..],
+            Some(left) => {
+                if trim > 0 {
+                    kept.select_nth_unstable_by(trim, f64::total_cmp);
+                    let above = kept.get_mut(trim..).unwrap_or_default();
+                    above.select_nth_unstable_by(left - 1, f64::total_cmp);
+                }
+                kept.get(trim..trim + left).unwrap_or_default()
+            }
+        };
+        kept.iter().sum::<f64>() / of_len(kept.len()).max(1.0)
+    })
 }
 
 /// What each service adds itself: time or failures in all its requests, less the same of those it calls.
@@ -210,24 +244,13 @@ const HALF_SURE_FAILURES: f64 = 0.002;
 
 impl<'a> Own<'a> {
     fn of(metrics: &[ServiceMetric<'a>], kinds: &[Kind]) -> Self {
-        let mut requests: BTreeMap<&str, f64> = BTreeMap::new();
-        let mut best: BTreeMap<&'a str, ServiceMetric<'a>> = BTreeMap::new();
-        for metric in metrics {
-            let kind = Kind::of(metric.metric);
-            if kind == Kind::Requests {
-                let mean = mean(metric.anomalous).unwrap_or_default();
-                requests.entry(metric.service).or_insert(mean);
-            } else if kinds.contains(&kind) {
-                let is_better = best.get(metric.service).is_none_or(|best| rank(metric) < rank(best));
-                if is_better {
-                    best.insert(metric.service, *metric);
-                }
-            }
-        }
+        let counted = metrics.iter().filter(|metric| Kind::of(metric.metric) == Kind::Requests);
+        let requests: BTreeMap<&str, f64> =
+            counted.map(|metric| (metric.service, mean(metric.anomalous).unwrap_or_default())).collect();
         // Seconds or failures of one request do where nobody counts requests.
         let counts = !requests.is_empty();
         let (mut extra, mut tolerated) = (BTreeMap::new(), 0.0_f64);
-        for (service, metric) in best {
+        for (service, metric) in stands_for(metrics, kinds) {
             let (Some(usual), Some(now)) = (mean(metric.normal), mean(metric.anomalous)) else { continue };
             let weight = if counts { requests.get(service).copied().unwrap_or_default() } else { 1.0 };
             let kind = Kind::of(metric.metric);
@@ -259,6 +282,20 @@ impl<'a> Own<'a> {
         let share = |own: f64| ratio(own, most) * ratio(own, own + self.tolerated);
         own.into_iter().map(|(service, own)| (service, share(own))).collect()
     }
+}
+
+/// The metric of some kinds that stands for each service.
+pub(super) fn stands_for<'a>(
+    metrics: &[ServiceMetric<'a>],
+    kinds: &[Kind],
+) -> BTreeMap<&'a str, ServiceMetric<'a>> {
+    let mut best: BTreeMap<&'a str, ServiceMetric<'a>> = BTreeMap::new();
+    for metric in metrics.iter().filter(|metric| kinds.contains(&Kind::of(metric.metric))) {
+        if best.get(metric.service).is_none_or(|best| rank(metric) < rank(best)) {
+            best.insert(metric.service, *metric);
+        }
+    }
+    best
 }
 
 /// Which of several metrics of one kind stands for all requests: a mean before percentiles.
