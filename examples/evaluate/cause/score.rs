@@ -11,12 +11,14 @@ use crate::answer::{Answer, rank};
 use crate::input::Part;
 
 pub(super) const HEAD: &str =
-    "system                         cases | first three  five Avg@5 | quiet  none | ms a case";
+    "system                         cases | first three  five Avg@5 named | quiet  none | ms a case";
 
 /// Places of the truth, and what was said of quiet cases.
 #[derive(Debug, Default)]
 pub(super) struct Score {
     places: Vec<Option<usize>>,
+    /// Cases in which something was named.
+    named: usize,
     quiet: usize,
     none: usize,
     took: Duration,
@@ -48,6 +50,7 @@ impl Score {
     fn add(&mut self, case: &Labelled, place: Option<usize>, is_none: bool) {
         if case.truth.is_some() {
             self.places.push(place);
+            self.named += usize::from(!is_none);
         } else {
             self.quiet += 1;
             self.none += usize::from(is_none);
@@ -63,9 +66,10 @@ impl Score {
         let mean = (1..=5).map(|most| self.within(most)).sum::<f64>() / 5.0;
         let all = self.places.len() + self.quiet;
         let millis = self.took.as_secs_f64() * 1e3 / all.max(1) as f64;
+        let named = self.named as f64 / self.places.len().max(1) as f64;
         let none = self.none as f64 / self.quiet.max(1) as f64;
         format!(
-            "{name:30} {:5} | {:5.2} {:5.2} {:5.2} {mean:5.2} | {:5} {none:5.2} | {millis:9.2}",
+            "{name:30} {:5} | {:5.2} {:5.2} {:5.2} {mean:5.2} {named:5.2} | {:5} {none:5.2} | {millis:9.2}",
             self.places.len(),
             self.within(1),
             self.within(3),

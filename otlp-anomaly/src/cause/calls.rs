@@ -33,6 +33,23 @@ impl<'a> Calls<'a> {
         self.down.get(service).into_iter().flatten().copied()
     }
 
+    /// All that ask some services, and all that ask these.
+    pub(super) fn above(&self, services: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let mut callers: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+        for (&caller, callees) in &self.down {
+            callees.iter().for_each(|callee| callers.entry(callee).or_default().push(caller));
+        }
+        let (mut above, mut next) = (BTreeSet::new(), services.collect::<Vec<_>>());
+        while let Some(service) = next.pop() {
+            for &caller in callers.get(service).into_iter().flatten() {
+                if above.insert(caller) {
+                    next.push(caller);
+                }
+            }
+        }
+        above
+    }
+
     /// How well each service below `from` is reached, itself included: by the path whose weakest call is strongest.
     /// O(calls log calls).
     pub(super) fn widest(

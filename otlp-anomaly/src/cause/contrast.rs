@@ -156,7 +156,9 @@ fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
         }
         let Some(within) = after.known().get(broken.step.within) else { continue };
         let last = broken.step.after.and_then(|place| after.known().get(place));
-        let shift = Shift { z: broken.z, effect: broken.shares.1 - broken.shares.0 };
+        // A share of few requests counts as far as it is beyond its standard error.
+        let surely = (broken.shares.1 - broken.shares.0) * (1.0 - ratio(1.0, broken.z));
+        let shift = Shift { z: broken.z, effect: surely };
         let strength = shift.strength(tests);
         let suspect = last.map_or(&within.service, |last| &last.service);
         let mut blame = |service: &str, strength: f64| {

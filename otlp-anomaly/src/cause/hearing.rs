@@ -1,6 +1,6 @@
 //! What speaks for a service beside the flow of requests: operations, metrics, logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use otlp_core::finding::Evidence;
 
@@ -13,7 +13,9 @@ use super::log::{LogShift, compare};
 use super::metric::{Moved, Reading, read};
 use super::rank::Case;
 use super::ranking::{RankedMetric, Source};
+use super::strength::Shift;
 use super::witness::shift;
+use crate::number::{of_len, ratio, to_f64};
 
 /// All that was heard in one case.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub(super) struct Hearing<'a> {
     /// How much of what travels along calls may have come from each service below the symptom; none where nothing is
     /// known of that.
     reached: Option<BTreeMap<&'a str, f64>>,
+    /// Services that no longer answer although they are still asked, and how sure that is.
+    gone: BTreeMap<&'a str, f64>,
+    /// Those that ask them, and those that ask these.
+    above_gone: BTreeSet<&'a str>,
     case: Case<'a>,
 }
 
@@ -35,6 +41,10 @@ const LEFT_WITHOUT_SIGNS: f64 = 0.25;
 const LEFT_WITHOUT_WAY: f64 = 0.1;
 /// What is left of other metrics where there is no way.
 const LEFT_ELSEWHERE: f64 = 0.5;
+/// What is left of broken requests of services that ask one that is gone.
+const LEFT_ABOVE_GONE: f64 = 0.4;
+/// A service is gone where fewer than this share of the requests that it should have had are left.
+const LEFT_OF_GONE: f64 = 0.1;
 /// Metrics cited of one service.
 const CITED: usize = 3;
 
@@ -61,12 +71,16 @@ impl<'a> Hearing<'a> {
             reached
         });
         let contrast = contrast(&before.operations, &after.operations);
-        Self { contrast, reading, logs, calls, reached, case: *case }
+        let suffers = |service: &str| contrast.get(service).is_some_and(|suspicion| suspicion.pattern > 0.0);
+        let gone = gone(before, after, suffers);
+        let above_gone = calls.above(gone.keys().copied());
+        Self { gone, above_gone, contrast, reading, logs, calls, reached, case: *case }
     }
 
     /// All services that anything was heard of.
     pub(super) fn services(&self) -> impl Iterator<Item = &str> {
         let metrics = self.reading.moved.iter().map(|moved| moved.of.service);
+        let metrics = metrics.chain(self.gone.keys().copied());
         metrics.chain(self.contrast.keys().map(String::as_str)).chain(self.logs.keys().map(String::as_str))
     }
 
@@ -76,13 +90,16 @@ impl<'a> Hearing<'a> {
     }
 
     /// The other parts of its score.
-    pub(super) fn parts(&self, service: &str) -> [(Source, f64); 4] {
+    pub(super) fn parts(&self, service: &str) -> [(Source, f64); 5] {
         let suspicion = self.contrast.get(service);
+        // Whoever asks one that is gone breaks off for its sake.
+        let owed = if self.above_gone.contains(service) { LEFT_ABOVE_GONE } else { 1.0 };
         let log = self.logs.get(service).map_or(0.0, |log| log.strength);
         let metric = self.moved(service).map(|moved| self.worth(moved)).fold(0.0, f64::max);
         [
             (Source::Gap, suspicion.map_or(0.0, |suspicion| suspicion.gap)),
-            (Source::Pattern, suspicion.map_or(0.0, |suspicion| suspicion.pattern)),
+            (Source::MissingCalls, self.gone.get(service).copied().unwrap_or_default()),
+            (Source::Pattern, suspicion.map_or(0.0, |suspicion| suspicion.pattern) * owed),
             (Source::Metric, metric),
             (Source::Log, log),
         ]
@@ -146,4 +163,25 @@ impl<'a> Hearing<'a> {
         };
         left * moved.strength
     }
+}
+
+/// Services that no longer answer, though their callers still handle requests and suffer.
+fn gone<'a>(before: &'a Period, after: &'a Period, suffers: impl Fn(&str) -> bool) -> BTreeMap<&'a str, f64> {
+    let handled = |period: &Period, service: &str| {
+        period.graph.node(service).map_or(0.0, |node| to_f64(node.handled.requests))
+    };
+    let tests = of_len(before.graph.nodes().len());
+    let mut gone = BTreeMap::new();
+    for (caller, callee, edge) in before.graph.edges().filter(|(caller, ..)| suffers(caller)) {
+        let growth = ratio(handled(after, caller), handled(before, caller));
+        let expected = to_f64(edge.calls().requests) * growth;
+        let seen = after.graph.edge(caller, callee).map_or(0.0, |edge| to_f64(edge.calls().requests));
+        if handled(before, callee) > 0.0 && seen < LEFT_OF_GONE * expected {
+            let shift = Shift { z: 2.0 * (expected.sqrt() - seen.sqrt()), effect: 1.0 - seen / expected };
+            let sure = gone.entry(callee).or_insert(0.0_f64);
+            *sure = sure.max(shift.strength(tests));
+        }
+    }
+    gone.retain(|_, sure| *sure > 0.0);
+    gone
 }

@@ -41,7 +41,7 @@ impl AnalyzerConfig {
             tolerated: Duration::from_micros(300),
             change_reach: Duration::from_secs(900),
             look_back: Duration::from_secs(120),
-            least_score: 0.25,
+            least_score: 0.2,
             max_causes: 10,
         }
     }
@@ -51,7 +51,7 @@ impl AnalyzerConfig {
         tolerated: Duration = "Sets the growth of it that is left to chance on top, a request; default 0.3 ms.";
         change_reach: Duration = "Sets how long before the onset a change counts as near; default 15 min.";
         look_back: Duration = "Sets how far before the onset [`Analyzer::explain`] compares with; default 120 s.";
-        least_score: f64 = "Sets the score below which there is no cause, 0 to 1; default 0.25.";
+        least_score: f64 = "Sets the score below which there is no cause, 0 to 1; default 0.2.";
         max_causes: usize = "Sets the most causes ranked; default 10.";
     }
 
@@ -147,6 +147,8 @@ pub struct Analyzer {
 const NONE_WEIGHT: f64 = 0.15;
 /// Growth of the own time of operations, in strength, at which growth of that of requests is half believed.
 const HALF_BORNE_OUT: f64 = 0.1;
+/// What is left of what operations say beside the strongest of it.
+const LEFT_BESIDE: f64 = 0.3;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
 /// What memory that runs out counts: trouble to come, beside trouble that is there.
@@ -188,6 +190,8 @@ impl Analyzer {
                 part.1 = (part.1 * borne_out).max(own);
             }
             parts.extend(hearing.parts(name));
+            merge_missing(&mut parts);
+            weigh_alternatives(&mut parts);
             let growing = growing(name, case.alarms);
             parts.extend(growing.map(|_| (Source::Memory, MEMORY_WEIGHT)));
             let changes: Vec<&Change> = self.changes_near(name, case).collect();
@@ -265,6 +269,25 @@ impl Analyzer {
 /// The alarm about what a service holds.
 fn growing<'a>(service: &str, alarms: &'a [Alarm]) -> Option<&'a Alarm> {
     alarms.iter().find(|alarm| alarm.metric == Metric::Memory && alarm.subject.service() == Some(service))
+}
+
+/// Calls that are missing count once, however they were found.
+fn merge_missing(parts: &mut Vec<(Source, f64)>) {
+    let is_missing = |part: &(Source, f64)| part.0 == Source::MissingCalls;
+    let most = parts.iter().filter(|part| is_missing(part)).map(|part| part.1).fold(0.0, f64::max);
+    parts.retain(|part| !is_missing(part));
+    parts.push((Source::MissingCalls, most));
+}
+
+/// Own time, time lost in calls and broken requests are read from the same spans: the strongest says what there is to
+/// say, and the others say little more.
+fn weigh_alternatives(parts: &mut [(Source, f64)]) {
+    let of_operations =
+        |part: &(Source, f64)| matches!(part.0, Source::OwnTime | Source::Gap | Source::Pattern);
+    let most = parts.iter().filter(|part| of_operations(part)).map(|part| part.1).fold(0.0, f64::max);
+    for part in parts.iter_mut().filter(|part| of_operations(part) && part.1 < most) {
+        part.1 *= LEFT_BESIDE;
+    }
 }
 
 /// The names of all services, each once, in order.
