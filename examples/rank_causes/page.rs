@@ -192,7 +192,7 @@ body{margin:0;font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var
 main{max-width:1100px;margin:0 auto;padding:24px 16px}
 h1{font-size:22px;overflow-wrap:anywhere}h2{font-size:18px;margin-top:32px}h3{font-size:16px;margin:0 0 8px;overflow-wrap:anywhere}
 small{font-weight:400;opacity:.7}.finding{font-size:18px;overflow-wrap:anywhere}
-.wide{overflow-x:auto}svg{min-width:640px}svg text{font-size:12px;fill:var(--ink)}
+.wide{overflow-x:auto}svg{min-width:640px;max-width:100%;height:auto}svg text{font-size:12px;fill:var(--ink)}
 rect{fill:color-mix(in srgb,var(--hot) var(--heat),var(--soft));stroke:var(--line)}
 .call{fill:none;stroke:var(--line);stroke-width:1.2}
 .cause{border:1px solid var(--line);border-radius:8px;padding:14px;margin:12px 0}

@@ -1,6 +1,11 @@
 //! Root causes over seeded systems: random calls, one fault, and which service is named.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should stop")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers made here are small and positive"
+)]
 
 mod chance;
 
@@ -144,7 +149,7 @@ impl Walk<'_> {
                 }
             }
         }
-        if service % 3 == 0 {
+        if service.is_multiple_of(3) {
             let wait = if self.fault == Fault::SlowOutside && is_here { 30_000.0 } else { 800.0 };
             let took = (wait * (0.4 * self.chance.normal()).exp()) as u64;
             self.span(service, id, SpanKind::Client, (now, now + took));
@@ -206,7 +211,7 @@ fn run(seed: u64, fault: Fault) -> (Ranking, String) {
     let (before, visits) = period(&system, (Fault::None, 0), missing, &mut chance);
     let may_break = |place: &usize| match fault {
         Fault::RetryStorm => !system.callees[*place].is_empty(),
-        Fault::SlowOutside => place % 3 == 0,
+        Fault::SlowOutside => place.is_multiple_of(3),
         _ => true,
     };
     let candidates: Vec<usize> =

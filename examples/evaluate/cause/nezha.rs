@@ -134,11 +134,11 @@ fn service(pod: &str) -> &str {
 }
 
 /// Spans in the form that is read back.
-fn written<'a>(rows: impl Iterator<Item = &'a Vec<String>>) -> String {
+fn written(rows: impl Iterator<Item = impl AsRef<[String]>>) -> String {
     let mut text =
         String::from("trace_id,span_id,parent_id,service,operation,start_unix_nanos,end_unix_nanos,status\n");
     for row in rows {
-        let field = |place: usize| row.get(place).map_or("", String::as_str);
+        let field = |place: usize| row.as_ref().get(place).map_or("", String::as_str);
         let parent = if field(2) == "root" { "" } else { field(2) };
         let (pod, operation) = (service(field(3)), quoted(field(4)));
         let _ =

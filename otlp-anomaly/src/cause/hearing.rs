@@ -176,7 +176,8 @@ fn gone<'a>(before: &'a Period, after: &'a Period, suffers: impl Fn(&str) -> boo
         let growth = ratio(handled(after, caller), handled(before, caller));
         let expected = to_f64(edge.calls().requests) * growth;
         let seen = after.graph.edge(caller, callee).map_or(0.0, |edge| to_f64(edge.calls().requests));
-        if handled(before, callee) > 0.0 && seen < LEFT_OF_GONE * expected {
+        let is_idle = handled(after, callee) < LEFT_OF_GONE * handled(before, callee);
+        if is_idle && seen < LEFT_OF_GONE * expected {
             let shift = Shift { z: 2.0 * (expected.sqrt() - seen.sqrt()), effect: 1.0 - seen / expected };
             let sure = gone.entry(callee).or_insert(0.0_f64);
             *sure = sure.max(shift.strength(tests));

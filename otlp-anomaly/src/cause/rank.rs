@@ -213,7 +213,7 @@ impl Analyzer {
             cause.evidence.extend(changes.into_iter().cloned().map(Evidence::Change));
             causes.push(cause);
         }
-        causes.extend(self.from_outside(&scale, &facts, &blames, case.onset));
+        causes.extend(self.outside(&scale, &facts, &blames, case.onset));
         causes.sort_by(|a, b| b.score.total_cmp(&a.score));
         let all = causes.iter().map(|cause| cause.score).sum::<f64>() + NONE_WEIGHT;
         causes.iter_mut().for_each(|cause| cause.confidence = cause.score / all);
@@ -227,7 +227,7 @@ impl Analyzer {
     }
 
     /// What lies outside of all services.
-    fn from_outside(&self, scale: &Scale, facts: &Facts, blames: &Blames, onset: UnixNanos) -> Option<Cause> {
+    fn outside(&self, scale: &Scale, facts: &Facts, blames: &Blames, onset: UnixNanos) -> Option<Cause> {
         let mut parts = scale.parts(&blames.outside);
         if blames.rush > 1.0 {
             // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
