@@ -268,11 +268,11 @@ fn none(seeds: std::ops::Range<u64>) -> (usize, Vec<String>) {
 }
 
 #[test]
-fn in_twenty_eight_seeded_systems_the_broken_service_comes_first_and_quiet_ones_have_none() {
-    let (right, wrong) = first(1..29);
-    assert!(right >= 26, "{right} of 28: {wrong:#?}");
-    let (silent, wrong) = none(1..21);
-    assert!(silent >= 19, "{silent} of 20: {wrong:#?}");
+fn in_fourteen_seeded_systems_the_broken_service_comes_first_and_quiet_ones_have_none() {
+    let (right, wrong) = first(1..15);
+    assert!(right >= 13, "{right} of 14: {wrong:#?}");
+    let (silent, wrong) = none(1..11);
+    assert!(silent >= 9, "{silent} of 10: {wrong:#?}");
 }
 
 #[test]
