@@ -268,7 +268,7 @@ fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn E
             } else {
                 SpanId::new(hash(&parent, 0).to_be_bytes())
             },
-            name: operation.into_owned().into(),
+            name: operation.into_owned(),
             start,
             end,
             status: Status { code, message: String::new() },

@@ -77,7 +77,7 @@ impl Baseline {
             match self {
                 Self::ErrorCount => keep(&node.name, node.handled.errors as f64),
                 Self::LargestShift => {
-                    keep(&node.name, mean(node) / usual.map_or(f64::INFINITY, mean).max(1e-9))
+                    keep(&node.name, mean(node) / usual.map_or(f64::INFINITY, mean).max(1e-9));
                 }
                 _ => {}
             }

@@ -94,7 +94,7 @@ pub(super) fn convert(
             let half = |row: &&Vec<String>| {
                 let mut hasher = DefaultHasher::new();
                 (quiet, row.first()).hash(&mut hasher);
-                hasher.finish() % 2 == 0
+                hasher.finish().is_multiple_of(2)
             };
             give(Given {
                 system: "Train-Ticket",
