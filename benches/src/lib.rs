@@ -3,6 +3,7 @@
 //! How to read what comes out stands in the `README.md` of this package.
 
 pub mod anomaly;
+pub mod cause;
 pub mod core;
 pub mod ebpf;
 pub mod heap;

@@ -183,6 +183,20 @@ impl Row {
         }
     }
 
+    /// An amount of ours, in its unit, that may reach `most`.
+    #[must_use]
+    pub fn amount_at_most(figure: &str, ours: f64, most: f64, unit: &str) -> Self {
+        Self {
+            figure: figure.to_owned(),
+            ours: format!("{ours:.2} {unit}"),
+            peer: "-".to_owned(),
+            theirs: "-".to_owned(),
+            ratio: None,
+            bar: format!("abs <={most}"),
+            ok: ours <= most,
+        }
+    }
+
     /// An amount of ours, in its unit, that must reach `least`.
     #[must_use]
     pub fn at_least(figure: &str, ours: f64, least: f64, unit: &str) -> Self {

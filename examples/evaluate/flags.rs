@@ -34,7 +34,15 @@ pub(crate) struct Flags {
     #[arg(long, requires = "budgets")]
     pub(crate) fault_free: Option<PathBuf>,
 
-    /// Print a row for each file too
+    /// Hold the ranking of root causes against the labelled cases below this directory, and read nothing else
+    #[arg(long, value_name = "DIR")]
+    pub(crate) causes: Option<PathBuf>,
+
+    /// Where these are written in the form of `rank_causes`
+    #[arg(long, default_value = "target/cases")]
+    pub(crate) cases: PathBuf,
+
+    /// Print a row for each file or case too
     #[arg(long)]
     pub(crate) files: bool,
 }

@@ -14,20 +14,31 @@
 //! With `--budgets` it holds the alarms on seeded series without faults against three budgets instead, and with
 //! `--fault-free DIR` those on recorded ones too.
 //!
+//! With `--causes` it holds the ranking of root causes against labelled cases instead (see [`cause`]).
+//!
 //! Without an input it reads the part of the Numenta Anomaly Benchmark that the repository holds.
 
+#[path = "../rank_causes/answer.rs"]
+mod answer;
 #[path = "../score/budget.rs"]
 mod budget;
+mod cause;
 mod chance;
 mod choice;
+#[path = "../rank_causes/csv.rs"]
+mod csv;
 mod flags;
+#[path = "../rank_causes/input.rs"]
 mod input;
 mod kept;
+mod labelled;
 #[path = "../score/series.rs"]
 mod series;
 mod table;
 #[cfg(test)]
 mod tests;
+#[path = "../rank_causes/time.rs"]
+mod time;
 
 use std::error::Error;
 use std::ops::Range;
@@ -39,7 +50,7 @@ use clap::Parser as _;
 use chance::Chance;
 use choice::Choice;
 use flags::Flags;
-use input::Series;
+use labelled::Series;
 use table::Judged;
 
 fn main() -> ExitCode {
@@ -57,7 +68,10 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
         print!("{}", kept::table(flags.detector, flags.fault_free.as_deref())?);
         return Ok(());
     }
-    let all = input::read(&flags.input)?;
+    if let Some(data) = &flags.causes {
+        return cause::run(data, &flags.cases, flags.files);
+    }
+    let all = labelled::read(&flags.input)?;
     if all.is_empty() {
         return Err(format!("{}: no labelled series below", flags.input.display()).into());
     }

@@ -8,7 +8,7 @@ use otlp_anomaly::evaluate::{
 };
 use otlp_core::Error;
 
-use crate::input::Series;
+use crate::labelled::Series;
 
 /// A series with what a detector said to it.
 #[derive(Debug, Clone, PartialEq)]

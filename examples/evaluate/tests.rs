@@ -29,7 +29,7 @@ fn labels_are_read_from_columns_and_from_windows() {
     fs::write(set.join("b.csv"), "timestamp,speed,anomaly\n0,1,0\n10,2,1.0\n20,3,1.0\n30,,0\n40,5,1\n")
         .unwrap();
     fs::write(set.join("c.csv"), "timestamp,value\n0,1\n").unwrap();
-    let read = input::read(&directory).unwrap();
+    let read = labelled::read(&directory).unwrap();
     fs::remove_dir_all(&directory).unwrap();
     let met: Vec<_> = read
         .iter()
@@ -42,16 +42,16 @@ fn labels_are_read_from_columns_and_from_windows() {
     );
     assert!(read[1].points[3].value.is_nan());
     assert!(
-        input::columns("timestamp,x,anomaly\n1,2\n").unwrap_err().to_string().contains("line 2: no label")
+        labelled::columns("timestamp,x,anomaly\n1,2\n").unwrap_err().to_string().contains("line 2: no label")
     );
 }
 
 /// A row for each of some detectors on the beginning of a series of the benchmark.
 fn rows(wanted: impl Fn(Choice) -> bool) {
-    let all = input::read(&data()).unwrap();
+    let all = labelled::read(&data()).unwrap();
     let series = all.iter().find(|series| series.name == "art_daily_jumpsup").unwrap();
     assert_eq!((all.len(), series.points.len(), series.anomalies.len()), (34, 4_032, 1));
-    let few = input::Series {
+    let few = labelled::Series {
         points: series.points.iter().take(900).cloned().collect(),
         anomalies: vec![700..740],
         ..series.clone()
@@ -69,7 +69,7 @@ const NETWORKS: [Choice; 2] = [Choice::Lstm, Choice::Attention];
 
 #[test]
 fn every_detector_judges_a_series_of_the_benchmark_and_makes_a_row() {
-    let all = input::read(&data().join("nab/artificialWithAnomaly")).unwrap();
+    let all = labelled::read(&data().join("nab/artificialWithAnomaly")).unwrap();
     assert!(all.is_empty(), "without its windows there are no labels");
     rows(|choice| !NETWORKS.contains(&choice));
 }
@@ -82,7 +82,7 @@ fn networks_judge_a_series_of_the_benchmark_and_make_a_row() {
 
 #[test]
 fn the_default_finds_the_jump_and_one_that_sees_it_ends_before_does_not() {
-    let all = input::read(&data()).unwrap();
+    let all = labelled::read(&data()).unwrap();
     let series = all.iter().find(|series| series.name == "art_daily_jumpsup").unwrap();
     let judged = judge(series, Choice::Extremes, 1.0).unwrap();
     let found = |row: String| row.split('|').nth(3).is_some_and(|events| events.trim().starts_with("1.000"));
@@ -94,7 +94,7 @@ fn the_default_finds_the_jump_and_one_that_sees_it_ends_before_does_not() {
 
 #[test]
 fn the_default_keeps_its_score_on_the_benchmark() {
-    let all = input::read(&data()).unwrap();
+    let all = labelled::read(&data()).unwrap();
     let judged: Vec<_> = all.iter().map(|series| judge(series, Choice::Extremes, 1.0).unwrap()).collect();
     let judged: Vec<&Judged<'_>> = judged.iter().collect();
     let best = nab(&table::labelled(&judged, |judged| &judged.scores).unwrap(), Profile::STANDARD);
@@ -106,7 +106,7 @@ fn the_default_keeps_its_score_on_the_benchmark() {
 
 #[test]
 fn chance_finds_little_and_so_does_what_stands_beside_the_default() {
-    let all = input::read(&data()).unwrap();
+    let all = labelled::read(&data()).unwrap();
     let flags = clap::Parser::parse_from(["evaluate"]);
     let random: Vec<_> = all.iter().map(super::chance(&flags)).collect::<Result<_, _>>().unwrap();
     let random: Vec<&Judged<'_>> = random.iter().collect();

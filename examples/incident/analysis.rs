@@ -169,8 +169,8 @@ impl Analysis {
         let incident = self.incidents.open().first().cloned();
         let ranking = incident.as_ref().map(|incident| {
             let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
-            let case =
-                Case { onset: incident.onset, services: &services, changes: &[], alarms: &incident.alarms };
+            let alarms = &incident.alarms;
+            let case = Case { onset: incident.onset, services: &services, alarms, ..Case::default() };
             let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
             let mut ranking = AnalyzerConfig::new().build().explain(&self.history, &case, end);
             for cause in &mut ranking.causes {

@@ -3,10 +3,24 @@
 //! [`History`] keeps the service graph of each slice of the recent past; [`Analyzer`] compares the graph before the
 //! onset with the one after it and gives a [`Ranking`].
 
+mod calls;
+mod contrast;
+mod coupling;
 mod facts;
 mod flow;
+mod hearing;
 mod history;
+mod log;
+mod metric;
+mod operation;
 mod rank;
+mod ranking;
+mod strength;
+mod witness;
 
 pub use history::{History, HistoryConfig, HistoryStats, Period};
-pub use rank::{Analyzer, AnalyzerConfig, Case, Cause, Contribution, Ranking, Source};
+pub use log::LogCounts;
+pub use metric::ServiceMetric;
+pub use operation::Operations;
+pub use rank::{Analyzer, AnalyzerConfig, Case, Symptom};
+pub use ranking::{Cause, Contribution, RankedMetric, Ranking, Source};

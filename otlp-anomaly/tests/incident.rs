@@ -74,7 +74,7 @@ fn a_healthy_shop_raises_no_alarm_and_has_no_cause() {
         let outcome = run(&scenario);
         assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
         let onset = UnixNanos::from_millis(1_012_000);
-        let case = Case { onset, services: &[], changes: &[], alarms: &[] };
+        let case = Case { onset, ..Case::default() };
         let ranking = Analyzer::default().explain(&outcome.history, &case, outcome.end);
         assert!(ranking.is_none(), "{ranking:#?}");
         let finding = ranking.to_finding();
@@ -88,7 +88,7 @@ fn a_machine_that_is_busy_for_a_moment_is_nobodys_fault() {
     let outcome = run(&Scenario::new(31, Fault::Busy(1.8)));
     assert!(outcome.alarms.is_empty(), "{:?}", outcome.alarms);
     let onset = UnixNanos::from_millis(1_010_500);
-    let case = Case { onset, services: &[], changes: &[], alarms: &[] };
+    let case = Case { onset, ..Case::default() };
     let ranking = Analyzer::default().explain(&outcome.history, &case, onset + Duration::from_secs(4));
     assert!(ranking.is_none(), "{ranking:#?}");
 }
@@ -185,7 +185,7 @@ fn a_service_that_leaks_is_the_cause_although_its_spans_say_nothing() {
         threshold: 1.0,
     };
     let ranked = |alarms: &[Alarm], services: &[&str]| {
-        let case = Case { onset, services, changes: &[], alarms };
+        let case = Case { onset, services, alarms, ..Case::default() };
         Analyzer::default().explain(&healthy.history, &case, healthy.end)
     };
     let ranking = ranked(&[growing(Metric::Memory)], &[service]);
@@ -221,7 +221,7 @@ fn a_change_near_the_onset_adds_evidence_and_weight_but_is_no_cause_alone() {
     // On a healthy system nothing but changes speaks, and that is not enough.
     let healthy = run(&Scenario::new(112, Fault::None));
     let onset = scenario.fault_time();
-    let case = Case { onset, services: &[], changes: &[change("payment", 1.0)], alarms: &[] };
+    let case = Case { onset, changes: &[change("payment", 1.0)], ..Case::default() };
     assert!(Analyzer::default().explain(&healthy.history, &case, healthy.end).is_none());
 }
 

@@ -6,13 +6,13 @@ use otlp_benches::heap::CountingAllocator;
 use otlp_benches::measure::Effort;
 use otlp_benches::parse::memory;
 use otlp_benches::transport::worker;
-use otlp_benches::{anomaly, core, ebpf, parse as protocols, transport};
+use otlp_benches::{anomaly, cause, core, ebpf, parse as protocols, transport};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const USAGE: &str =
-    "usage: compare AREA [--runs N] [--only TEXT]\nareas: anomaly, core, ebpf, parse, transport, all";
+    "usage: compare AREA [--runs N] [--only TEXT]\nareas: anomaly, cause, core, ebpf, parse, transport, all";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 fn run(area: &str, effort: &Effort) -> ExitCode {
     match area {
         "anomaly" => anomaly::run(effort),
+        "cause" => cause::run(effort),
         "core" => core::run(effort),
         "ebpf" => ebpf::run(effort),
         "parse" => protocols::run(effort),
@@ -42,6 +43,7 @@ fn run(area: &str, effort: &Effort) -> ExitCode {
         "all" => {
             let codes = [
                 anomaly::run(effort),
+                cause::run(effort),
                 core::run(effort),
                 ebpf::run(effort),
                 protocols::run(effort),

@@ -6,6 +6,7 @@ use otlp_core::aggregate::Sketch;
 use otlp_core::assemble::{Edge, ServiceNode, Tally};
 
 use super::history::Period;
+use super::operation::Operations;
 use super::rank::AnalyzerConfig;
 use crate::number::{ratio, to_f64};
 
@@ -54,6 +55,8 @@ pub(super) struct Service {
 pub(super) struct Call {
     pub(super) caller: usize,
     pub(super) callee: usize,
+    /// Calls.
+    pub(super) count: Pair,
     /// Calls a second.
     pub(super) rate: Pair,
     /// Seconds a call.
@@ -104,8 +107,32 @@ impl Facts {
             facts.calls.push(call((caller, callee), edges, lengths));
             facts.take_out_unjoined(caller, edges);
         }
+        facts.take_out_gaps(&before.operations, &after.operations);
         facts.measure_extra(config);
         facts
+    }
+
+    /// Where a service stands.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.services.binary_search_by(|service| service.name.as_str().cmp(name)).ok()
+    }
+
+    /// Time between a call and the span that answers it is in nobody's hands: which end it is owed to is judged by
+    /// all calls of both.
+    fn take_out_gaps(&mut self, before: &Operations, after: &Operations) {
+        for (operations, is_before) in [(before, true), (after, false)] {
+            for ((caller, _), gap) in operations.gaps() {
+                let Some(service) = self.place(caller).and_then(|place| self.services.get_mut(place)) else {
+                    continue;
+                };
+                let (time, count) = if is_before {
+                    (&mut service.self_time.before, service.count.before)
+                } else {
+                    (&mut service.self_time.after, service.count.after)
+                };
+                *time = (*time - ratio(gap.mean_secs() * to_f64(gap.count), count)).max(0.0);
+            }
+        }
     }
 
     /// Calls tied by name alone still lie in the caller's own time, and their failures look like its own.
@@ -205,6 +232,7 @@ fn call(
     Call {
         caller,
         callee,
+        count: Pair::of(edges.0, edges.1, |edge| edge.map_or(0.0, |edge| to_f64(edge.calls().requests))),
         rate: pair(|tally| to_f64(tally.requests)),
         latency: Pair::of(edges.0, edges.1, |edge| edge.map_or(0.0, |edge| mean(&edge.calls().latency))),
         errors: pair(|tally| to_f64(tally.errors)),

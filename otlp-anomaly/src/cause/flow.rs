@@ -78,6 +78,13 @@ impl<'a> Flow<'a> {
         Self { facts, own, below, asked_more }
     }
 
+    /// The share of a service's own delay that is left with it.
+    pub(super) fn kept(&self, place: usize, blame: &Blame) -> f64 {
+        let own = at(&self.own, place);
+        let certain = self.facts.services.get(place).map_or(0.0, |service| certainty(service.extra_growth));
+        if own * certain > 0.0 { (blame.own / (own * certain)).min(1.0) } else { 1.0 }
+    }
+
     pub(super) fn run(&self) -> Blames {
         let none = vec![Blame::default(); self.facts.services.len()];
         let mut blames = Blames { services: none, ..Blames::default() };
@@ -296,12 +303,16 @@ fn waits(call: &Call) -> f64 {
     call.rate.after * call.extra_secs
 }
 
-/// Calls a second beyond what the caller's own requests and the callee's failures explain.
+/// Calls a second beyond what the caller's own requests, the callee's failures and chance explain.
 pub(super) fn surplus(facts: &Facts, call: &Call) -> f64 {
     let Some(caller) = facts.services.get(call.caller).filter(|_| call.rate.before > 0.0) else { return 0.0 };
     let expected = call.rate.before * caller.rate.growth();
     let beyond = call.rate.after - expected * LEAST_GROWTH;
-    (beyond - call.errors.rise()).max(0.0)
+    // Both what is counted and what it is expected from are counts.
+    let length = ratio(caller.count.after, caller.rate.after);
+    let seen = [call.count.before, caller.count.before, caller.count.after].map(|count| ratio(1.0, count));
+    let error = expected * (ratio(1.0, expected * length) + seen.iter().sum::<f64>()).sqrt();
+    (beyond - call.errors.rise() - SURE_GROWTH * error).max(0.0)
 }
 
 /// How sure a growth of the own time is: none at one, three quarters at three.
@@ -361,6 +372,7 @@ mod tests {
                 |(caller, callee, rate, latency, errors, extra_secs)| Call {
                     caller,
                     callee,
+                    count: Pair { before: 20.0 * rate.before, after: 20.0 * rate.after },
                     rate,
                     latency,
                     errors,

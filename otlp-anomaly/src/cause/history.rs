@@ -6,6 +6,7 @@ use std::time::Duration;
 use otlp_core::assemble::{GraphConfig, ServiceGraph, Trace};
 use otlp_core::{Error, ErrorKind, Result, UnixNanos};
 
+use super::operation::Operations;
 use crate::feature::setters;
 
 /// How finely the past is cut and how far back it is kept.
@@ -71,8 +72,18 @@ pub struct HistoryStats {
 pub struct Period {
     /// The requests that began in it.
     pub graph: ServiceGraph,
+    /// What services did for them, by operation.
+    pub operations: Operations,
     /// How long it is, counting only the slices in which anything happened.
     pub length: Duration,
+}
+
+impl Period {
+    /// Sums up one more trace, whenever it began; the length is the caller's business.
+    pub fn add(&mut self, trace: &Trace) {
+        self.graph.add_trace(trace);
+        self.operations.add(trace);
+    }
 }
 
 /// Keeps the recent past as one service graph a slice, by the start of each request.
@@ -92,13 +103,27 @@ pub struct Period {
 #[derive(Debug)]
 pub struct History {
     config: HistoryConfig,
-    slices: BTreeMap<u64, ServiceGraph>,
+    slices: BTreeMap<u64, Slice>,
     stats: HistoryStats,
+}
+
+/// What began in one slice.
+#[derive(Debug)]
+struct Slice {
+    graph: ServiceGraph,
+    operations: Operations,
+}
+
+impl Slice {
+    fn new(config: &HistoryConfig) -> Self {
+        Self { graph: ServiceGraph::new(config.graph.clone()), operations: Operations::default() }
+    }
 }
 
 impl History {
     /// Takes an assembled trace. O(requests log slices).
     pub fn add(&mut self, trace: &Trace) {
+        let began = self.slice_of(trace.start());
         for request in trace.requests() {
             let slice = self.slice_of(request.span.span.start);
             let oldest = self.slices.first_key_value().map_or(0, |(&oldest, _)| oldest);
@@ -107,12 +132,16 @@ impl History {
                 continue;
             }
             self.stats.requests += 1;
-            let graph = || ServiceGraph::new(self.config.graph.clone());
-            self.slices.entry(slice).or_insert_with(graph).add(&request);
+            let graph = || Slice::new(&self.config);
+            self.slices.entry(slice).or_insert_with(graph).graph.add(&request);
             if self.slices.len() > self.config.max_slices {
                 self.slices.pop_first();
                 self.stats.dropped_slices += 1;
             }
+        }
+        // The steps of a trace hang together: all of it counts where it began.
+        if let Some(slice) = self.slices.get_mut(&began) {
+            slice.operations.add(trace);
         }
     }
 
@@ -122,10 +151,11 @@ impl History {
         let slice_nanos = UnixNanos::ZERO + self.config.slice;
         let first = from.0.div_ceil(slice_nanos.0);
         let end = self.slice_of(until).max(first);
-        let mut period =
-            Period { graph: ServiceGraph::new(self.config.graph.clone()), length: Duration::ZERO };
-        for graph in self.slices.range(first..end).map(|(_, graph)| graph) {
-            period.graph.merge(graph);
+        let Slice { graph, operations } = Slice::new(&self.config);
+        let mut period = Period { graph, operations, length: Duration::ZERO };
+        for slice in self.slices.range(first..end).map(|(_, slice)| slice) {
+            period.graph.merge(&slice.graph);
+            period.operations.merge(&slice.operations);
             period.length += self.config.slice;
         }
         period

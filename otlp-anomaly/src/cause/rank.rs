@@ -1,15 +1,21 @@
-//! The ranking and what it says.
+//! From all that is known of a case to the ranking of its causes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use otlp_core::UnixNanos;
-use otlp_core::assemble::{Exemplar, ServiceGraph};
+use otlp_core::assemble::ServiceGraph;
 use otlp_core::change::Change;
-use otlp_core::finding::{Evidence, Finding, Severity, Subject};
+use otlp_core::finding::{Evidence, Subject};
 
-use super::facts::{Facts, Pair, Service};
-use super::flow::{Blame, Blames, Flow, surplus};
+use super::facts::{Facts, Pair};
+use super::flow::{Blame, Blames, Flow};
+use super::hearing::Hearing;
 use super::history::{History, Period};
+use super::log::LogCounts;
+use super::metric::ServiceMetric;
+use super::ranking::{Cause, Contribution, Ranking, Source};
+use super::witness::{Scale, Witness, contributions, outside_shift, shift};
 use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
 use crate::number::ratio;
@@ -35,7 +41,7 @@ impl AnalyzerConfig {
             tolerated: Duration::from_micros(300),
             change_reach: Duration::from_secs(900),
             look_back: Duration::from_secs(120),
-            least_score: 0.25,
+            least_score: 0.2,
             max_causes: 10,
         }
     }
@@ -45,7 +51,7 @@ impl AnalyzerConfig {
         tolerated: Duration = "Sets the growth of it that is left to chance on top, a request; default 0.3 ms.";
         change_reach: Duration = "Sets how long before the onset a change counts as near; default 15 min.";
         look_back: Duration = "Sets how far before the onset [`Analyzer::explain`] compares with; default 120 s.";
-        least_score: f64 = "Sets the score below which there is no cause, 0 to 1; default 0.25.";
+        least_score: f64 = "Sets the score below which there is no cause, 0 to 1; default 0.2.";
         max_causes: usize = "Sets the most causes ranked; default 10.";
     }
 
@@ -63,7 +69,9 @@ impl Default for AnalyzerConfig {
 }
 
 /// What is to be explained.
-#[derive(Debug, Clone, Copy)]
+///
+/// All but the onset may be empty: what is there is used.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Case<'a> {
     /// When it began.
     pub onset: UnixNanos,
@@ -73,76 +81,23 @@ pub struct Case<'a> {
     pub changes: &'a [Change],
     /// The alarms. Those about what a process holds speak for its service, whatever its spans say.
     pub alarms: &'a [Alarm],
+    /// Metrics of services, before and since.
+    pub metrics: &'a [ServiceMetric<'a>],
+    /// Log lines, before and since.
+    pub logs: Option<(&'a LogCounts, &'a LogCounts)>,
+    /// Calls, as caller and callee, beside those that the spans show.
+    pub calls: &'a [(String, String)],
+    /// What was noticed, and where: causes are looked for among that service and those below it.
+    pub symptom: Option<Symptom<'a>>,
 }
 
-/// What speaks for a cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// Its own time grew: not spent waiting for others.
-    OwnTime,
-    /// Its callers lose time queueing for it.
-    Waiting,
-    /// Errors begin there, or are owed to its slowness or absence.
-    Errors,
-    /// It asks others more often than before.
-    Load,
-    /// It no longer answers.
-    MissingCalls,
-    /// It was changed shortly before.
-    Change,
-    /// What it holds grows towards what it may.
-    Memory,
-}
-
-impl Source {
-    /// Its name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OwnTime => "own time",
-            Self::Waiting => "callers waiting",
-            Self::Errors => "errors",
-            Self::Load => "load",
-            Self::MissingCalls => "missing calls",
-            Self::Change => "change",
-            Self::Memory => "memory",
-        }
-    }
-}
-
-/// How much of a cause's score comes from where.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Contribution {
-    /// Where from.
-    pub source: Source,
-    /// How much of the score.
-    pub weight: f64,
-}
-
-/// One ranked cause.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cause {
-    /// Who: a service, or the system where the reason lies outside of all services.
-    pub subject: Subject,
-    /// The share of the trouble that it explains, 0 to about 2: slowness and errors count up to 1 each.
-    pub score: f64,
-    /// How sure this is, 0 to 1; over all causes and "none" it sums to at most 1.
-    pub confidence: f64,
-    /// Where the score comes from, largest first.
-    pub contributions: Vec<Contribution>,
-    /// What it rests on, strongest first.
-    pub evidence: Vec<Evidence>,
-}
-
-/// The causes of an incident, likeliest first, or none.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranking {
-    /// When the trouble began.
-    pub onset: UnixNanos,
-    /// Causes by falling score.
-    pub causes: Vec<Cause>,
-    least_score: f64,
+/// What was noticed first, by people or by a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symptom<'a> {
+    /// The service that it was noticed at.
+    pub service: &'a str,
+    /// The metric that it was noticed by; empty where that is not known.
+    pub metric: &'a str,
 }
 
 /// Ranks causes: pure, deterministic, O((services + calls) x depth).
@@ -177,7 +132,7 @@ pub struct Ranking {
 ///     let shop = span(1, 0, took + Duration::from_millis(2));
 ///     history.add(&Trace::new(trace_id, [("shop".into(), shop), ("db".into(), span(2, 1, took))]));
 /// }
-/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], changes: &[], alarms: &[] };
+/// let case = Case { onset: UnixNanos::from_secs(105), services: &["shop"], ..Case::default() };
 /// let ranking = Analyzer::default().explain(&history, &case, UnixNanos::from_secs(110));
 /// assert_eq!(ranking.top().and_then(|cause| cause.subject.service()), Some("db"));
 /// assert_eq!(ranking.to_finding().title, "db is the likely cause: it takes longer itself");
@@ -190,19 +145,14 @@ pub struct Analyzer {
 
 /// Weight of "none of these" among the scores, when they are made confidences.
 const NONE_WEIGHT: f64 = 0.15;
-/// Slowness, as a share of all work before, at which it is half as sure as it can be.
-const HALF_SURE_SLOWNESS: f64 = 0.05;
-/// Errors, as a share of all requests from outside, likewise.
-const HALF_SURE_ERRORS: f64 = 0.01;
+/// Growth of the own time of operations, in strength, at which growth of that of requests is half believed.
+const HALF_BORNE_OUT: f64 = 0.1;
+/// What is left of what operations say beside the strongest of it.
+const LEFT_BESIDE: f64 = 0.3;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
 /// What memory that runs out counts: trouble to come, beside trouble that is there.
 const MEMORY_WEIGHT: f64 = 0.6;
-/// Parts of a score below this share of it, and requests in flight below this number, are not worth a word.
-const LEAST_SHOWN: f64 = 0.05;
-/// What a change near the onset adds to the score, flat and as a share.
-const CHANGE_BONUS: (f64, f64) = (0.05, 0.5);
-
 impl Analyzer {
     /// Explains an incident from the recent past: compares the time since the onset with the time before it.
     ///
@@ -215,28 +165,47 @@ impl Analyzer {
         self.rank(&before, &after, case)
     }
 
-    /// Ranks what may explain the difference between two periods.
+    /// Ranks what may explain the difference between two periods. Either may be empty, where only other sources
+    /// are there.
     #[must_use]
     pub fn rank(&self, before: &Period, after: &Period, case: &Case<'_>) -> Ranking {
         let facts = Facts::of(before, after, &self.config);
-        let blames = Flow::new(&facts).run();
+        let hearing = Hearing::of(before, after, case);
+        let flow = Flow::new(&facts);
+        let blames = flow.run();
         let scale = Scale::of(&facts, &blames);
-        let mut causes: Vec<Cause> = Vec::new();
-        for (service, blame) in facts.services.iter().zip(&blames.services) {
-            if !is_connected(&service.name, case.services, [&before.graph, &after.graph]) {
+        let mut causes = Vec::new();
+        let unknown = Blame::default();
+        for name in names(&facts, &hearing) {
+            if !is_connected(name, case, [&before.graph, &after.graph]) || !hearing.may_reach(name) {
                 continue;
             }
-            let changes: Vec<&Change> = self.changes_near(&service.name, case).collect();
-            let mut contributions = scale.contributions(blame, !changes.is_empty());
-            let growing = growing(&service.name, case.alarms);
-            contributions
-                .extend(growing.map(|_| Contribution { source: Source::Memory, weight: MEMORY_WEIGHT }));
-            let Some(mut cause) = self.cause(Subject::Service(service.name.clone()), contributions) else {
+            let place = facts.place(name);
+            let blame = place.and_then(|place| blames.services.get(place)).unwrap_or(&unknown);
+            let mut parts = scale.parts(blame);
+            let own = hearing.own_time(name) * place.map_or(1.0, |place| flow.kept(place, blame));
+            // A mean may grow by one slow request: only what its operations bear out is sure.
+            let borne_out = ratio(hearing.own_time(name), hearing.own_time(name) + HALF_BORNE_OUT);
+            for part in parts.iter_mut().filter(|part| part.0 == Source::OwnTime) {
+                part.1 = (part.1 * borne_out).max(own);
+            }
+            parts.extend(hearing.parts(name));
+            merge_missing(&mut parts);
+            weigh_alternatives(&mut parts);
+            let growing = growing(name, case.alarms);
+            parts.extend(growing.map(|_| (Source::Memory, MEMORY_WEIGHT)));
+            let changes: Vec<&Change> = self.changes_near(name, case).collect();
+            let Some(mut cause) =
+                self.cause(Subject::Service(name.to_owned()), contributions(parts, !changes.is_empty()))
+            else {
                 continue;
             };
-            let node = after.graph.node(&service.name);
-            let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
-            cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
+            if let Some(service) = place.and_then(|place| facts.services.get(place)) {
+                let node = after.graph.node(name);
+                let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
+                cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
+            }
+            cause.evidence.extend(hearing.evidence(name));
             cause.evidence.extend(growing.map(|alarm| {
                 let pair = Pair { before: alarm.expected, after: alarm.observed };
                 shift("memory", Metric::Memory.unit(), pair, alarm.since)
@@ -244,21 +213,29 @@ impl Analyzer {
             cause.evidence.extend(changes.into_iter().cloned().map(Evidence::Change));
             causes.push(cause);
         }
-        let mut from_outside = scale.contributions(&blames.outside, false);
-        if blames.rush > 1.0 {
-            // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
-            let weight = RUSH_WEIGHT * (1.0 - 1.0 / blames.rush);
-            from_outside.push(Contribution { source: Source::Load, weight });
-        }
-        if let Some(mut cause) = self.cause(Subject::System, from_outside) {
-            cause.evidence.push(outside_shift(&facts, case.onset));
-            causes.push(cause);
-        }
+        causes.extend(self.outside(&scale, &facts, &blames, case.onset));
         causes.sort_by(|a, b| b.score.total_cmp(&a.score));
         let all = causes.iter().map(|cause| cause.score).sum::<f64>() + NONE_WEIGHT;
         causes.iter_mut().for_each(|cause| cause.confidence = cause.score / all);
+        let score = |service: &str| {
+            let cause = causes.iter().find(|cause| cause.subject.service() == Some(service));
+            cause.map_or(0.0, |cause| cause.score)
+        };
+        let metrics = hearing.metrics(score);
         causes.truncate(self.config.max_causes);
-        Ranking { onset: case.onset, causes, least_score: self.config.least_score }
+        Ranking { onset: case.onset, causes, metrics, least_score: self.config.least_score }
+    }
+
+    /// What lies outside of all services.
+    fn outside(&self, scale: &Scale, facts: &Facts, blames: &Blames, onset: UnixNanos) -> Option<Cause> {
+        let mut parts = scale.parts(&blames.outside);
+        if blames.rush > 1.0 {
+            // Traffic alone is a reason for alarms about traffic, though a weak one beside what is slow or fails.
+            parts.push((Source::Load, RUSH_WEIGHT * (1.0 - 1.0 / blames.rush)));
+        }
+        let mut cause = self.cause(Subject::System, contributions(parts, false))?;
+        cause.evidence.push(outside_shift(facts, onset));
+        Some(cause)
     }
 
     /// A cause without its evidence; nothing where next to nothing speaks for it.
@@ -289,191 +266,39 @@ impl Analyzer {
     }
 }
 
-impl Ranking {
-    /// The likeliest cause; nothing where none is likely enough to be named.
-    #[must_use]
-    pub fn top(&self) -> Option<&Cause> {
-        self.causes.first().filter(|cause| cause.score >= self.least_score)
-    }
-
-    /// True where nothing explains the trouble.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.top().is_none()
-    }
-
-    /// Where a service stands, counted from 1.
-    #[must_use]
-    pub fn place(&self, service: &str) -> Option<usize> {
-        let place = self.causes.iter().position(|cause| cause.subject.service() == Some(service))?;
-        Some(place + 1)
-    }
-
-    /// Says it as a finding. Allocates.
-    #[must_use]
-    pub fn to_finding(&self) -> Finding {
-        let runners_up = |from: usize| {
-            let others = self.causes.iter().skip(from).take(3);
-            let named = others.map(|cause| format!("{} ({:.0} %)", cause.subject, cause.confidence * 100.0));
-            named.collect::<Vec<_>>().join(", ")
-        };
-        let Some(top) = self.top() else {
-            return Finding {
-                time: self.onset,
-                source: SOURCE,
-                severity: Severity::Info,
-                subject: Subject::System,
-                title: "no root cause: nothing that changed explains the alarms".to_owned(),
-                detail: if self.causes.is_empty() {
-                    String::new()
-                } else {
-                    format!("unlikely: {}", runners_up(0))
-                },
-                confidence: (1.0 - self.causes.iter().map(|cause| cause.confidence).sum::<f64>())
-                    .clamp(0.0, 1.0),
-                evidence: Vec::new(),
-            };
-        };
-        let others = runners_up(1);
-        Finding {
-            time: self.onset,
-            source: SOURCE,
-            severity: if top.confidence >= 0.5 { Severity::Error } else { Severity::Warning },
-            subject: top.subject.clone(),
-            title: top.title(),
-            detail: if others.is_empty() { others } else { format!("less likely: {others}") },
-            confidence: top.confidence,
-            evidence: top.evidence.clone(),
-        }
-    }
-}
-
-const SOURCE: &str = "otlp.anomaly.cause";
-
-impl Cause {
-    /// One sentence.
-    #[must_use]
-    pub fn title(&self) -> String {
-        let subject = &self.subject;
-        match self.contributions.first().map(|part| part.source) {
-            Some(Source::Errors) => format!("{subject} is the likely cause: errors begin there"),
-            Some(Source::Load) if *subject == Subject::System => {
-                "more requests from outside are the likely cause".to_owned()
-            }
-            Some(Source::Load) => format!("{subject} is the likely cause: it asks others more often"),
-            Some(Source::MissingCalls) => format!("{subject} is the likely cause: it no longer answers"),
-            Some(Source::Waiting) => format!("{subject} is the likely cause: its callers queue for it"),
-            Some(Source::Memory) => format!("{subject} is the likely cause: its memory grows without end"),
-            _ => format!("{subject} is the likely cause: it takes longer itself"),
-        }
-    }
-}
-
-/// From blame to scores.
-struct Scale {
-    slowness: f64,
-    errors: f64,
-}
-
-impl Scale {
-    fn of(facts: &Facts, blames: &Blames) -> Self {
-        let work: f64 =
-            facts.services.iter().map(|service| service.rate.after * service.self_time.before).sum();
-        let requests: f64 = facts.services.iter().map(|service| service.outside.after).sum();
-        let sure = |share: f64, half: f64| ratio(share, share + half);
-        let slow = sure(ratio(blames.all_slowness, work), HALF_SURE_SLOWNESS);
-        let wrong = sure(ratio(blames.all_errors, requests), HALF_SURE_ERRORS);
-        Self { slowness: ratio(slow, blames.all_slowness), errors: ratio(wrong, blames.all_errors) }
-    }
-
-    fn contributions(&self, blame: &Blame, is_changed: bool) -> Vec<Contribution> {
-        let parts = [
-            (Source::OwnTime, blame.own * self.slowness),
-            (Source::Waiting, blame.waiting * self.slowness),
-            (Source::Load, blame.load * self.slowness),
-            (Source::MissingCalls, blame.missing * self.slowness),
-            (Source::Errors, blame.errors * self.errors),
-        ];
-        let sum: f64 = parts.iter().map(|part| part.1).sum();
-        let change = if is_changed { CHANGE_BONUS.0 + CHANGE_BONUS.1 * sum } else { 0.0 };
-        let all = parts.into_iter().chain([(Source::Change, change)]);
-        let worth = all.filter(|part| part.1 > LEAST_SHOWN * sum);
-        worth.map(|(source, weight)| Contribution { source, weight }).collect()
-    }
-}
-
-/// Puts together what speaks for one service.
-struct Witness<'a> {
-    facts: &'a Facts,
-    service: &'a Service,
-    blame: &'a Blame,
-    onset: UnixNanos,
-}
-
-impl Witness<'_> {
-    fn evidence(&self, (slowest, failed): (Option<Exemplar>, Option<Exemplar>)) -> Vec<Evidence> {
-        let mut evidence = Vec::new();
-        let service = self.service;
-        if service.extra_secs > 0.0 {
-            evidence.push(self.shift("own time a request", "s", service.self_time));
-            evidence.extend(slowest.map(|shown| span(shown, "takes longest itself")));
-        }
-        if service.origin.rise() > 0.0 && self.blame.errors > 0.0 {
-            evidence.push(self.shift("errors that begin there", "1", service.origin));
-            evidence.extend(failed.map(|shown| span(shown, "fails although nothing below it does")));
-        }
-        self.calls(&mut evidence);
-        if self.blame.waiting >= LEAST_SHOWN {
-            let text =
-                format!("callers have {:.1} more requests in flight waiting for it", self.blame.waiting);
-            evidence.push(Evidence::Note(text));
-        }
-        evidence
-    }
-
-    fn calls(&self, evidence: &mut Vec<Evidence>) {
-        for call in &self.facts.calls {
-            let name = |place: usize| self.facts.services.get(place).map_or("", |service| &service.name);
-            let (caller, callee) = (name(call.caller), name(call.callee));
-            if caller == self.service.name && surplus(self.facts, call) > 0.0 {
-                evidence.push(self.shift(&format!("calls to {callee}"), "{request}/s", call.rate));
-            }
-            if callee == self.service.name && call.rate.after < 0.1 * call.rate.before {
-                evidence.push(self.shift(&format!("calls from {caller}"), "{request}/s", call.rate));
-            }
-        }
-    }
-
-    fn shift(&self, metric: &str, unit: &'static str, pair: Pair) -> Evidence {
-        shift(metric, unit, pair, self.onset)
-    }
-}
-
-fn shift(metric: &str, unit: &'static str, pair: Pair, since: UnixNanos) -> Evidence {
-    Evidence::Shift { metric: metric.to_owned(), unit, before: pair.before, after: pair.after, since }
-}
-
-fn span(shown: Exemplar, what: &str) -> Evidence {
-    let note = format!("{what}: {:.1} ms of its own", shown.self_time.as_secs_f64() * 1e3);
-    Evidence::Span { trace_id: shown.trace_id, span_id: shown.span_id, note }
-}
-
-fn outside_shift(facts: &Facts, onset: UnixNanos) -> Evidence {
-    let sum = |of: fn(&Service) -> f64| facts.services.iter().map(of).sum();
-    let pair =
-        Pair { before: sum(|service| service.outside.before), after: sum(|service| service.outside.after) };
-    shift("requests from outside", "{request}/s", pair, onset)
-}
-
 /// The alarm about what a service holds.
 fn growing<'a>(service: &str, alarms: &'a [Alarm]) -> Option<&'a Alarm> {
     alarms.iter().find(|alarm| alarm.metric == Metric::Memory && alarm.subject.service() == Some(service))
 }
 
-fn is_connected(service: &str, alarmed: &[&str], graphs: [&ServiceGraph; 2]) -> bool {
+/// Calls that are missing count once, however they were found.
+fn merge_missing(parts: &mut Vec<(Source, f64)>) {
+    let is_missing = |part: &(Source, f64)| part.0 == Source::MissingCalls;
+    let most = parts.iter().filter(|part| is_missing(part)).map(|part| part.1).fold(0.0, f64::max);
+    parts.retain(|part| !is_missing(part));
+    parts.push((Source::MissingCalls, most));
+}
+
+/// Own time, time lost in calls and broken requests are read from the same spans: the strongest says what there is to
+/// say, and the others say little more.
+fn weigh_alternatives(parts: &mut [(Source, f64)]) {
+    let of_operations =
+        |part: &(Source, f64)| matches!(part.0, Source::OwnTime | Source::Gap | Source::Pattern);
+    let most = parts.iter().filter(|part| of_operations(part)).map(|part| part.1).fold(0.0, f64::max);
+    for part in parts.iter_mut().filter(|part| of_operations(part) && part.1 < most) {
+        part.1 *= LEFT_BESIDE;
+    }
+}
+
+/// The names of all services, each once, in order.
+fn names<'a>(facts: &'a Facts, hearing: &'a Hearing<'_>) -> BTreeSet<&'a str> {
+    facts.services.iter().map(|service| service.name.as_str()).chain(hearing.services()).collect()
+}
+
+fn is_connected(service: &str, case: &Case<'_>, graphs: [&ServiceGraph; 2]) -> bool {
     let tied = |other: &&str| graphs.iter().any(|graph| graph.distance(other, service).is_some());
     let is_known = |other: &&&str| graphs.iter().any(|graph| graph.node(other).is_some());
-    // Alarms about services that no trace shows cannot rule anybody out.
-    let mut known = alarmed.iter().filter(is_known).peekable();
-    known.peek().is_none() || known.any(tied)
+    // Alarms about services that no trace shows cannot rule anybody out, nor can they rule out such services.
+    let mut known = case.services.iter().filter(is_known).peekable();
+    known.peek().is_none() || !is_known(&&service) || known.any(tied)
 }

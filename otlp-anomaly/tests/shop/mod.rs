@@ -303,7 +303,7 @@ pub(crate) fn investigate(spans: &[(&'static str, Span)], changes: &[Change]) ->
     all.extend(incidents.open().iter().cloned());
     let ranking = all.first().map(|incident| {
         let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
-        let case = Case { onset: incident.onset, services: &services, changes, alarms: &[] };
+        let case = Case { onset: incident.onset, services: &services, changes, ..Case::default() };
         Analyzer::default().explain(&history, &case, now)
     });
     Outcome { alarms, incidents: all, ranking, history, end: now }
