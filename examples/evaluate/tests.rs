@@ -8,7 +8,7 @@ use otlp_anomaly::evaluate::{Profile, nab, nab_at};
 
 use super::choice::Choice;
 use super::table::Judged;
-use super::{input, judge, kept, table};
+use super::{judge, kept, labelled, table};
 
 /// The part of the benchmark that the repository holds.
 fn data() -> PathBuf {
