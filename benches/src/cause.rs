@@ -26,7 +26,7 @@ pub fn run(effort: &Effort) -> ExitCode {
     report([case(effort), span(effort)].into_iter().flatten().map(Ok::<Row, Disagreement>))
 }
 
-/// Each service is called by the one of half its number; `slow` takes ten times as long.
+/// A request down a chain of services whose numbers are seven apart; `slow` takes fifteen times as long as the others.
 fn trace(number: u64, services: usize, chain: usize, slow: usize) -> Trace {
     let trace_id = TraceId::new(u128::from(number + 1).to_be_bytes());
     let first = usize::try_from(number).unwrap_or_default() % services;
