@@ -43,7 +43,20 @@ struct Connection {
 #[derive(Debug)]
 struct Waiting {
     stack: StackSample,
+    /// When its thread read the request that it is at.
+    since: u64,
+    fit: Fit,
     is_ambiguous: bool,
+}
+
+/// How well the span fits that a sample was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    None,
+    /// Where the clocks differ a little.
+    Blurred,
+    /// The request was read while the span was open.
+    Exact,
 }
 
 /// A span, and when its request was open.
@@ -112,7 +125,8 @@ impl SpanLinks {
             return out(sample.stack);
         }
         self.stats.waiting += 1;
-        let mut waiting = Waiting { stack: sample.stack, is_ambiguous: false };
+        let since = request.since.0;
+        let mut waiting = Waiting { stack: sample.stack, since, fit: Fit::None, is_ambiguous: false };
         let connection = self.connections.entry(canonical(request.client)).or_default();
         connection.spans.iter().for_each(|seen| waiting.meet(seen));
         connection.samples.push_back(waiting);
@@ -121,12 +135,7 @@ impl SpanLinks {
     /// Takes a span that a capture gave out, before or after the samples of its request. O(samples of its connection).
     pub fn span(&mut self, span: &Span) {
         let Some(client) = client(span) else { return };
-        let seen = Seen {
-            begin: span.start.0.saturating_sub(BLUR),
-            end: span.end.0.saturating_add(BLUR),
-            trace: span.trace_id,
-            span: span.span_id,
-        };
+        let seen = Seen { begin: span.start.0, end: span.end.0, trace: span.trace_id, span: span.span_id };
         if self.spans < MOST_SPANS {
             self.spans += 1;
             let connection = self.connections.entry(client).or_default();
@@ -175,13 +184,21 @@ impl SpanLinks {
 }
 
 impl Waiting {
-    /// Takes the span, where it was open when the sample was taken.
+    /// Takes the span, where it was open when the request was read and the sample taken, and none fits better: one
+    /// span of a connection often begins sooner behind the other than clocks are exact.
     fn meet(&mut self, seen: &Seen) {
         let stack = &mut self.stack;
-        if !(seen.begin..=seen.end).contains(&stack.time.0) {
+        let blurred = seen.begin.saturating_sub(BLUR)..=seen.end.saturating_add(BLUR);
+        if !blurred.contains(&stack.time.0) || !blurred.contains(&self.since) {
             return;
         }
-        self.is_ambiguous |= stack.span_id.is_valid() && stack.span_id != seen.span;
+        let fit = if (seen.begin..=seen.end).contains(&self.since) { Fit::Exact } else { Fit::Blurred };
+        if fit < self.fit {
+            return;
+        }
+        self.is_ambiguous =
+            fit == self.fit && (self.is_ambiguous || stack.span_id.is_valid() && stack.span_id != seen.span);
+        self.fit = fit;
         (stack.trace_id, stack.span_id) = (seen.trace, seen.span);
     }
 
@@ -295,5 +312,25 @@ mod tests {
         });
         assert_eq!(met, [(10, 0, 0), (30, 2, 2)], "the same span twice is one");
         assert_eq!((stats.ambiguous, stats.linked, stats.is_balanced()), (1, 1, true));
+    }
+
+    #[test]
+    fn of_spans_closer_than_clocks_are_exact_a_sample_has_the_one_whose_request_was_read() {
+        let micros = |at: u64| UnixNanos(at * 1_000);
+        let between = |id, from, to| Span { start: micros(from), end: micros(to), ..span(id, 0, 0, CLIENT) };
+        let mut links = SpanLinks::new(Duration::from_secs(1));
+        let mut met = Vec::new();
+        // At the very beginning of the second span, and at the very end of the first one.
+        for (at, since) in [(1095, 1090), (1004, 520)] {
+            let mut sample = sample(at, Some("127.0.0.1:4000"));
+            sample.stack.time = micros(at);
+            sample.request.iter_mut().for_each(|request| request.since = micros(since));
+            links.sample(sample, &mut |_| ());
+        }
+        links.span(&between(1, 500, 1000));
+        links.span(&between(2, 1059, 1500));
+        let stats = links.finish(&mut |stack| met.push((stack.weight, stack.span_id.as_bytes()[0])));
+        assert_eq!(met, [(1095, 2), (1004, 1)]);
+        assert_eq!((stats.ambiguous, stats.linked), (0, 2));
     }
 }
