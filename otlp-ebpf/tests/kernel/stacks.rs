@@ -75,13 +75,15 @@ fn waits_are_as_long_as_a_sleeper_says_and_short_ones_are_counted() {
     let mut met = Vec::new();
     let stats = end(sampler, &mut met);
     let rests = |sample: &&Sample| sample.stack.frames.iter().any(|frame| &**frame == "rests");
-    // One that was over, but found all processors busy, is told apart.
+    // One that was over, but found all processors busy, is told apart, and one that was interrupted on a busy machine is two,
+    // each of them short.
     let waited = |sample: &&Sample| sample.state == ThreadState::Waited;
     let rests: Vec<_> = met.iter().filter(rests).filter(waited).collect();
-    assert_eq!(rests.len(), 20, "{met:?}");
+    assert!((17..=20).contains(&rests.len()), "{met:?}");
     // It cannot have waited longer than the time that went by, nor (but for a wait that began late) shorter than asked.
     let weight: u64 = rests.iter().map(|sample| sample.stack.weight).sum();
-    assert!((195_000_000..=said).contains(&weight), "{weight} of {said}");
+    let asked = rests.len() as u64 * 9_750_000;
+    assert!((asked..=said).contains(&weight), "{weight} of {said}");
     let names: String = rests.iter().flat_map(|sample| &sample.stack.frames).map(|frame| &**frame).collect();
     assert!(names.contains("nanosleep_[k]") || names.contains("[kernel]"), "{names}");
     assert!(stats.short_waits > 0, "{stats:?}");
