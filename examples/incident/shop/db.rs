@@ -24,6 +24,12 @@ pub(crate) const ACCOUNTS: u32 = 8_000;
 /// Orders that were placed before the run began; each has a row of its charge.
 pub(crate) const PAST_ORDERS: u32 = 15_000;
 
+/// What reading every row takes at least: rows of years past, which nobody asks for, are added until it does, so that a lost
+/// index hurts on a fast machine as it does on a slow one.
+const FULL_SCAN: Duration = Duration::from_micros(2500);
+const ARCHIVED_AT_ONCE: usize = 20_000;
+const MAX_ROWS: usize = 200_000;
+
 /// Rows that may be added; after that the oldest added are overwritten.
 const MAX_ADDED_ROWS: usize = 30_000;
 /// A lookup that takes longer is worth a warning.
@@ -297,7 +303,18 @@ fn fill(seed: u64) -> Heap {
         rows.push((format!("charges/{}", order(number)), text));
     }
     random.shuffle(&mut rows);
-    Heap::new(rows, MAX_ADDED_ROWS)
+    let mut heap = Heap::new(rows.clone(), MAX_ADDED_ROWS);
+    while heap.scan_time() < FULL_SCAN && heap.rows() < MAX_ROWS {
+        for number in rows.len()..rows.len() + ARCHIVED_AT_ONCE {
+            let amount = 199 + random.below(60_000);
+            let text =
+                format!("invoice={number:07}&amount={amount}&currency=EUR&state=archived&audited=true");
+            rows.push((format!("archive/inv-{number:07}"), text));
+        }
+        random.shuffle(&mut rows);
+        heap = Heap::new(rows.clone(), MAX_ADDED_ROWS);
+    }
+    heap
 }
 
 /// The name of product `number`.
