@@ -322,6 +322,50 @@ fn nginx_and_the_tap_count_the_same_requests() {
 }
 
 #[test]
+fn wrk_and_curl_and_nginx_and_the_tap_count_the_same_requests() {
+    let (Some(server), Some(wrk), Some(curl)) = (nginx(), required("wrk", "wrk"), required("curl", "curl"))
+    else {
+        return;
+    };
+    let before = served(server.address);
+    let tapped = Tapped::start(config(server.address));
+    let url = format!("http://{}", tapped.tap.local_addr());
+    let said = said_by(Command::new(curl).args(["-sS", "--parallel", "--parallel-max", "4"]).args([
+        &format!("{url}/ok?[1-40]"),
+        &format!("{url}/gone?[1-5]"),
+        "-d",
+        "a=1",
+    ]));
+    assert_eq!((said.matches("fine").count(), said.matches("gone").count()), (40, 5));
+    tapped.until(|stats| stats.account.in_progress == 0 && stats.account.spans == 45);
+    let spans: Vec<_> = tapped.sink.take().into_iter().map(|tapped| tapped.span).collect();
+    let posts = spans.iter().filter(|span| text(span, "http.request.method") == "POST").count();
+    assert_eq!((posts, spans.iter().filter(|span| span.is_error()).count()), (45, 0));
+
+    let said = said_by(Command::new(wrk).args(["-t1", "-c8", "-d1s"]).arg(format!("{url}/ok")));
+    let told = said.lines().find_map(|line| line.split_once(" requests in")).unwrap().0.trim();
+    let told: u64 = told.parse().unwrap();
+    // wrk leaves when its second is over: one request of each connection may be under way then.
+    tapped.until(|stats| stats.account.in_progress == 0);
+    let stats = tapped.tap.shutdown(LONG);
+    assert!(stats.is_balanced(), "{stats:?}");
+    let account = stats.account;
+    assert_eq!((account.unpaired.total(), account.refused), (0, 0), "{account:?}");
+    assert_eq!(account.requests, account.spans + account.lost.total(), "{account:?}");
+    assert!(told > 500 && (told..=told + 8).contains(&(account.spans - 45)), "{told} told, {account:?}");
+    assert!(account.lost.total() <= 8, "{account:?}");
+    // The second question is counted in its own answer.
+    assert!(account.requests.abs_diff(served(server.address) - before - 1) <= 8, "{account:?}");
+}
+
+/// What a client prints; it must end well.
+fn said_by(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
 fn nginx_says_when_it_gets_a_bad_request_and_the_tap_counts_it() {
     let Some(server) = nginx() else { return };
     let tapped = Tapped::start(config(server.address));
