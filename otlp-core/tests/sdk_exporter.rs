@@ -67,6 +67,20 @@ fn spans_arrive_as_the_official_exporter_sends_them_over_every_transport() {
 }
 
 #[test]
+fn a_level_is_handed_to_the_compression_which_refuses_what_it_does_not_have() {
+    let at = |level| {
+        spans_to("http://127.0.0.1:4318")
+            .with_compression(Compression::Gzip)
+            .with_compression_level(level)
+            .build()
+    };
+    assert!(at(1).is_ok());
+    let refused = at(10).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config);
+    assert!(refused.to_string().contains("met 10"), "{refused}");
+}
+
+#[test]
 fn every_signal_goes_through_the_sdks_threads_without_a_runtime() {
     let inbox = Inbox::default();
     let receiver = receiver(inbox.clone());

@@ -22,6 +22,9 @@ use crate::core;
 
 type Failure = Box<dyn Error>;
 
+/// By `flate2::Compression::default()` over HTTP and by tonic's constant over gRPC; it cannot be set.
+const LEVEL_OF_PEER: u8 = 6;
+
 /// Does what it is told until its input ends.
 #[must_use]
 pub fn run<S: Side>() -> ExitCode {
@@ -33,6 +36,8 @@ pub fn run<S: Side>() -> ExitCode {
 pub struct Wire<'a> {
     is_grpc: bool,
     is_gzip: bool,
+    /// The level that the peer always has; our own default where it is false.
+    is_level_of_peer: bool,
     root: &'a str,
 }
 
@@ -59,7 +64,10 @@ impl Side for Ours {
         let protocol = if wire.is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf };
         let compression = if wire.is_gzip { Compression::Gzip } else { Compression::None };
         let builder = SpanExporter::builder().with_endpoint(wire.root).with_protocol(protocol);
-        let mut exporter = builder.with_compression(compression).build()?;
+        let builder = builder.with_compression(compression);
+        let builder =
+            if wire.is_level_of_peer { builder.with_compression_level(LEVEL_OF_PEER) } else { builder };
+        let mut exporter = builder.build()?;
         exporter.set_resource(resource);
         Ok(Self(exporter))
     }
@@ -120,7 +128,12 @@ impl<S: Side> Sender<S> {
         let [protocol, compression, root] = args.as_slice() else {
             return Err("usage: PROTOCOL COMPRESSION ROOT".into());
         };
-        let wire = Wire { is_grpc: protocol == "grpc", is_gzip: compression == "gzip", root };
+        let wire = Wire {
+            is_grpc: protocol == "grpc",
+            is_gzip: compression.starts_with("gzip"),
+            is_level_of_peer: compression == "gzip of level 6",
+            root,
+        };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let side = {
             let _within = runtime.enter();

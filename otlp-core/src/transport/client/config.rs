@@ -296,7 +296,7 @@ impl ClientConfig {
         self
     }
 
-    /// Sets how much work is spent on compression: gzip from 1 to 9, default 6; zstd from 1 to 19, default 3. Without
+    /// Sets how much work is spent on compression: gzip from 1 to 9, default 5; zstd from 1 to 19, default 3. Without
     /// effect where nothing is compressed.
     ///
     /// ```

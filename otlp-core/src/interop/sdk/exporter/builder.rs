@@ -45,6 +45,7 @@ pub struct ExporterBuilder<E> {
     timeout: Duration,
     headers: Vec<(String, String)>,
     compression: Compression,
+    compression_level: Option<u8>,
     observer: Option<Arc<dyn Observer>>,
     temporality: Temporality,
     exporter: PhantomData<fn() -> E>,
@@ -59,6 +60,7 @@ impl<E> ExporterBuilder<E> {
             timeout: TIMEOUT,
             headers: Vec::new(),
             compression: Compression::None,
+            compression_level: None,
             observer: None,
             temporality: Temporality::default(),
             exporter: PhantomData,
@@ -122,6 +124,12 @@ impl<E> ExporterBuilder<E> {
         self
     }
 
+    /// Sets how much work is spent on compression, as [`ClientConfig::compression_level`]; default what that says.
+    pub const fn with_compression_level(mut self, level: u8) -> Self {
+        self.compression_level = Some(level);
+        self
+    }
+
     /// Sets who is told what became of each attempt, partial success above all; default nobody.
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -149,6 +157,10 @@ impl<E> ExporterBuilder<E> {
             .compression(self.compression);
         let config =
             self.headers.into_iter().fold(config, |config, (name, value)| config.header(name, value));
+        let config = match self.compression_level {
+            Some(level) => config.compression_level(level),
+            None => config,
+        };
         Ok(match self.observer {
             Some(observer) => config.observer(observer),
             None => config,
@@ -204,6 +216,7 @@ impl<E> fmt::Debug for ExporterBuilder<E> {
             .field("timeout", &self.timeout)
             .field("headers", &headers)
             .field("compression", &self.compression)
+            .field("compression_level", &self.compression_level)
             .finish_non_exhaustive()
     }
 }
