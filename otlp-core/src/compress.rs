@@ -24,7 +24,7 @@ pub use zstd::{ZstdEncoder, unzstd};
 /// Concatenated gzip members or zstd frames that one body may have. Senders write one.
 const MAX_PARTS: usize = 64;
 /// The first guess at the size of what comes out, as a multiple of what went in.
-const USUAL_RATIO: usize = 4;
+pub(crate) const USUAL_RATIO: usize = 4;
 
 /// What may come out of a body.
 struct Bound<'a> {
@@ -72,10 +72,16 @@ impl Failure {
     }
 }
 
-/// What to begin with for a body of `len` bytes.
-fn first_room(len: usize, bound: &mut Bound<'_>) -> Result<Vec<u8>, Failure> {
+/// Makes the room to begin with for a body of `len` bytes.
+fn first_room(out: &mut Vec<u8>, len: usize, bound: &mut Bound<'_>) -> Result<(), Failure> {
     let room = len.saturating_mul(USUAL_RATIO).min(bound.max_bytes.saturating_add(1));
-    if (bound.may_grow)(room) { Ok(Vec::with_capacity(room)) } else { Err(Failure::NoRoom) }
+    if room > out.capacity() {
+        if !(bound.may_grow)(room - out.capacity()) {
+            return Err(Failure::NoRoom);
+        }
+        out.reserve_exact(room);
+    }
+    Ok(())
 }
 
 /// Makes room where there is none; in all at most one byte above the bound, which tells "exactly full" from "more

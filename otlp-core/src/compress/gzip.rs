@@ -29,26 +29,29 @@ pub(super) const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
 /// [`ErrorKind::Malformed`] where the body is damaged, cut, or followed by anything else;
 /// [`ErrorKind::Limit`] where it is larger than `max_bytes` or made of more than 64 members.
 pub fn gunzip(body: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
-    gunzip_within(body, max_bytes, &mut |_| true)
+    let mut out = Vec::new();
+    gunzip_within(body, &mut out, max_bytes, &mut |_| true)?;
+    Ok(out)
 }
 
-/// As [`gunzip`], and asks `may_grow` before it allocates so many bytes more; a no is the error of a limit.
+/// As [`gunzip`], into an empty buffer, and asks `may_grow` before it allocates so many bytes more; a no is
+/// the error of a limit.
 pub(crate) fn gunzip_within(
     body: &[u8],
+    out: &mut Vec<u8>,
     max_bytes: usize,
     may_grow: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<u8>> {
+) -> Result<()> {
     let bound = &mut Bound { max_bytes, may_grow };
-    let mut out =
-        first_room(body.len(), bound).map_err(|failure| failure.at("gzip: member", 0, max_bytes))?;
+    first_room(out, body.len(), bound).map_err(|failure| failure.at("gzip: member", 0, max_bytes))?;
     let mut rest = body;
     let mut inflate = Decompress::new_gzip(WINDOW_BITS);
     for _ in 0..MAX_PARTS {
-        let read = member(&mut inflate, rest, &mut out, bound)
+        let read = member(&mut inflate, rest, out, bound)
             .map_err(|failure| failure.at("gzip: member", body.len() - rest.len(), max_bytes))?;
         rest = rest.get(read..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(out);
+            return Ok(());
         }
         inflate = Decompress::new_gzip(WINDOW_BITS);
     }
@@ -173,18 +176,21 @@ mod tests {
         let bomb = gzip(&vec![0; 1 << 20]);
         for budget in [0, 1000, 100_000, 1 << 20] {
             let mut asked = 0;
-            let out = gunzip_within(&bomb, 2 << 20, &mut |more| {
+            let out = gunzip_within(&bomb, &mut Vec::new(), 2 << 20, &mut |more| {
                 asked += more;
                 asked <= budget
             });
             assert!(out.is_err_and(|error| error.is_limit()) && asked > budget, "{budget}");
         }
-        let mut asked = 0;
-        let out = gunzip_within(&bomb, 2 << 20, &mut |more| {
-            asked += more;
-            true
-        });
-        assert_eq!(out.expect("room").capacity(), asked);
+        for kept in [0, 70_000, 2 << 20] {
+            let (mut asked, mut out) = (0, Vec::with_capacity(kept));
+            let read = gunzip_within(&bomb, &mut out, 2 << 20, &mut |more| {
+                asked += more;
+                true
+            });
+            assert!(read.is_ok() && out.len() == 1 << 20);
+            assert_eq!(out.capacity(), kept + asked);
+        }
     }
 
     #[test]

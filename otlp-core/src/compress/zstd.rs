@@ -31,26 +31,30 @@ const WINDOW_TOO_LARGE: usize = 16_usize.wrapping_neg();
 /// [`ErrorKind::Limit`] where it is larger than `max_bytes`, made of more than 64 frames, or needs a window of more than
 /// 8 MiB; [`ErrorKind::Io`] where there is no memory.
 pub fn unzstd(body: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
-    unzstd_within(body, max_bytes, &mut |_| true)
+    let mut out = Vec::new();
+    unzstd_within(body, &mut out, max_bytes, &mut |_| true)?;
+    Ok(out)
 }
 
-/// As [`unzstd`], and asks `may_grow` before it allocates so many bytes more; a no is the error of a limit.
+/// As [`unzstd`], into an empty buffer, and asks `may_grow` before it allocates so many bytes more; a no is
+/// the error of a limit.
 pub(crate) fn unzstd_within(
     body: &[u8],
+    out: &mut Vec<u8>,
     max_bytes: usize,
     may_grow: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<u8>> {
+) -> Result<()> {
     let bound = &mut Bound { max_bytes, may_grow };
     let mut context = DCtx::try_create().ok_or_else(no_memory)?;
     context.set_parameter(DParameter::WindowLogMax(WINDOW_BITS)).map_err(|_| no_memory())?;
-    let mut out = first_room(body.len(), bound).map_err(|failure| failure.at("zstd: frame", 0, max_bytes))?;
+    first_room(out, body.len(), bound).map_err(|failure| failure.at("zstd: frame", 0, max_bytes))?;
     let mut input = InBuffer::around(body);
     for _ in 0..MAX_PARTS {
         let begin = input.pos;
-        frame(&mut context, &mut input, &mut out, bound)
+        frame(&mut context, &mut input, out, bound)
             .map_err(|failure| failure.at("zstd: frame", begin, max_bytes))?;
         if input.pos == body.len() {
-            return Ok(out);
+            return Ok(());
         }
     }
     Err(Error::new(ErrorKind::Limit, format!("zstd: more than {MAX_PARTS} frames")))

@@ -43,6 +43,7 @@ mod limits;
 mod places;
 mod read;
 mod serve;
+mod spare;
 mod workers;
 
 use std::fmt;

@@ -6,6 +6,7 @@ use super::ReceiverLimits;
 use super::admission::Admission;
 use super::conduct::End;
 use super::places::Room;
+use super::spare::Spares;
 use crate::protocol::memory::MemoryLimiter;
 use crate::protocol::status::Class;
 use crate::stats::{Instrument, Measure, Measurements, Stats};
@@ -39,6 +40,8 @@ pub struct ReceiverStats {
     pub body_bytes: u64,
     /// Body bytes held at this moment, decompressed ones and room for more included.
     pub held_bytes: u64,
+    /// Bytes of buffers kept at this moment for the next bodies.
+    pub spare_bytes: u64,
     /// Connections taken.
     pub connections: u64,
     /// Connections closed at once, being one too many while no other could be closed for them.
@@ -191,23 +194,35 @@ const CERTIFICATES: Instrument =
 pub(super) struct Account {
     stats: Mutex<ReceiverStats>,
     admission: Mutex<Admission>,
+    spares: Mutex<Spares>,
     pub(super) memory: Option<MemoryLimiter>,
 }
 
 impl Account {
     pub(super) fn new(limits: &ReceiverLimits) -> Self {
         let admission = Admission::new(limits.requests, limits.total_body_bytes);
-        Self { stats: Mutex::default(), admission: Mutex::new(admission), memory: limits.memory.clone() }
+        Self {
+            stats: Mutex::default(),
+            admission: Mutex::new(admission),
+            spares: Mutex::new(Spares::new(limits.spare_bytes)),
+            memory: limits.memory.clone(),
+        }
     }
 
     pub(super) fn stats(&self) -> ReceiverStats {
         let held_bytes = self.admission().bytes() as u64;
-        ReceiverStats { held_bytes, ..*self.lock() }
+        let spare_bytes = self.spares().bytes() as u64;
+        ReceiverStats { held_bytes, spare_bytes, ..*self.lock() }
     }
 
     /// What is in hand. Never locked together with the counts.
     pub(super) fn admission(&self) -> MutexGuard<'_, Admission> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Buffers of bodies that are over. Never locked together with the counts.
+    pub(super) fn spares(&self) -> MutexGuard<'_, Spares> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverStats> {

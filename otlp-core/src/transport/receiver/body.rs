@@ -1,15 +1,14 @@
 //! What a body is, and taking its compression off.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderMap};
 
 use super::ReceiverLimits;
 use super::answer::Refusal;
 use super::hold::Share;
+use super::spare::Buffer;
 use crate::Limits;
-use crate::error::{DecodeError, DecodeErrorKind, Error, ErrorKind};
+use crate::error::{DecodeError, DecodeErrorKind};
 use crate::json::{self, Reading};
 use crate::protocol::Signal;
 
@@ -81,36 +80,44 @@ pub(super) fn too_large(max_bytes: usize) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// The body without its compression.
-pub(super) fn decode<'a>(
-    body: &'a [u8],
+/// The body without its compression; none where it has none.
+pub(super) fn decode(
+    body: &[u8],
     coding: Coding,
     limits: &ReceiverLimits,
     share: &mut Share,
-) -> Result<Cow<'a, [u8]>, Refusal> {
-    let mut full = None;
-    let may_grow = &mut |bytes| share.grow(bytes).map_err(|refusal| full = Some(refusal)).is_ok();
-    let _unused_without_codings = &may_grow;
-    let decoded: crate::Result<Option<Vec<u8>>> = match coding {
+) -> Result<Option<Buffer>, Refusal> {
+    let _unused_without_codings = (body, limits, &share);
+    match coding {
         Coding::Identity => Ok(None),
         #[cfg(feature = "gzip")]
-        Coding::Gzip => crate::compress::gunzip_within(body, limits.body_bytes, may_grow).map(Some),
+        Coding::Gzip => unpack(body, crate::compress::gunzip_within, limits, share).map(Some),
         #[cfg(feature = "zstd")]
-        Coding::Zstd => crate::compress::unzstd_within(body, limits.body_bytes, may_grow).map(Some),
-    };
-    match full {
-        Some(refusal) => Err(refusal),
-        None => match decoded.map_err(|error| not_decoded(&error, limits.body_bytes))? {
-            Some(decoded) => Ok(Cow::Owned(decoded)),
-            None => Ok(Cow::Borrowed(body)),
-        },
+        Coding::Zstd => unpack(body, crate::compress::unzstd_within, limits, share).map(Some),
     }
 }
 
-fn not_decoded(error: &Error, max_bytes: usize) -> Refusal {
+/// Appends what a body was to a buffer, of so many bytes at the most; asks before it allocates more.
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+type Unpack = fn(&[u8], &mut Vec<u8>, usize, &mut dyn FnMut(usize) -> bool) -> crate::Result<()>;
+
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+fn unpack(body: &[u8], by: Unpack, limits: &ReceiverLimits, share: &mut Share) -> Result<Buffer, Refusal> {
+    let mut buffer = Buffer::with_room(body.len().saturating_mul(crate::compress::USUAL_RATIO), share);
+    let mut full = None;
+    let may_grow = &mut |bytes| share.grow(bytes).map_err(|refusal| full = Some(refusal)).is_ok();
+    let unpacked = by(body, buffer.bytes_mut(), limits.body_bytes, may_grow);
+    match full {
+        Some(refusal) => Err(refusal),
+        None => unpacked.map(|()| buffer).map_err(|error| not_decoded(&error, limits.body_bytes)),
+    }
+}
+
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+fn not_decoded(error: &crate::Error, max_bytes: usize) -> Refusal {
     match error.kind() {
-        ErrorKind::Limit => too_large(max_bytes),
-        ErrorKind::Io => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        crate::ErrorKind::Limit => too_large(max_bytes),
+        crate::ErrorKind::Io => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         _ => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }

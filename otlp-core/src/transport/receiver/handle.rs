@@ -1,6 +1,5 @@
 //! From a whole body to the handler's answer.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::answer::{Answer, Refusal};
 use super::body::{Coding, Failure, Gone, decode, read_json};
 use super::hold::{Pass, Share, turn_away};
 use super::serve::Core;
+use super::spare::Buffer;
 use super::workers::NotDone;
 use crate::protocol::Signal;
 use crate::transport::form::Form;
@@ -19,7 +19,7 @@ use crate::transport::form::Form;
 /// A request whose body is there.
 pub(super) struct Whole {
     pub(super) signal: Signal,
-    pub(super) wire: Vec<u8>,
+    pub(super) wire: Buffer,
     /// Where in `wire` the message begins.
     pub(super) at: usize,
     pub(super) coding: Coding,
@@ -55,18 +55,22 @@ impl Core {
         let Whole { signal, wire, at, coding, form, share, pass: _until_done } = whole;
         let mut unpacked = Share::new(&self.account);
         let message = wire.get(at..).unwrap_or_default();
-        let decoded = match decode(message, coding, &self.limits, &mut unpacked)? {
-            Cow::Borrowed(message) if form == Form::Protobuf => return self.decide(signal, message),
-            decoded => decoded,
-        };
-        let mut read = Share::new(&self.account);
-        let decoded = match form {
-            Form::Protobuf => decoded.into_owned(),
-            Form::Json => read_json(signal, &decoded, &self.limits, &mut read)?,
-        };
+        let decoded = decode(message, coding, &self.limits, &mut unpacked)?;
         // Other forms of it are held no longer than needed.
-        drop((wire, share));
-        self.decide(signal, &decoded)
+        match (form, decoded) {
+            (Form::Protobuf, None) => self.decide(signal, message),
+            (Form::Protobuf, Some(decoded)) => {
+                drop((wire, share));
+                self.decide(signal, &decoded)
+            }
+            (Form::Json, decoded) => {
+                let mut read = Share::new(&self.account);
+                let text = decoded.as_deref().unwrap_or(message);
+                let message = read_json(signal, text, &self.limits, &mut read)?;
+                drop((wire, share, decoded, unpacked));
+                self.decide(signal, &message)
+            }
+        }
     }
 
     fn decide(&self, signal: Signal, body: &[u8]) -> Result<Answer, Refusal> {

@@ -20,7 +20,13 @@ pub(super) struct Pass(Arc<Account>);
 impl Pass {
     /// Takes a place, before the body is read. `claimed` is what the client says of its length, or 0.
     pub(super) fn take(account: &Arc<Account>, claimed: u64) -> Result<Self, Refusal> {
-        let pressure = account.memory.as_ref().map_or(Pressure::None, MemoryLimiter::pressure);
+        let pressure = || account.memory.as_ref().map_or(Pressure::None, MemoryLimiter::pressure);
+        let pressure = match pressure() {
+            Pressure::None => Pressure::None,
+            // What is only kept must not turn anybody away.
+            _ if account.spares().clear() => pressure(),
+            pressed => pressed,
+        };
         let told = account.admission().begin(claimed, pressure);
         told.map_err(|turned| turn_away(account, turned))?;
         Ok(Self(Arc::clone(account)))
@@ -48,13 +54,22 @@ impl Share {
 
     /// Takes `bytes` more, to be called before they are allocated.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let turned = |turned| turn_away(&self.account, turned);
+        self.try_grow(bytes).map_err(|turned| turn_away(&self.account, turned))
+    }
+
+    /// As [`grow`](Self::grow), for who can do without.
+    pub(super) fn try_grow(&mut self, bytes: usize) -> Result<(), Turned> {
         let reserved = match &self.account.memory {
-            Some(memory) => Some(memory.reserve(bytes).ok_or_else(|| turned(Turned::Hard))?),
+            Some(memory) => {
+                let reserved = memory.reserve(bytes).or_else(|| {
+                    let cleared = self.account.spares().clear();
+                    if cleared { memory.reserve(bytes) } else { None }
+                });
+                Some(reserved.ok_or(Turned::Hard)?)
+            }
             None => None,
         };
-        let told = self.account.admission().grow(bytes);
-        told.map_err(turned)?;
+        self.account.admission().grow(bytes)?;
         self.bytes += bytes;
         self.reserved.extend(reserved);
         Ok(())

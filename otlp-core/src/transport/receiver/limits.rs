@@ -22,6 +22,7 @@ pub struct ReceiverLimits {
     pub(super) header_bytes: usize,
     pub(super) body_bytes: usize,
     pub(super) total_body_bytes: usize,
+    pub(super) spare_bytes: usize,
     pub(super) requests: usize,
     pub(super) workers: usize,
     pub(super) memory: Option<MemoryLimiter>,
@@ -47,6 +48,7 @@ impl Default for ReceiverLimits {
             header_bytes: 64 << 10,
             body_bytes: 64 << 20,
             total_body_bytes: 256 << 20,
+            spare_bytes: 8 << 20,
             requests: 4096,
             workers: 4,
             memory: None,
@@ -112,6 +114,14 @@ impl ReceiverLimits {
     #[must_use]
     pub const fn max_total_body_bytes(mut self, bytes: usize) -> Self {
         self.total_body_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes of buffers are kept for the next bodies; default 8 MiB, 0 for none. Buffers below 64 KiB are
+    /// not kept, as they cost nothing to make. They are given up where a [`MemoryLimiter`] is pressed.
+    #[must_use]
+    pub const fn max_spare_bytes(mut self, bytes: usize) -> Self {
+        self.spare_bytes = bytes;
         self
     }
 
@@ -213,7 +223,7 @@ impl ReceiverLimits {
     /// The most heap that a receiver with these limits takes, whatever its clients do.
     ///
     /// It is the sum of
-    /// - `max_total_body_bytes`, for bodies;
+    /// - `max_total_body_bytes`, for bodies, and `max_spare_bytes`, for buffers that are kept;
     /// - three times `max_body_bytes` and 64 KiB a worker, and once more, for the moment in which a buffer grows and its
     ///   old and new form are both there, for decompressing, and for JSON that is shorter than its message; 10 MiB more
     ///   each where zstd is accepted;
@@ -243,6 +253,7 @@ impl ReceiverLimits {
         let growing = growing.saturating_mul(self.workers.saturating_add(1));
         let connection = self.header_bytes.saturating_mul(2).saturating_add((64 << 10) + HTTP2);
         self.total_body_bytes
+            .saturating_add(self.spare_bytes)
             .saturating_add(growing)
             .saturating_add(self.connections.saturating_mul(connection))
             .saturating_add(self.requests.saturating_mul(self.header_bytes.saturating_add(16 << 10)))

@@ -1,5 +1,6 @@
 //! Reading one body off the wire: within its bound, its time and the receiver's budget.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::answer::Refusal;
 use super::body::{Failure, Gone, too_large};
 use super::conn::Stage;
 use super::hold::Share;
+use super::spare::Buffer;
 
 /// Timers this far ahead are as good as never.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
@@ -66,13 +68,13 @@ pub(super) async fn collect(
     bounds: Bounds,
     share: &mut Share,
     stage: &mut Stage,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Buffer, Failure> {
     let hint = body.size_hint();
     bounds.check_claim(hint.lower())?;
     // What is claimed is not believed: room is made for what has come, and no more than is claimed.
     let most = hint.exact().and_then(|claimed| usize::try_from(claimed).ok()).unwrap_or(bounds.bytes);
     let begun = Instant::now();
-    let mut bytes = Vec::new();
+    let mut bytes = Buffer::new(Arc::clone(share.account()));
     loop {
         let patience = bounds.patience(bytes.len());
         let Ok(frame) = timeout_at(begun + patience, body.frame()).await else {
@@ -83,8 +85,7 @@ pub(super) async fn collect(
         if bytes.len() + data.len() > bounds.bytes {
             return Err(too_large(bounds.bytes).into());
         }
-        make_room(&mut bytes, data.len(), most, share)?;
-        bytes.extend_from_slice(&data);
+        bytes.push(&data, most, share)?;
         stage.body(data.len());
     }
     stage.whole();
@@ -116,25 +117,9 @@ fn too_late(is_too_slow: bool, share: &Share) -> Refusal {
     Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
 }
 
-/// Doubles the room as needed. It is the room that counts, not what is in it.
-fn make_room(bytes: &mut Vec<u8>, more: usize, most: usize, share: &mut Share) -> Result<(), Refusal> {
-    let needed = bytes.len() + more;
-    if needed > bytes.capacity() {
-        let room = needed.max(bytes.capacity().saturating_mul(2).min(most));
-        share.grow(room - bytes.capacity())?;
-        bytes.reserve_exact(room - bytes.len());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::transport::receiver::account::Account;
 
     #[test]
     fn a_body_may_be_slow_at_first_and_never_after_its_time() {
@@ -145,29 +130,5 @@ mod tests {
         }
         assert_eq!(Bounds { rate: 0, ..bounds }.patience(0), bounds.within);
         assert_eq!(Bounds { within: Duration::MAX, ..bounds }.patience(usize::MAX), FAR);
-    }
-
-    proptest! {
-        #[test]
-        fn room_is_counted_as_it_is_taken(
-            parts in prop::collection::vec(0_usize..300, 0..40),
-            claims: bool,
-        ) {
-            let total: usize = parts.iter().sum();
-            let limits = ReceiverLimits::default().max_body_bytes(1 << 16).max_total_body_bytes(1 << 16);
-            let account = Arc::new(Account::new(&limits));
-            let mut share = Share::new(&account);
-            let mut bytes = Vec::new();
-            for part in parts {
-                let most = if claims { total } else { 1 << 16 };
-                make_room(&mut bytes, part, most, &mut share).expect("room");
-                bytes.extend(std::iter::repeat_n(7, part));
-                prop_assert_eq!(account.admission().bytes(), bytes.capacity());
-                let most = if claims { total } else { 2 * bytes.len() };
-                prop_assert!(bytes.capacity() <= most);
-            }
-            drop(share);
-            prop_assert_eq!(account.admission().bytes(), 0);
-        }
     }
 }
