@@ -16,7 +16,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::csv;
+use otlp_core::csv::Rows;
+
 use crate::input::{Input, Part};
 use baseline::Baseline;
 use score::Score;
@@ -145,7 +146,7 @@ pub(crate) fn quoted(field: &str) -> String {
 
 /// The rows of a text as owned fields.
 pub(crate) fn table(text: &str) -> Vec<Vec<String>> {
-    csv::rows(text).map(|(_, row)| row.into_iter().map(std::borrow::Cow::into_owned).collect()).collect()
+    Rows::new(text).map(|(_, row)| row.into_iter().map(std::borrow::Cow::into_owned).collect()).collect()
 }
 
 /// A value of a table.

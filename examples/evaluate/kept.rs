@@ -9,7 +9,7 @@ use otlp_core::UnixNanos;
 
 use crate::chance::Chance;
 use crate::choice::Choice;
-use crate::series::{self, Point};
+use crate::series::Point;
 
 /// Alarms a week and series.
 const BUDGETS: [f64; 3] = [0.5, 1.0, 3.0];
@@ -166,7 +166,8 @@ pub(crate) fn wide(text: &str) -> Result<Vec<Vec<Point>>, Box<dyn Error>> {
     let lines = text.lines().skip(HEADS).filter(|line| !line.starts_with("unix_timestamp"));
     for line in lines {
         let mut cells = line.split(',');
-        let time = cells.next().and_then(series::time).ok_or("a line without a time")?;
+        let time =
+            cells.next().and_then(|time| UnixNanos::parse(time).ok()).ok_or("a line without a time")?;
         for (place, cell) in cells.enumerate() {
             if place == columns.len() {
                 columns.push(Vec::new());

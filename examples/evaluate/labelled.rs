@@ -92,7 +92,9 @@ pub(crate) fn columns(text: &str) -> Result<Labelled, Box<dyn Error>> {
         let line = line + 1;
         let mut fields = text.trim().split(',');
         let (time, value, label) = (fields.next(), fields.next(), fields.next());
-        let time = time.and_then(series::time).ok_or_else(|| format!("line {line}: no timestamp"))?;
+        let time = time
+            .and_then(|time| UnixNanos::parse(time).ok())
+            .ok_or_else(|| format!("line {line}: no timestamp"))?;
         let value = value.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN);
         let label: f64 =
             label.and_then(|label| label.parse().ok()).ok_or_else(|| format!("line {line}: no label"))?;
@@ -111,7 +113,7 @@ pub(crate) fn columns(text: &str) -> Result<Labelled, Box<dyn Error>> {
 /// The places of windows whose ends are times, both included.
 fn places(points: &[Point], windows: &[(String, String)]) -> Result<Vec<Range<usize>>, Box<dyn Error>> {
     let time = |text: &str| -> Result<UnixNanos, Box<dyn Error>> {
-        series::time(text).ok_or_else(|| format!("no time in a window: {text}").into())
+        UnixNanos::parse(text).map_err(|_| format!("no time in a window: {text}").into())
     };
     let mut anomalies = Vec::new();
     for (first, last) in windows {

@@ -25,8 +25,6 @@ mod budget;
 mod cause;
 mod chance;
 mod choice;
-#[path = "../rank_causes/csv.rs"]
-mod csv;
 mod flags;
 #[path = "../rank_causes/input.rs"]
 mod input;
@@ -37,8 +35,6 @@ mod series;
 mod table;
 #[cfg(test)]
 mod tests;
-#[path = "../rank_causes/time.rs"]
-mod time;
 
 use std::error::Error;
 use std::ops::Range;

@@ -10,13 +10,11 @@ use std::time::Duration;
 
 use otlp_anomaly::cause::{Case, LogCounts, Period, ServiceMetric, Symptom};
 use otlp_core::assemble::Trace;
-use otlp_core::change::{Change, ChangeKind};
+use otlp_core::change::Change;
 use otlp_core::compress::gunzip;
+use otlp_core::csv::{Rows, Table};
 use otlp_core::record::{Span, Status, StatusCode};
 use otlp_core::{SpanId, TraceId, UnixNanos};
-
-use crate::csv::rows;
-use crate::time;
 
 /// Bytes that a file may have once it is unpacked.
 const MAX_BYTES: usize = 2 << 30;
@@ -98,7 +96,7 @@ impl Input {
         }
         input.logs = (logs.0.lines() > 0 && logs.1.lines() > 0).then_some(logs);
         if let Some(text) = text(folder, "changes.csv")? {
-            input.changes = changes(&text).map_err(|error| format!("changes.csv: {error}"))?;
+            input.changes = Change::parse_csv(&text).map_err(|error| format!("changes.csv: {error}"))?;
         }
         input.onset = onset.unwrap_or_default();
         let has_spans = !input.after.operations.is_empty();
@@ -155,7 +153,7 @@ impl Input {
 
     /// Reads a table of `time` and one column for each metric; gives the first time.
     fn series(&mut self, text: &str, is_normal: bool) -> Result<Option<UnixNanos>, Box<dyn Error>> {
-        let mut rows = rows(text);
+        let mut rows = Rows::new(text);
         let Some((_, header)) = rows.next() else { return Ok(None) };
         if header.first().is_none_or(|first| first.trim() != "time") {
             return Err("line 1: the first column is not `time`".into());
@@ -179,8 +177,10 @@ impl Input {
         }
         let mut first = None;
         for (line, row) in rows {
-            let at =
-                row.first().and_then(|at| time::parse(at)).ok_or_else(|| format!("line {line}: no time"))?;
+            let at = row
+                .first()
+                .and_then(|at| UnixNanos::parse(at).ok())
+                .ok_or_else(|| format!("line {line}: no time"))?;
             first = first.or(Some(at));
             for (index, place) in columns.iter().enumerate() {
                 // An empty field or a word is a value that is missing.
@@ -233,7 +233,7 @@ fn symptom(text: &str) -> Result<(String, String), Box<dyn Error>> {
 }
 
 fn pairs(text: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
-    let table = Table::new(text, &["caller", "callee"])?;
+    let table = Table::new(text, ["caller", "callee"])?;
     Ok(table.map(|(_, [caller, callee])| (caller.into_owned(), callee.into_owned())).collect())
 }
 
@@ -252,7 +252,7 @@ fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn E
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     let mut traces: BTreeMap<TraceId, Vec<(Arc<str>, Span)>> = BTreeMap::new();
     let (mut first, mut seconds) = (None::<UnixNanos>, BTreeSet::new());
-    for (line, [trace, id, parent, service, operation, start, end, status]) in Table::new(text, &COLUMNS)? {
+    for (line, [trace, id, parent, service, operation, start, end, status]) in Table::new(text, COLUMNS)? {
         let nanos = |text: &str| {
             text.trim().parse().map(UnixNanos).map_err(|_| format!("line {line}: no time in nanoseconds"))
         };
@@ -286,54 +286,10 @@ fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn E
 }
 
 fn lines(text: &str, counts: &mut LogCounts) -> Result<(), Box<dyn Error>> {
-    for (_, [service, message]) in Table::new(text, &["service", "message"])? {
+    for (_, [service, message]) in Table::new(text, ["service", "message"])? {
         counts.add(&service, &message);
     }
     Ok(())
-}
-
-fn changes(text: &str) -> Result<Vec<Change>, Box<dyn Error>> {
-    let mut all = Vec::new();
-    for (line, [at, service, kind, description]) in
-        Table::new(text, &["time", "service", "kind", "description"])?
-    {
-        let time = time::parse(&at).ok_or_else(|| format!("line {line}: no time"))?;
-        let kind = match kind.trim() {
-            "configuration" => ChangeKind::Configuration,
-            "scale" => ChangeKind::Scale,
-            _ => ChangeKind::Deploy,
-        };
-        all.push(Change { time, service: service.into_owned(), kind, description: description.into_owned() });
-    }
-    Ok(all)
-}
-
-/// Rows of some columns of a table, found by name.
-struct Table<'a, const N: usize> {
-    rows: crate::csv::Rows<'a>,
-    places: [usize; N],
-}
-
-impl<'a, const N: usize> Table<'a, N> {
-    fn new(text: &'a str, columns: &[&str; N]) -> Result<Self, Box<dyn Error>> {
-        let mut rows = rows(text);
-        let header = rows.next().map(|(_, header)| header).unwrap_or_default();
-        let mut places = [0; N];
-        for (place, column) in places.iter_mut().zip(columns) {
-            let found = header.iter().position(|name| name.trim() == *column);
-            *place = found.ok_or_else(|| format!("line 1: no column `{column}`"))?;
-        }
-        Ok(Self { rows, places })
-    }
-}
-
-impl<'a, const N: usize> Iterator for Table<'a, N> {
-    type Item = (usize, [std::borrow::Cow<'a, str>; N]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (line, row) = self.rows.next()?;
-        Some((line, self.places.map(|place| row.get(place).cloned().unwrap_or_default())))
-    }
 }
 
 /// Identifiers of any form become numbers: those of no form can still be told apart.

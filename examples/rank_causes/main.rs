@@ -7,7 +7,8 @@
 //! - `calls.csv`: `caller,callee`;
 //! - `spans_normal.csv`, `spans.csv`: `trace_id,span_id,parent_id,service,operation,start_unix_nanos,end_unix_nanos,status`;
 //! - `logs_normal.csv`, `logs.csv`: `time,service,message`;
-//! - `changes.csv`: `time,service,kind,description`, the kind one of `deploy`, `configuration`, `scale`;
+//! - `changes.csv`: `time,service` and, where known, `kind` (`deploy`, `configuration`, `scale`), `description`, `version`,
+//!   `id`: what was rolled out lately;
 //! - `symptom.json`: `service` and `metric` of what was noticed.
 //!
 //! Spans and logs may be packed with gzip (`.csv.gz`). The answer is `{case: {"services": [...], "metrics": [...],
@@ -17,13 +18,11 @@
 //! `--explain CASE` writes a page about one case.
 
 mod answer;
-mod csv;
 mod flags;
 mod input;
 mod page;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::collections::BTreeMap;
 use std::error::Error;

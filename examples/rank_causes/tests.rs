@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::*;
-use crate::csv::rows;
 use crate::input::Part;
 
 fn case(folder: &Path) {
@@ -93,13 +92,4 @@ fn spans_and_logs_without_metrics_are_a_case_and_parts_can_be_left_out() {
     let (without, _) = answer::rank(&input, &[Part::Spans]);
     assert!(without.is_none() && without.causes.is_empty());
     fs::remove_dir_all(folder).unwrap();
-}
-
-#[test]
-fn quoted_fields_hold_commas_quotes_and_line_ends() {
-    let text = "a,\"b, \"\"c\"\"\nd\",e\r\n\n\"\",f,\n";
-    let all: Vec<_> = rows(text).collect();
-    assert_eq!(all[0], (1, vec!["a".into(), "b, \"c\"\nd".into(), "e".into()]));
-    assert_eq!(all[1], (4, vec!["".into(), "f".into(), "".into()]));
-    assert_eq!(all.len(), 2);
 }

@@ -1,8 +1,5 @@
 //! Time series in CSV.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use otlp_core::UnixNanos;
 
 /// One point. A value that is no number is kept as one: the detector counts it.
@@ -51,24 +48,10 @@ pub(crate) fn read(text: &str) -> Result<Vec<Point>, Unreadable> {
     for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let (text, value) = line.trim().split_once(',').ok_or(Unreadable::Value(index + 1))?;
         let text = text.trim_matches('"');
-        let time = time(text).ok_or(Unreadable::Time(index + 1))?;
+        let time = UnixNanos::parse(text).map_err(|_| Unreadable::Time(index + 1))?;
         // An empty field or a word is a gap in the measurement, not in the file.
         let value = value.trim().parse().unwrap_or(f64::NAN);
         points.push(Point { text: text.to_owned(), time, value });
     }
     Ok(points)
-}
-
-/// A time in Unix seconds, in ISO 8601 with an offset, or without one as UTC.
-pub(crate) fn time(text: &str) -> Option<UnixNanos> {
-    if let Ok(secs) = text.parse::<f64>() {
-        let nanos = (secs * 1e9).round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
-        return (0.0..1.8e19).contains(&nanos).then_some(UnixNanos(nanos as u64));
-    }
-    let timestamp = text.parse::<Timestamp>().ok().or_else(|| {
-        let civil = text.parse::<DateTime>().ok()?;
-        Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })?;
-    u64::try_from(timestamp.as_nanosecond()).ok().map(UnixNanos)
 }

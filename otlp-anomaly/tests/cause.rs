@@ -223,6 +223,7 @@ fn run(seed: u64, fault: Fault) -> (Ranking, String) {
         service: system.names[at].to_string(),
         kind: ChangeKind::Deploy,
         description: "a new version".into(),
+        ..Change::default()
     }];
     let case = Case {
         onset: UnixNanos::from_secs(1_000),

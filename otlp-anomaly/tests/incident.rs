@@ -206,6 +206,7 @@ fn a_change_near_the_onset_adds_evidence_and_weight_but_is_no_cause_alone() {
         service: service.to_owned(),
         kind: ChangeKind::Deploy,
         description: "new index".to_owned(),
+        ..Change::default()
     };
     let without = score(&investigate(&spans, &[]), "db");
     let outcome = investigate(&spans, &[change("db", 2.0), change("payment", 1.0), change("cache", 9_000.0)]);

@@ -189,7 +189,11 @@ impl fmt::Display for Evidence {
                 write!(f, "{function}: {:.1} % -> {:.1} % of the time", before * 100.0, after * 100.0)
             }
             Self::Change(change) => {
-                write!(f, "{:?} of {}: {}", change.kind, change.service, change.description)
+                write!(f, "{} of {}", change.kind.name(), change.service)?;
+                let version = [" ", &change.version].into_iter().filter(|_| !change.version.is_empty());
+                version
+                    .chain([": ", &change.description].into_iter().filter(|_| !change.description.is_empty()))
+                    .try_for_each(|part| f.write_str(part))
             }
             Self::Note(note) => f.write_str(note),
         }

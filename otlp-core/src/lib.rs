@@ -7,6 +7,7 @@ pub mod change;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 pub mod compress;
 pub mod context;
+pub mod csv;
 pub mod encode;
 pub mod error;
 pub mod finding;

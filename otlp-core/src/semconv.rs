@@ -16,6 +16,7 @@ keys! {
     SERVICE_INSTANCE_ID = "service.instance.id": "which instance of the service";
     SERVICE_PEER_NAME = "service.peer.name": "logical name of the service at the other end";
     SERVICE_VERSION = "service.version": "version of the service";
+    DEPLOYMENT_ID = "deployment.id": "which rollout";
     DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name": "such as staging or production";
     TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language": "language of what made the telemetry";
     TELEMETRY_SDK_NAME = "telemetry.sdk.name": "what made the telemetry";

@@ -1,5 +1,7 @@
 //! Time as OTLP has it: nanoseconds since the Unix epoch.
 
+mod parse;
+
 use std::fmt;
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +38,23 @@ impl UnixNanos {
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Reads a time as tables have it: Unix seconds, milliseconds, microseconds or nanoseconds, told apart by size, or
+    /// ISO 8601 with `T` or a space, in UTC where it has no offset.
+    ///
+    /// ```
+    /// use otlp_core::UnixNanos;
+    /// let noon = UnixNanos::from_secs(1_675_080_000);
+    /// assert_eq!(UnixNanos::parse("2023-01-30T13:00:00+01:00")?, noon);
+    /// assert_eq!(UnixNanos::parse("1675080000000")?, noon);
+    /// # Ok::<(), otlp_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) where it is neither, or before 1970 or after 2554.
+    pub fn parse(text: &str) -> crate::Result<Self> {
+        parse::parse(text)
     }
 
     /// Seconds since the epoch; loses precision below about 200 ns for present dates.

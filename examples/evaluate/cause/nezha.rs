@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use otlp_core::UnixNanos;
 use otlp_core::compress::gunzip;
+use otlp_core::csv::Rows;
 
 use super::{Given, cell, quoted, table};
-use crate::time;
 
 const DAYS: [&str; 2] = ["2023-01-29", "2023-01-30"];
 /// Minutes of spans a fault.
@@ -115,7 +115,7 @@ fn faults(list: &Path) -> Result<Vec<Fault>, Box<dyn Error>> {
     let mut faults = Vec::new();
     for fault in hours.values().flatten() {
         let text = |name: &str| fault.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-        let at = time::parse(text("inject_time")).ok_or("a fault without a time")?;
+        let at = UnixNanos::parse(text("inject_time")).map_err(|_| "a fault without a time")?;
         let minutes = (0..MINUTES).map(|minute| {
             let of_day = (at.0 / 60_000_000_000 + minute) % 1_440;
             format!("{:02}_{:02}", of_day / 60, of_day % 60)
@@ -150,7 +150,7 @@ fn written(rows: impl Iterator<Item = impl AsRef<[String]>>) -> String {
 /// Lines of a log in the form that is read back, without a header.
 fn log(text: &str) -> String {
     let mut lines = String::new();
-    for (_, row) in crate::csv::rows(text).skip(1) {
+    for (_, row) in Rows::new(text).skip(1) {
         let field = |place: usize| row.get(place).map_or("", |field| &**field);
         let wrapped: Option<serde_json::Value> = serde_json::from_str(field(7)).ok();
         let message = wrapped.as_ref().and_then(|line| line.get("log")).and_then(serde_json::Value::as_str);
