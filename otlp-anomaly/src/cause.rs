@@ -4,6 +4,7 @@
 //! onset with the one after it and gives a [`Ranking`].
 
 mod calls;
+mod check;
 mod contrast;
 mod coupling;
 mod facts;
@@ -18,6 +19,7 @@ mod ranking;
 mod strength;
 mod witness;
 
+pub use check::{CausalCheck, Verdict};
 pub use history::{History, HistoryConfig, HistoryStats, Period};
 pub use log::LogCounts;
 pub use metric::ServiceMetric;

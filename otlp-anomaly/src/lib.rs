@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod alert;
+pub mod catalogue;
+pub mod causal;
 pub mod cause;
 pub mod change;
 mod checkpoint;

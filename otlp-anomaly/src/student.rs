@@ -16,6 +16,11 @@ pub(crate) fn quantile(above: f64, freedom: f64) -> f64 {
     low / 2.0 + high / 2.0
 }
 
+/// The chance of a value at least as far from zero as `t`.
+pub(crate) fn two_sided(t: f64, freedom: f64) -> f64 {
+    if t.is_infinite() { 0.0 } else { (2.0 * survival(t.abs(), freedom)).clamp(0.0, 1.0) }
+}
+
 /// The chance of more than `t`, which is not negative.
 fn survival(t: f64, freedom: f64) -> f64 {
     incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5) / 2.0

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that is wrong should stop")]
 
+use otlp_anomaly::catalogue::{Catalogue, ServiceEntry};
 use otlp_anomaly::detect::{Detector, Extremes, ExtremesConfig, Robust};
 use otlp_core::UnixNanos;
 
@@ -25,4 +26,15 @@ fn a_detector_goes_through_json_and_on_bit_for_bit_and_is_no_other() {
     assert!(error.to_string().contains("another kind"), "{error}");
     assert!(serde_json::from_str::<Extremes>(&text.replacen(",1,", ",2,", 1)).is_err());
     assert_eq!(whole.judge_one(UnixNanos(0), f64::NAN).score.to_bits(), 0);
+}
+
+#[test]
+fn a_catalogue_is_read_from_json_and_refused_where_it_cannot_be() {
+    let text = r#"{"db": {"team": "storage", "criticality": "critical", "slo_availability": 0.999, "tier": 1}, "web": {}}"#;
+    let catalogue: Catalogue = serde_json::from_str(text).unwrap();
+    assert_eq!(catalogue.entry("db").unwrap().to_string(), "team storage, critical, SLO 99.9 %");
+    assert_eq!(catalogue.entry("web"), Some(&ServiceEntry::default()));
+    let error = serde_json::from_str::<Catalogue>(r#"{"db": {"criticality": "urgent"}}"#).unwrap_err();
+    assert!(error.to_string().contains("none of low, normal, high, critical"), "{error}");
+    assert!(serde_json::from_str::<Catalogue>(r#"{"db": {"slo_availability": 99.9}}"#).is_err());
 }

@@ -29,6 +29,11 @@ impl<'a> Calls<'a> {
         self.known.contains(service)
     }
 
+    /// All pairs of caller and callee.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
+        self.down.iter().flat_map(|(caller, callees)| callees.iter().map(|callee| (*caller, *callee)))
+    }
+
     pub(super) fn callees(&self, service: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
         self.down.get(service).into_iter().flatten().copied()
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use otlp_core::finding::Evidence;
 
 use super::calls::Calls;
+use super::check::Checks;
 use super::contrast::{Contrast, contrast};
 use super::coupling::Coupling;
 use super::facts::Pair;
@@ -12,7 +13,7 @@ use super::history::Period;
 use super::log::{LogShift, compare};
 use super::metric::{Moved, Reading, read};
 use super::rank::Case;
-use super::ranking::{RankedMetric, Source};
+use super::ranking::{Cause, RankedMetric, Source};
 use super::strength::Shift;
 use super::witness::shift;
 use crate::number::{of_len, ratio, to_f64};
@@ -141,6 +142,15 @@ impl<'a> Hearing<'a> {
         let mut all: Vec<RankedMetric> = self.reading.moved.iter().map(ranked).collect();
         all.sort_by(|a, b| b.score.total_cmp(&a.score));
         all
+    }
+
+    /// Checks the effect of causes on the symptom.
+    pub(super) fn check(&self, causes: &mut [Cause]) {
+        let Some(checks) = Checks::of(&self.case, &self.calls) else { return };
+        for cause in causes {
+            cause.check = cause.subject.service().and_then(|service| checks.of_cause(service));
+            cause.evidence.extend(cause.check.as_ref().map(|check| Evidence::Note(check.sentence())));
+        }
     }
 
     /// False where what was noticed cannot come from a service by any calls.

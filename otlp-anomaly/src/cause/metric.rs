@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// True where it is handed on along the calls.
-    const fn travels(self) -> bool {
+    pub(super) const fn travels(self) -> bool {
         matches!(self, Self::Latency | Self::Errors | Self::Availability)
     }
 

@@ -151,6 +151,8 @@ const HALF_BORNE_OUT: f64 = 0.1;
 const LEFT_BESIDE: f64 = 0.3;
 /// What a growth of traffic from outside counts, at the most.
 const RUSH_WEIGHT: f64 = 0.5;
+/// Causes whose effect on the symptom is checked.
+const CHECKED: usize = 3;
 /// What memory that runs out counts: trouble to come, beside trouble that is there.
 const MEMORY_WEIGHT: f64 = 0.6;
 impl Analyzer {
@@ -223,6 +225,8 @@ impl Analyzer {
         };
         let metrics = hearing.metrics(score);
         causes.truncate(self.config.max_causes);
+        let checked = causes.len().min(CHECKED);
+        hearing.check(causes.get_mut(..checked).unwrap_or_default());
         Ranking { onset: case.onset, causes, metrics, least_score: self.config.least_score }
     }
 
@@ -249,6 +253,7 @@ impl Analyzer {
             confidence: 0.0,
             contributions,
             evidence: Vec::new(),
+            check: None,
         })
     }
 

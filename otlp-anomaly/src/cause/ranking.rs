@@ -3,6 +3,8 @@
 use otlp_core::UnixNanos;
 use otlp_core::finding::{Evidence, Finding, Severity, Subject};
 
+use super::check::CausalCheck;
+
 /// What speaks for a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -73,6 +75,9 @@ pub struct Cause {
     pub contributions: Vec<Contribution>,
     /// What it rests on, strongest first.
     pub evidence: Vec<Evidence>,
+    /// What a regression on the call graph says of it; only of the first few, and where metrics, calls and the symptom
+    /// allow it.
+    pub check: Option<CausalCheck>,
 }
 
 /// A metric that moved, and what it says for its service as the cause.
