@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use otlp_anomaly::catalogue::Catalogue;
 use otlp_anomaly::cause::{Case, LogCounts, Period, ServiceMetric, Symptom};
 use otlp_core::assemble::Trace;
 use otlp_core::change::Change;
@@ -29,6 +30,7 @@ pub(crate) struct Input {
     pub(crate) after: Period,
     logs: Option<(LogCounts, LogCounts)>,
     changes: Vec<Change>,
+    pub(crate) catalogue: Catalogue,
     symptom: Option<(String, String)>,
     onset: UnixNanos,
 }
@@ -98,6 +100,7 @@ impl Input {
         if let Some(text) = text(folder, "changes.csv")? {
             input.changes = Change::parse_csv(&text).map_err(|error| format!("changes.csv: {error}"))?;
         }
+        input.catalogue = catalogue(folder)?;
         input.onset = onset.unwrap_or_default();
         let has_spans = !input.after.operations.is_empty();
         if input.metrics.is_empty() && !has_spans && input.logs.is_none() {
@@ -224,6 +227,19 @@ fn text(folder: &Path, file: &str) -> Result<Option<String>, Box<dyn Error>> {
         return Ok(None);
     };
     String::from_utf8(bytes).map(Some).map_err(|error| named(&error).into())
+}
+
+/// What is known of the services: from the folder itself, else from the one that it lies in.
+fn catalogue(folder: &Path) -> Result<Catalogue, Box<dyn Error>> {
+    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+        if let Some(text) = text(folder, "catalogue.csv")? {
+            return Ok(Catalogue::parse_csv(&text).map_err(|error| format!("catalogue.csv: {error}"))?);
+        }
+        if let Some(text) = text(folder, "catalogue.json")? {
+            return Ok(serde_json::from_str(&text).map_err(|error| format!("catalogue.json: {error}"))?);
+        }
+    }
+    Ok(Catalogue::default())
 }
 
 fn symptom(text: &str) -> Result<(String, String), Box<dyn Error>> {

@@ -9,7 +9,9 @@
 //! - `logs_normal.csv`, `logs.csv`: `time,service,message`;
 //! - `changes.csv`: `time,service` and, where known, `kind` (`deploy`, `configuration`, `scale`), `description`, `version`,
 //!   `id`: what was rolled out lately;
-//! - `symptom.json`: `service` and `metric` of what was noticed.
+//! - `symptom.json`: `service` and `metric` of what was noticed;
+//! - `catalogue.csv` (`service` and, where known, `team`, `criticality`, `slo_availability`, `slo_latency_ms`) or
+//!   `catalogue.json` (a map of services), here or beside the folders: shown with the causes.
 //!
 //! Spans and logs may be packed with gzip (`.csv.gz`). The answer is `{case: {"services": [...], "metrics": [...],
 //! "none": bool, "confidence": x}}`, likeliest first; where `none` is true nothing explains the case, and what follows
@@ -72,7 +74,9 @@ fn run(flags: &Flags) -> Result<usize, Box<dyn Error>> {
                 let (ranking, took) = answer::rank(&input, &[]);
                 spent += took.as_secs_f64() * 1e3;
                 let answer = Answer::of(&ranking);
-                println!("{:40} {:8.2} ms  {answer}", input.name, took.as_secs_f64() * 1e3);
+                let owner = ranking.top().and_then(|top| input.catalogue.entry(top.subject.service()?));
+                let owner = owner.map(|entry| format!("  [{entry}]")).unwrap_or_default();
+                println!("{:40} {:8.2} ms  {answer}{owner}", input.name, took.as_secs_f64() * 1e3);
                 answers.insert(input.name, answer);
             }
             Err(error) => {

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use otlp_anomaly::catalogue::Criticality;
 use otlp_anomaly::cause::{Cause, Ranking};
 
 use crate::input::{Input, Part};
 
-/// Causes that are explained, and services that are drawn.
+/// Causes that are explained, services that are drawn, and those of a blast radius that are named.
 const EXPLAINED: usize = 10;
-const DRAWN: usize = 40;
-/// Sizes of the picture, in its own units.
-const BOX: (f64, f64) = (190.0, 34.0);
-const GAP: (f64, f64) = (70.0, 16.0);
+const DRAWN: usize = 30;
+const NAMED: usize = 4;
+/// Sizes of the picture, in pixels.
+const BOX: (f64, f64) = (168.0, 30.0);
+const GAP: (f64, f64) = (36.0, 12.0);
+/// Room in a box for a name, and the heat from which on ink is too dark.
+const ROOM: f64 = BOX.0 - 18.0;
+const HOT: f64 = 0.45;
 
 /// The page of a case.
 pub(crate) fn page(input: &Input, ranking: &Ranking) -> String {
@@ -25,6 +30,7 @@ pub(crate) fn page(input: &Input, ranking: &Ranking) -> String {
         finding.confidence * 100.0,
         given.join(", "),
     );
+    body.push_str(&looked_after(input, ranking.top()));
     body.push_str(&graph(input, ranking));
     body.push_str("<h2>Causes</h2>\n");
     if ranking.causes.is_empty() {
@@ -32,7 +38,7 @@ pub(crate) fn page(input: &Input, ranking: &Ranking) -> String {
     }
     let most = ranking.causes.first().map_or(1.0, |cause| cause.score).max(1e-9);
     for (place, cause) in ranking.causes.iter().take(EXPLAINED).enumerate() {
-        body.push_str(&explained(place, cause, most));
+        body.push_str(&explained((place, cause), most, input));
     }
     if !ranking.metrics.is_empty() {
         body.push_str("<h2>Metrics that moved</h2>\n<div class=\"wide\"><table><tr><th>service</th><th>metric</th><th>before</th><th>since</th><th>score</th></tr>\n");
@@ -56,14 +62,49 @@ pub(crate) fn page(input: &Input, ranking: &Ranking) -> String {
     )
 }
 
-fn explained(place: usize, cause: &Cause, most: f64) -> String {
+/// Who looks after the cause, and who suffers with it.
+fn looked_after(input: &Input, cause: Option<&Cause>) -> String {
+    let Some(service) = cause.and_then(|cause| cause.subject.service()) else { return String::new() };
+    let mut text = String::new();
+    if let Some(entry) = input.catalogue.entry(service) {
+        let _ = writeln!(text, "<p>{}: {}.</p>", escape(service), escape(&entry.to_string()));
+    }
+    let radius = input.catalogue.blast_radius(&input.before.graph, service);
+    let named = radius.affected.iter().take(NAMED).map(|one| {
+        let stated = if one.criticality == Criticality::default() { "" } else { one.criticality.name() };
+        format!(
+            "{} ({:.0} %{}{stated})",
+            one.service,
+            one.share * 100.0,
+            if stated.is_empty() { "" } else { ", " }
+        )
+    });
+    let named: Vec<String> = named.collect();
+    if !named.is_empty() {
+        let more = radius.affected.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(
+            text,
+            "<p>Blast radius {:.1}: requests of {}{more} need it.</p>",
+            radius.weight,
+            escape(&named.join(", "))
+        );
+    }
+    text
+}
+
+fn explained((place, cause): (usize, &Cause), most: f64, input: &Input) -> String {
     let mut text = format!(
-        "<section class=\"cause\"><h3>{}. {} <small>score {:.2}, confidence {:.0} %</small></h3>\n<div class=\"parts\">",
+        "<section class=\"cause\"><h3>{}. {} <small>score {:.2}, confidence {:.0} %</small></h3>\n",
         place + 1,
         escape(&cause.subject.to_string()),
         cause.score,
         cause.confidence * 100.0,
     );
+    if let Some(entry) = cause.subject.service().and_then(|service| input.catalogue.entry(service)) {
+        let _ = writeln!(text, "<p class=\"owner\">{}</p>", escape(&entry.to_string()));
+    }
+    text.push_str("<div class=\"parts\">");
     for part in &cause.contributions {
         let width = (part.weight / most * 100.0).clamp(1.0, 100.0);
         let _ = write!(
@@ -75,7 +116,7 @@ fn explained(place: usize, cause: &Cause, most: f64) -> String {
     }
     text.push_str("</div>\n<ul>");
     for evidence in &cause.evidence {
-        let _ = write!(text, "<li>{}</li>", escape(&evidence.to_string()));
+        let _ = write!(text, "<li>{}</li>", escape(&evidence.to_string().replace(" -> ", " → ")));
     }
     text.push_str("</ul></section>\n");
     text
@@ -89,13 +130,8 @@ fn graph(input: &Input, ranking: &Ranking) -> String {
     }
     let scores: BTreeMap<&str, f64> =
         ranking.causes.iter().filter_map(|cause| Some((cause.subject.service()?, cause.score))).collect();
-    let mut shown: Vec<&str> = calls.iter().flat_map(|(from, to)| [*from, *to]).collect();
-    shown.sort_unstable();
-    shown.dedup();
     let score = |service: &str| scores.get(service).copied().unwrap_or_default();
-    shown.sort_by(|a, b| score(b).total_cmp(&score(a)));
-    let left_out = shown.len().saturating_sub(DRAWN);
-    shown.truncate(DRAWN);
+    let (shown, left_out) = drawn(&calls, score);
     let layers = layers(&shown, &calls);
     let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
     let mut places: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
@@ -110,7 +146,7 @@ fn graph(input: &Input, ranking: &Ranking) -> String {
     let lines = rows.values().max().copied().unwrap_or(1) as f64;
     let (width, height) = (columns * (BOX.0 + GAP.0) - GAP.0 + 8.0, lines * (BOX.1 + GAP.1) - GAP.1 + 8.0);
     let mut svg = format!(
-        "<h2>Who calls whom</h2>\n<div class=\"wide\"><svg viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" role=\"img\" aria-label=\"services and calls\">\n"
+        "<h2>Who calls whom</h2>\n<div class=\"wide\"><svg viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"services and calls\">\n"
     );
     for (from, to) in &calls {
         let (Some(from), Some(to)) = (places.get(from), places.get(to)) else { continue };
@@ -129,22 +165,48 @@ fn graph(input: &Input, ranking: &Ranking) -> String {
         let short = shortened(service);
         let _ = writeln!(
             svg,
-            "<g><title>{}: {:.2}</title><rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{}\" height=\"{}\" rx=\"6\" style=\"--heat:{:.0}%\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text></g>",
+            "<g{}><title>{}: {:.2}</title><rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{}\" height=\"{}\" rx=\"6\" style=\"--heat:{:.0}%\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text></g>",
+            if share >= HOT { " class=\"hot\"" } else { "" },
             escape(service),
             score(service),
             BOX.0,
             BOX.1,
             share * 100.0,
-            x + 10.0,
-            y + 22.0,
+            x + 9.0,
+            y + 19.5,
             escape(&short),
         );
     }
     svg.push_str("</svg></div>\n");
     if left_out > 0 {
-        let _ = writeln!(svg, "<p>{left_out} less suspected services are not drawn.</p>");
+        let _ = writeln!(
+            svg,
+            "<p>{left_out} services that are less suspected, or far from those that are, are not drawn.</p>"
+        );
     }
     svg
+}
+
+/// The suspected, those that they call or are called by, then others as far as there is room; and how many are left out.
+fn drawn<'a>(calls: &[(&'a str, &'a str)], score: impl Fn(&str) -> f64) -> (Vec<&'a str>, usize) {
+    let mut all: BTreeMap<&str, f64> = BTreeMap::new();
+    for (from, to) in calls {
+        for (service, other) in [(*from, *to), (*to, *from)] {
+            let near = all.entry(service).or_insert_with(|| score(service));
+            // A neighbour counts, but less than any suspect.
+            *near = near.max(score(other) * 1e-3);
+        }
+    }
+    let mut shown: Vec<&str> = all.keys().copied().collect();
+    let counts = |service: &str| all.get(service).copied().unwrap_or_default();
+    shown.sort_by(|a, b| counts(b).total_cmp(&counts(a)));
+    let is_suspected = shown.iter().any(|service| counts(service) > 0.0);
+    shown.truncate(DRAWN);
+    if is_suspected {
+        shown.retain(|service| counts(service) > 0.0);
+    }
+    let left_out = all.len() - shown.len();
+    (shown, left_out)
 }
 
 fn calls(input: &Input) -> Vec<(&str, &str)> {
@@ -176,9 +238,26 @@ fn layers<'a>(shown: &[&'a str], calls: &[(&'a str, &'a str)]) -> BTreeMap<&'a s
     layers
 }
 
+/// As much of a name as fits a box, by about how wide letters are.
 fn shortened(service: &str) -> String {
-    let letters = service.chars().count();
-    if letters <= 25 { service.to_owned() } else { service.chars().take(24).chain(['…']).collect() }
+    let width = |letter: char| match letter {
+        'i' | 'j' | 'l' | 'I' | '.' | ':' | '-' | '/' | 'f' | 't' | 'r' => 4.2,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 10.5,
+        letter if letter.is_uppercase() || !letter.is_ascii() => 8.4,
+        _ => 6.9,
+    };
+    let mut left = ROOM;
+    let fits = |letter: &char| {
+        left -= width(*letter);
+        left >= 0.0
+    };
+    let short: String = service.chars().take_while(fits).collect();
+    if short.len() == service.len() {
+        return short;
+    }
+    let mut short: Vec<char> = short.chars().collect();
+    short.pop();
+    short.into_iter().chain(['…']).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -187,16 +266,19 @@ fn escape(text: &str) -> String {
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#c9d1d9;--soft:#f3f5f7;--hot:#c62828}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--line:#3d444d;--soft:#161b22;--hot:#ff6b6b}}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--line:#3d444d;--soft:#161b22;--hot:#d94848}}
 body{margin:0;font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}
-main{max-width:1100px;margin:0 auto;padding:24px 16px}
+main{max-width:1210px;margin:0 auto;padding:24px 16px}
 h1{font-size:22px;overflow-wrap:anywhere}h2{font-size:18px;margin-top:32px}h3{font-size:16px;margin:0 0 8px;overflow-wrap:anywhere}
 small{font-weight:400;opacity:.7}.finding{font-size:18px;overflow-wrap:anywhere}
-.wide{overflow-x:auto}svg{min-width:640px;max-width:100%;height:auto}svg text{font-size:12px;fill:var(--ink)}
+.wide{overflow-x:auto;scrollbar-width:thin}svg{display:block}svg text{font-size:12px;fill:var(--ink)}svg .hot text{fill:#fff;font-weight:600}
 rect{fill:color-mix(in srgb,var(--hot) var(--heat),var(--soft));stroke:var(--line)}
 .call{fill:none;stroke:var(--line);stroke-width:1.2}
+.owner{margin:0 0 8px;opacity:.8}
 .cause{border:1px solid var(--line);border-radius:8px;padding:14px;margin:12px 0}
-.parts div{display:flex;gap:10px;align-items:center}.name{flex:0 0 140px}.track{flex:1;background:var(--soft);height:12px;border-radius:6px}
+.parts div{display:flex;gap:10px;align-items:center}.name{flex:0 0 9em}.track{flex:1;background:var(--soft);height:12px;border-radius:6px}
 .bar{display:block;background:var(--hot);height:12px;border-radius:6px}.weight{flex:0 0 44px;text-align:right;font-variant-numeric:tabular-nums}
-li{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 10px;border-bottom:1px solid var(--line)}
+ul{margin:10px 0 0;padding-left:20px}li{overflow-wrap:anywhere}td{overflow-wrap:anywhere;min-width:3.5em}
+@media(max-width:600px){.name{flex-basis:7em}.cause{padding:12px}td,th{padding:4px 6px}}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 10px;border-bottom:1px solid var(--line)}
 ";

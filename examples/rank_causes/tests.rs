@@ -24,6 +24,8 @@ fn case(folder: &Path) {
     fs::write(folder.join("normal.csv"), table(100, false)).unwrap();
     fs::write(folder.join("anomalous.csv"), table(6, true)).unwrap();
     fs::write(folder.join("calls.csv"), "caller,callee\nshop,\"db, main\"\n").unwrap();
+    fs::write(folder.join("catalogue.csv"), "service,team,criticality\n\"db, main\",storage,critical\n")
+        .unwrap();
     fs::write(folder.join("symptom.json"), r#"{"service": "shop", "metric": "latency"}"#).unwrap();
 }
 
@@ -52,6 +54,7 @@ fn a_case_is_answered_and_explained() {
     run(&flags(&["--explain", "one", "--report", &report.display().to_string()])).unwrap();
     let page = fs::read_to_string(report).unwrap();
     assert!(page.contains("db, main is the likely cause") && page.contains("<svg"), "{page}");
+    assert!(page.contains("team storage, critical"), "{page}");
     fs::remove_dir_all(cases).unwrap();
 }
 

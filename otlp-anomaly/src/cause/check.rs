@@ -101,9 +101,9 @@ impl<'a> Checks<'a> {
     /// The check of one cause; none where the calls or the samples do not allow it.
     pub(super) fn of_cause(&self, service: &str) -> Option<CausalCheck> {
         let treatment = self.metrics.get(service)?;
-        // Callees that nobody measures cannot be held fixed: what is known is.
-        let fixed: Vec<&ServiceMetric<'_>> =
-            self.graph.parents(service).filter_map(|parent| self.metrics.get(parent)).collect();
+        // Callees that nobody measures cannot be held fixed, and those hardly ever asked hardly ever act.
+        let parents = self.graph.parents(service).filter_map(|parent| self.metrics.get(parent));
+        let fixed: Vec<&ServiceMetric<'_>> = parents.filter(|parent| is_mostly_there(parent)).collect();
         if service == self.symptom.service || fixed.len() > MOST_FIXED {
             return None;
         }
@@ -135,6 +135,10 @@ fn complete(metrics: &[&ServiceMetric<'_>]) -> Vec<Vec<f64>> {
     let whole: Vec<usize> =
         (first..steps).filter(|step| metrics.iter().all(|metric| value(metric, *step).is_finite())).collect();
     metrics.iter().map(|metric| whole.iter().map(|step| value(metric, *step)).collect()).collect()
+}
+
+fn is_mostly_there(metric: &ServiceMetric<'_>) -> bool {
+    2 * metric.normal.iter().filter(|value| value.is_finite()).count() >= metric.normal.len()
 }
 
 fn mean(values: &[f64]) -> f64 {
