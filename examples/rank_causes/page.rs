@@ -271,7 +271,7 @@ body{margin:0;font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var
 main{max-width:1210px;margin:0 auto;padding:24px 16px}
 h1{font-size:22px;overflow-wrap:anywhere}h2{font-size:18px;margin-top:32px}h3{font-size:16px;margin:0 0 8px;overflow-wrap:anywhere}
 small{font-weight:400;opacity:.7}.finding{font-size:18px;overflow-wrap:anywhere}
-.wide{overflow-x:auto;scrollbar-width:thin}svg{display:block}svg text{font-size:12px;fill:var(--ink)}svg .hot text{fill:#fff;font-weight:600}
+.wide{overflow-x:auto;scrollbar-width:thin}svg{display:block}svg text{font-size:12px;fill:var(--ink)}svg .hot text{fill:#fff}
 rect{fill:color-mix(in srgb,var(--hot) var(--heat),var(--soft));stroke:var(--line)}
 .call{fill:none;stroke:var(--line);stroke-width:1.2}
 .owner{margin:0 0 8px;opacity:.8}
