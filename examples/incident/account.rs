@@ -80,6 +80,7 @@ pub(crate) fn table(summary: &Summary, report: &Path) -> String {
     lines.extend(services(summary));
     lines.push(String::new());
     lines.extend(causes(summary));
+    lines.extend(signals(summary));
     lines.extend(logs(summary));
     lines.extend(memory(summary));
     lines.extend(profile(summary));
@@ -152,6 +153,22 @@ fn causes(summary: &Summary) -> Vec<String> {
         labelled.map(|(line, label)| format!("{label:INDENT$}{line}")).collect::<Vec<_>>()
     };
     summary.causes.iter().take(CAUSES).enumerate().flat_map(row).collect()
+}
+
+/// What each signal contributed to the first cause.
+fn signals(summary: &Summary) -> Option<String> {
+    let first = summary.causes.first().filter(|cause| !cause.contributions.is_empty())?;
+    let mut sums: Vec<(&str, f64)> = Vec::new();
+    for part in &first.contributions {
+        match sums.iter_mut().find(|(signal, _)| *signal == part.signal) {
+            Some((_, sum)) => *sum += part.share,
+            None => sums.push((&part.signal, part.share)),
+        }
+    }
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let told: Vec<String> =
+        sums.iter().map(|(signal, sum)| format!("{signal} {}", figure::score(*sum))).collect();
+    Some(plain(&format!("by        {}", told.join(", "))))
 }
 
 fn logs(summary: &Summary) -> Vec<String> {

@@ -4,26 +4,29 @@ mod hop;
 mod log;
 mod memory;
 mod operation;
+mod processor;
 mod profile;
+mod suspect;
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use otlp_anomaly::alert::{Incident, IncidentConfig, Incidents};
-use otlp_anomaly::cause::{AnalyzerConfig, Case, History, HistoryConfig, Ranking};
+use otlp_anomaly::cause::{History, HistoryConfig, Ranking};
 use otlp_anomaly::detect::{Alarm, Signal, Watch, WatchConfig};
 use otlp_anomaly::feature::{FeatureConfig, FeatureRow, Features};
 use otlp_core::assemble::{Assembler, AssemblerConfig};
 use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::{Error, UnixNanos};
 
-use crate::receive::{Held, ServiceSpan};
+use crate::receive::{Held, ServiceSpan, Used};
 
 use hop::Hops;
 use memory::Watching;
 use operation::Operations;
+use processor::Processors;
 
-pub(crate) use log::{LogReading, read_logs};
+pub(crate) use log::{LogReading, Logs};
 pub(crate) use memory::Memory;
 pub(crate) use profile::{ProfileReading, compare_profiles};
 
@@ -38,8 +41,8 @@ pub(crate) const LATENESS: Duration = Duration::from_millis(600);
 pub(crate) enum News {
     /// Spans came in.
     Spans(Vec<ServiceSpan>),
-    /// What processes hold came in.
-    Held(Vec<Held>),
+    /// What processes hold and use came in.
+    Measured(Vec<Held>, Vec<Used>),
     /// It is this late; windows may close.
     Time(UnixNanos),
     /// Nothing more will come.
@@ -64,7 +67,7 @@ pub(crate) struct Found {
     pub(crate) alarms: Vec<Noticed>,
     /// The incident that the first alarm began; none where nothing alarmed.
     pub(crate) incident: Option<Incident>,
-    /// Its causes.
+    /// Its causes; none before they were looked for.
     pub(crate) ranking: Option<Ranking>,
     /// The service graph, second by second.
     pub(crate) history: History,
@@ -72,6 +75,10 @@ pub(crate) struct Found {
     pub(crate) hops: Hops,
     /// What each process held.
     pub(crate) memory: Memory,
+    /// What each process used.
+    pub(crate) processors: Processors,
+    /// What services are asked for, by name.
+    operations: Operations,
 }
 
 /// The analysers, in the order in which data passes them.
@@ -84,6 +91,7 @@ pub(crate) struct Analysis {
     operations: Operations,
     hops: Hops,
     memory: Watching,
+    processors: Processors,
     incidents: Incidents,
     rows: Vec<FeatureRow>,
     alarms: Vec<Noticed>,
@@ -104,6 +112,7 @@ impl Analysis {
             operations: Operations::default(),
             hops: Hops::default(),
             memory: Watching::new()?,
+            processors: Processors::default(),
             incidents: Incidents::new(IncidentConfig::new()),
             rows: Vec::new(),
             alarms: Vec::new(),
@@ -119,7 +128,10 @@ impl Analysis {
             let mut signals = Vec::new();
             match item {
                 News::Spans(spans) => self.take(spans, now()),
-                News::Held(held) => self.memory.take(held, &mut signals),
+                News::Measured(held, used) => {
+                    self.memory.take(held, &mut signals);
+                    self.processors.take(used);
+                }
                 News::Time(time) => self.features.advance(time),
                 News::End => break,
             }
@@ -167,21 +179,9 @@ impl Analysis {
             self.history.add(&trace);
         }
         let incident = self.incidents.open().first().cloned();
-        let ranking = incident.as_ref().map(|incident| {
-            let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
-            let alarms = &incident.alarms;
-            let case = Case { onset: incident.onset, services: &services, alarms, ..Case::default() };
-            let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
-            let mut ranking = AnalyzerConfig::new().build().explain(&self.history, &case, end);
-            for cause in &mut ranking.causes {
-                let service = cause.subject.service().unwrap_or_default();
-                // What was asked for comes first: that is what a person looks for next.
-                cause.evidence.splice(0..0, self.operations.evidence(service, incident.onset));
-            }
-            ranking
-        });
-        let Self { rows, alarms, history, hops, memory, .. } = self;
-        Found { rows, alarms, incident, ranking, history, hops, memory: memory.end() }
+        let Self { rows, alarms, history, hops, memory, processors, operations, .. } = self;
+        let memory = memory.end();
+        Found { rows, alarms, incident, ranking: None, history, hops, memory, processors, operations }
     }
 }
 

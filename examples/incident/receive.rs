@@ -21,8 +21,9 @@ use otlp_core::{DecodeError, Error, ErrorKind, Limits, SpanId, TraceId, UnixNano
 use crate::analysis::News;
 use crate::figure;
 
-/// The metric of the semantic conventions that says what a process holds.
+/// The metrics of the semantic conventions that say what a process holds, and how long it was on processors.
 const MEMORY: &str = "process.memory.usage";
+const CPU: &str = "process.cpu.time";
 /// The traces request, counted from 1, that is answered with "busy".
 const BUSY_AT: u64 = 6;
 /// How long the exporter is asked to wait then.
@@ -44,6 +45,17 @@ pub(crate) struct Held {
     pub(crate) time: UnixNanos,
     /// Resident memory.
     pub(crate) bytes: f64,
+}
+
+/// How long the process of a service was on processors since it began.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Used {
+    /// The service.
+    pub(crate) service: Arc<str>,
+    /// When.
+    pub(crate) time: UnixNanos,
+    /// Seconds, of all modes together.
+    pub(crate) cpu_secs: f64,
 }
 
 /// What the receiver did with the spans.
@@ -139,7 +151,7 @@ impl Intake {
         let view = MetricsView::parse(body, &self.limits)?;
         let request = view.to_record_rejecting(|_| ())?;
         let points = u64::try_from(request.record_count()).unwrap_or(u64::MAX);
-        match self.news.try_send(News::Held(held(&request))) {
+        match self.news.try_send(News::Measured(held(&request), used(&request))) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
                 self.lock().received.lagging += 1;
@@ -200,21 +212,42 @@ impl Inner {
 /// The memory of each process among the metrics.
 fn held(request: &MetricsRequest) -> Vec<Held> {
     let mut all = Vec::new();
-    for group in &request.resources {
-        let service: Arc<str> = group.resource.service_name().unwrap_or("unknown").into();
-        let metrics = group.scopes.iter().flat_map(|scope| &scope.metrics);
-        for metric in metrics.filter(|metric| metric.name == MEMORY) {
-            let Some(MetricData::Sum(sum)) = &metric.data else { continue };
-            all.extend(sum.points.iter().filter_map(|point| {
-                let bytes = match point.value? {
-                    NumberValue::Int(bytes) => figure::float(u64::try_from(bytes).ok()?),
-                    NumberValue::Double(bytes) => bytes,
-                };
-                Some(Held { service: Arc::clone(&service), time: point.time, bytes })
-            }));
-        }
+    for (service, time, bytes) in sums(request, MEMORY) {
+        all.push(Held { service, time, bytes });
     }
     all
+}
+
+/// The time on processors of each process among the metrics: one point a mode, of which all are summed up.
+fn used(request: &MetricsRequest) -> Vec<Used> {
+    let mut all: BTreeMap<(Arc<str>, UnixNanos), f64> = BTreeMap::new();
+    for (service, time, secs) in sums(request, CPU) {
+        *all.entry((service, time)).or_default() += secs;
+    }
+    all.into_iter().map(|((service, time), cpu_secs)| Used { service, time, cpu_secs }).collect()
+}
+
+/// The points of a sum, with the service and the time.
+fn sums<'a>(
+    request: &'a MetricsRequest,
+    name: &'static str,
+) -> impl Iterator<Item = (Arc<str>, UnixNanos, f64)> + 'a {
+    request.resources.iter().flat_map(move |group| {
+        let service: Arc<str> = group.resource.service_name().unwrap_or("unknown").into();
+        let metrics = group.scopes.iter().flat_map(|scope| &scope.metrics);
+        let points =
+            metrics.filter(move |metric| metric.name == name).flat_map(|metric| match &metric.data {
+                Some(MetricData::Sum(sum)) => sum.points.as_slice(),
+                _ => &[],
+            });
+        points.filter_map(move |point| {
+            let value = match point.value? {
+                NumberValue::Int(value) => figure::float(u64::try_from(value).ok()?),
+                NumberValue::Double(value) => value,
+            };
+            Some((Arc::clone(&service), point.time, value))
+        })
+    })
 }
 
 fn spans_of(request: TracesRequest) -> Vec<ServiceSpan> {

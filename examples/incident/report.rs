@@ -311,6 +311,7 @@ fn causes(found: &Found) -> Vec<Cause> {
         let whole = ranked.score.max(f64::MIN_POSITIVE);
         let part = |part: &otlp_anomaly::cause::Contribution| Contribution {
             name: part.source.name().to_owned(),
+            signal: part.source.signal().name().to_owned(),
             share: ranked.confidence * part.weight / whole,
         };
         Cause {

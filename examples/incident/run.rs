@@ -14,8 +14,9 @@ use otlp_core::{Error, ErrorKind, UnixNanos};
 use otlp_logai::Window;
 
 use crate::account::Account;
-use crate::analysis::{Analysis, Found, LATENESS, LogReading, News, Noticed, ProfileReading};
-use crate::analysis::{compare_profiles, read_logs};
+use crate::analysis::{
+    Analysis, Found, LATENESS, LogReading, Logs, News, Noticed, ProfileReading, compare_profiles,
+};
 use crate::capture::{Capture, Captured};
 use crate::export::{Exported, Exporting};
 use crate::flags::Flags;
@@ -142,18 +143,25 @@ impl Stage {
         for last in [News::Time(ended + LATENESS), News::End] {
             self.news.send(last).map_err(|error| cannot("reach the analysis", error))?;
         }
-        let found =
+        let mut found =
             self.analysis.join().map_err(|_| Error::new(ErrorKind::Closed, "the analysis panicked"))?;
         let onset = found.incident.as_ref().map(|incident| incident.onset);
-        let suspect =
-            found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
         // In a calm run there is no onset: then everything after the warm-up counts as "since".
         let window = Window { since: onset.unwrap_or(started + report::WARM_UP), until: ended };
-        let logs = read_logs(&flags.out, window, suspect.as_deref())?;
-        let profile = match (onset, suspect.as_deref()) {
-            (Some(onset), Some(suspect)) => compare_profiles(&flags.out, suspect, onset)?,
-            _ => None,
-        };
+        let logs = Logs::read(&flags.out, window)?;
+        let mut profiles = Vec::new();
+        if let Some(onset) = onset {
+            for role in Role::ALL {
+                profiles.extend(compare_profiles(&flags.out, role.name(), onset)?);
+            }
+        }
+        let mut told = logs.of_each();
+        told.extend(profiles.iter().filter_map(|profile| profile.finding.clone()));
+        found.rank(started + report::WARM_UP, &told);
+        let suspect =
+            found.ranking.as_ref().and_then(|ranking| ranking.top()?.subject.service().map(str::to_owned));
+        let logs = logs.told(suspect.as_deref());
+        let profile = profiles.into_iter().find(|profile| Some(&profile.service) == suspect.as_ref());
         drained.tell(&report::findings(&found, &logs, profile.as_ref()));
         let exported = drained.close();
         let socket = self.receiver.shutdown(GRACE);

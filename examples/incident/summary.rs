@@ -291,6 +291,8 @@ pub(crate) struct Cause {
 pub(crate) struct Contribution {
     /// What is contributed, such as `own latency`.
     pub(crate) name: String,
+    /// The signal that it was read from, such as `spans`.
+    pub(crate) signal: String,
     /// How much, 0 to 1.
     pub(crate) share: f64,
 }

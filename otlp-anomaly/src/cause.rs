@@ -17,6 +17,7 @@ mod operation;
 mod rank;
 mod ranking;
 mod strength;
+mod told;
 mod witness;
 
 pub use check::{CausalCheck, Verdict};
@@ -25,4 +26,4 @@ pub use log::LogCounts;
 pub use metric::ServiceMetric;
 pub use operation::Operations;
 pub use rank::{Analyzer, AnalyzerConfig, Case, Symptom};
-pub use ranking::{Cause, Contribution, RankedMetric, Ranking, Source};
+pub use ranking::{Cause, Contribution, RankedMetric, Ranking, Signal, Source};

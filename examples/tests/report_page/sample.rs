@@ -224,7 +224,7 @@ fn cause(service: &str, score: f64, statement: &str, parts: &[(&str, f64)], evid
         statement: statement.to_owned(),
         contributions: parts
             .iter()
-            .map(|&(name, share)| Contribution { name: name.to_owned(), share })
+            .map(|&(name, share)| Contribution { name: name.to_owned(), signal: "spans".to_owned(), share })
             .collect(),
         evidence: evidence.iter().map(|&line| line.to_owned()).collect(),
     }

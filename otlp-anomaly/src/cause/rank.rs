@@ -6,7 +6,7 @@ use std::time::Duration;
 use otlp_core::UnixNanos;
 use otlp_core::assemble::ServiceGraph;
 use otlp_core::change::Change;
-use otlp_core::finding::{Evidence, Subject};
+use otlp_core::finding::{Evidence, Finding, Subject};
 
 use super::facts::{Facts, Pair};
 use super::flow::{Blame, Blames, Flow};
@@ -15,6 +15,7 @@ use super::history::{History, Period};
 use super::log::LogCounts;
 use super::metric::ServiceMetric;
 use super::ranking::{Cause, Contribution, Ranking, Source};
+use super::told::Told;
 use super::witness::{Scale, Witness, contributions, outside_shift, shift};
 use crate::detect::{Alarm, Metric};
 use crate::feature::setters;
@@ -79,6 +80,9 @@ pub struct Case<'a> {
     pub services: &'a [&'a str],
     /// Changes that were made lately.
     pub changes: &'a [Change],
+    /// What other analysers say of services since the onset: findings that cite log lines or stacks. Those are evidence and
+    /// part of the score; log lines that are also in `logs` count once.
+    pub findings: &'a [Finding],
     /// The alarms. Those about what a process holds speak for its service, whatever its spans say.
     pub alarms: &'a [Alarm],
     /// Metrics of services, before and since.
@@ -173,12 +177,13 @@ impl Analyzer {
     pub fn rank(&self, before: &Period, after: &Period, case: &Case<'_>) -> Ranking {
         let facts = Facts::of(before, after, &self.config);
         let hearing = Hearing::of(before, after, case);
+        let told = Told::of(case.findings);
         let flow = Flow::new(&facts);
         let blames = flow.run();
         let scale = Scale::of(&facts, &blames);
         let mut causes = Vec::new();
         let unknown = Blame::default();
-        for name in names(&facts, &hearing) {
+        for name in names(&facts, &hearing).into_iter().chain(told.services()).collect::<BTreeSet<_>>() {
             if !is_connected(name, case, [&before.graph, &after.graph]) || !hearing.may_reach(name) {
                 continue;
             }
@@ -191,8 +196,8 @@ impl Analyzer {
             for part in parts.iter_mut().filter(|part| part.0 == Source::OwnTime) {
                 part.1 = (part.1 * borne_out).max(own);
             }
-            parts.extend(hearing.parts(name));
-            merge_missing(&mut parts);
+            parts.extend(hearing.parts(name).into_iter().chain(told.parts(name)));
+            count_once(&mut parts);
             weigh_alternatives(&mut parts);
             let growing = growing(name, case.alarms);
             parts.extend(growing.map(|_| (Source::Memory, MEMORY_WEIGHT)));
@@ -207,7 +212,7 @@ impl Analyzer {
                 let shown = (node.and_then(|node| node.slowest), node.and_then(|node| node.failed));
                 cause.evidence = Witness { facts: &facts, service, blame, onset: case.onset }.evidence(shown);
             }
-            cause.evidence.extend(hearing.evidence(name));
+            cause.evidence.extend(hearing.evidence(name).into_iter().chain(told.evidence(name)));
             cause.evidence.extend(growing.map(|alarm| {
                 let pair = Pair { before: alarm.expected, after: alarm.observed };
                 shift("memory", Metric::Memory.unit(), pair, alarm.since)
@@ -276,12 +281,13 @@ fn growing<'a>(service: &str, alarms: &'a [Alarm]) -> Option<&'a Alarm> {
     alarms.iter().find(|alarm| alarm.metric == Metric::Memory && alarm.subject.service() == Some(service))
 }
 
-/// Calls that are missing count once, however they were found.
-fn merge_missing(parts: &mut Vec<(Source, f64)>) {
-    let is_missing = |part: &(Source, f64)| part.0 == Source::MissingCalls;
-    let most = parts.iter().filter(|part| is_missing(part)).map(|part| part.1).fold(0.0, f64::max);
-    parts.retain(|part| !is_missing(part));
-    parts.push((Source::MissingCalls, most));
+/// Calls that are missing, and log lines, count once, however they were found.
+fn count_once(parts: &mut Vec<(Source, f64)>) {
+    for source in [Source::MissingCalls, Source::Log] {
+        let most = parts.iter().filter(|part| part.0 == source).map(|part| part.1).fold(0.0, f64::max);
+        parts.retain(|part| part.0 != source);
+        parts.push((source, most));
+    }
 }
 
 /// Own time, time lost in calls and broken requests are read from the same spans: the strongest says what there is to

@@ -31,9 +31,53 @@ pub enum Source {
     Metric,
     /// It writes what it never wrote, or no longer what it always did.
     Log,
+    /// Its profile shows that its time goes elsewhere than before.
+    Profile,
+}
+
+/// The kind of telemetry that a [`Source`] is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Signal {
+    /// Traces.
+    Spans,
+    /// Metrics, and alarms about them.
+    Metrics,
+    /// Log lines.
+    Logs,
+    /// Profiles.
+    Profiles,
+    /// What people changed.
+    Changes,
+}
+
+impl Signal {
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+            Self::Profiles => "profiles",
+            Self::Changes => "changes",
+        }
+    }
 }
 
 impl Source {
+    /// What it is read from.
+    #[must_use]
+    pub const fn signal(self) -> Signal {
+        match self {
+            Self::Metric | Self::Memory => Signal::Metrics,
+            Self::Log => Signal::Logs,
+            Self::Profile => Signal::Profiles,
+            Self::Change => Signal::Changes,
+            _ => Signal::Spans,
+        }
+    }
+
     /// Its name for people.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -49,6 +93,7 @@ impl Source {
             Self::Pattern => "broken requests",
             Self::Metric => "metrics",
             Self::Log => "logs",
+            Self::Profile => "profile",
         }
     }
 }
@@ -190,6 +235,9 @@ impl Cause {
                 format!("{subject} is the likely cause: its metrics moved as never before")
             }
             Some(Source::Log) => format!("{subject} is the likely cause: its log tells of it"),
+            Some(Source::Profile) => {
+                format!("{subject} is the likely cause: its time goes elsewhere than before")
+            }
             Some(Source::Memory) => format!("{subject} is the likely cause: its memory grows without end"),
             _ => format!("{subject} is the likely cause: it takes longer itself"),
         }

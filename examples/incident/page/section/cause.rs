@@ -36,6 +36,9 @@ fn suspect(summary: &Summary, place: usize, cause: &Cause, widest: f64) -> Strin
     let parts: String =
         cause.contributions.iter().enumerate().map(|(part, contribution)| {
             let name = Holder::Span.text(&at(&format!("contributions/{part}/name")), &contribution.name);
+            let signal = Holder::Span.text(&at(&format!("contributions/{part}/signal")), &contribution.signal);
+            // What has the name of its signal is told once.
+            let name = if contribution.name == contribution.signal { name } else { format!("{name} <small>{signal}</small>") };
             let share = Holder::Span.number(&at(&format!("contributions/{part}/share")), As::Score, contribution.share);
             let width = (contribution.share.abs() / widest * 100.0).clamp(0.0, 100.0);
             format!(
