@@ -4,12 +4,14 @@
 //! from there, so that what is judged is what anybody would get. A row for each system, never one for all: the share of cases whose
 //! cause comes first, among the first three and the first five, the mean of the shares at one to five (Avg@5), the
 //! share of quiet windows for which nothing is named, milliseconds a case. Ties count at their worst rank. Below: each
-//! source alone and left out, and what chance, counted errors, the earliest change and the largest shift come to.
+//! how often the first cause was right for each range of confidence, each source alone and left out, and what chance, counted errors, the earliest change and the largest shift come to.
 
 mod baseline;
 mod nezha;
 mod petshop;
+mod reliability;
 mod score;
+mod seeded;
 
 use std::error::Error;
 use std::fs;
@@ -20,6 +22,7 @@ use otlp_core::csv::Rows;
 
 use crate::input::{Input, Part};
 use baseline::Baseline;
+pub(crate) use reliability::calibrate;
 use score::Score;
 
 /// A case as it is written: its folder is its name.
@@ -92,7 +95,9 @@ fn print(
     cases: &[&Labelled],
     lists_all: bool,
 ) -> std::io::Result<()> {
-    writeln!(out, "{}", Score::of(cases, &[]).row(system))?;
+    let score = Score::of(cases, &[]);
+    writeln!(out, "{}", score.row(system))?;
+    write!(out, "{}", score.reliability.rows())?;
     let there = |part: &Part| cases.iter().any(|case| case.input.has(*part));
     for part in Part::ALL.into_iter().filter(there) {
         let others: Vec<Part> = Part::ALL.into_iter().filter(|other| *other != part).collect();

@@ -38,6 +38,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DIR")]
     pub(crate) causes: Option<PathBuf>,
 
+    /// Fit the confidence of root causes to so many seeded systems, hold it against as many others, and read nothing
+    #[arg(long, value_name = "CASES", value_parser = clap::value_parser!(u32).range(40..=100_000))]
+    pub(crate) calibrate: Option<u32>,
+
     /// Where these are written in the form of `rank_causes`
     #[arg(long, default_value = "target/cases")]
     pub(crate) cases: PathBuf,

@@ -14,6 +14,8 @@
 //! With `--budgets` it holds the alarms on seeded series without faults against three budgets instead, and with
 //! `--fault-free DIR` those on recorded ones too.
 //!
+//! With `--calibrate CASES` it fits the confidence of root causes to seeded systems.
+//!
 //! With `--causes` it holds the ranking of root causes against labelled cases instead (see [`cause`]).
 //!
 //! Without an input it reads the part of the Numenta Anomaly Benchmark that the repository holds.
@@ -62,6 +64,10 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     if flags.budgets {
         print!("{}", kept::table(flags.detector, flags.fault_free.as_deref())?);
+        return Ok(());
+    }
+    if let Some(cases) = flags.calibrate {
+        print!("{}", cause::calibrate(cases)?);
         return Ok(());
     }
     if let Some(data) = &flags.causes {

@@ -329,7 +329,9 @@ fn causes(found: &Found) -> Vec<Cause> {
 fn shown(evidence: &Evidence) -> String {
     let text = evidence.to_string();
     match (evidence, text.rsplit_once(" -> ")) {
-        (Evidence::Shift { .. }, Some((before, after))) => format!("{before} → {after}"),
+        (Evidence::Shift { .. } | Evidence::Stack { .. } | Evidence::Note(_), Some((before, after))) => {
+            format!("{before} → {after}")
+        }
         _ => text,
     }
 }

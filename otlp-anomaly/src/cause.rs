@@ -3,6 +3,7 @@
 //! [`History`] keeps the service graph of each slice of the recent past; [`Analyzer`] compares the graph before the
 //! onset with the one after it and gives a [`Ranking`].
 
+mod calibration;
 mod calls;
 mod check;
 mod contrast;
@@ -20,6 +21,7 @@ mod strength;
 mod told;
 mod witness;
 
+pub use calibration::{Calibration, Labelled};
 pub use check::{CausalCheck, Verdict};
 pub use history::{History, HistoryConfig, HistoryStats, Period};
 pub use log::LogCounts;

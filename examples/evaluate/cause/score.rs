@@ -7,6 +7,7 @@ use otlp_anomaly::cause::Ranking;
 
 use super::Labelled;
 use super::baseline::Baseline;
+use super::reliability::Reliability;
 use crate::answer::{Answer, rank};
 use crate::input::Part;
 
@@ -22,6 +23,7 @@ pub(super) struct Score {
     quiet: usize,
     none: usize,
     took: Duration,
+    pub(super) reliability: Reliability,
 }
 
 impl Score {
@@ -30,6 +32,7 @@ impl Score {
         for case in cases {
             let (ranking, took) = rank(&case.input, left_out);
             score.took += took;
+            score.reliability.add(&ranking, case.truth.as_deref());
             score.add(case, place(&ranking, case.truth.as_deref().unwrap_or_default()), ranking.is_none());
         }
         score

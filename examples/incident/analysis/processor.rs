@@ -7,6 +7,8 @@ use otlp_core::UnixNanos;
 
 use crate::receive::Used;
 
+/// Seconds that a step lasts at least: the kernel counts in hundredths of a second, which short steps would show.
+const STEP_SECS: f64 = 2.0;
 /// Readings kept of each process; past them the oldest goes.
 const MAX_READINGS: usize = 3_600;
 
@@ -26,15 +28,19 @@ impl Processors {
         }
     }
 
-    /// How many processors each used from reading to reading, with the time of the later one.
+    /// How many processors each used in steps of two seconds and more, with the time of their end.
     pub(super) fn busy(&self) -> impl Iterator<Item = (&str, Vec<(UnixNanos, f64)>)> {
         self.0.iter().map(|(service, readings)| {
-            let steps = readings.iter().zip(readings.iter().skip(1));
-            let busy = steps.filter_map(|(from, to)| {
-                let secs = to.0.duration_since(from.0).as_secs_f64();
-                (secs > 0.0).then(|| (to.0, (to.1 - from.1).max(0.0) / secs))
-            });
-            (&**service, busy.collect())
+            let (mut busy, mut from) = (Vec::new(), readings.first().copied());
+            for &(time, used) in readings {
+                let Some((began, before)) = from else { break };
+                let secs = time.duration_since(began).as_secs_f64();
+                if secs >= STEP_SECS {
+                    busy.push((time, (used - before).max(0.0) / secs));
+                    from = Some((time, used));
+                }
+            }
+            (&**service, busy)
         })
     }
 }
@@ -51,10 +57,17 @@ mod tests {
             time: UnixNanos::from_secs(secs),
             cpu_secs,
         };
-        processors.take(vec![used(1, 0.5), used(2, 0.7), used(4, 2.7), used(4, 2.8)]);
+        processors.take(vec![
+            used(1, 0.5),
+            used(2, 0.6),
+            used(3, 0.7),
+            used(5, 2.7),
+            used(5, 2.8),
+            used(6, 3.0),
+        ]);
         let (service, busy) = processors.busy().next().unwrap();
         let rounded: Vec<(u64, f64)> =
             busy.iter().map(|(time, value)| (time.0 / 1_000_000_000, (value * 1e6).round() / 1e6)).collect();
-        assert_eq!((service, rounded), ("db", vec![(2, 0.2), (4, 1.0)]));
+        assert_eq!((service, rounded), ("db", vec![(3, 0.1), (5, 1.0)]));
     }
 }

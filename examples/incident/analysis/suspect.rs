@@ -3,9 +3,13 @@
 use otlp_anomaly::cause::{AnalyzerConfig, Case, ServiceMetric};
 use otlp_anomaly::feature::FeatureRow;
 use otlp_core::UnixNanos;
-use otlp_core::finding::Finding;
+use otlp_core::finding::{Evidence, Finding};
 
 use super::Found;
+
+/// What is measured of processes, by the names of the semantic conventions.
+const MEMORY: &str = "process.memory.usage";
+const CPU: &str = "process.cpu.utilization";
 
 /// A metric of a service before and since the onset.
 struct Measured {
@@ -46,6 +50,7 @@ impl Found {
         for cause in &mut ranking.causes {
             let service = cause.subject.service().unwrap_or_default();
             // What was asked for comes first: that is what a person looks for next.
+            cause.evidence.iter_mut().for_each(in_unit);
             cause.evidence.splice(0..0, self.operations.evidence(service, incident.onset));
         }
         self.ranking = Some(ranking);
@@ -60,9 +65,20 @@ impl Found {
             Measured { service: service.to_owned(), metric, normal, anomalous: part(&|time| time > onset) }
         };
         let held = self.memory.readings.iter();
-        let held = held.map(|(service, readings)| cut(service, "process.memory.usage", readings));
+        let held = held.map(|(service, readings)| cut(service, MEMORY, readings));
         let busy = self.processors.busy();
-        let busy = busy.map(|(service, readings)| cut(service, "process.cpu.utilization", &readings));
+        let busy = busy.map(|(service, readings)| cut(service, CPU, &readings));
         held.chain(busy).collect()
+    }
+}
+
+/// Says what a metric of a process is counted in, which the ranking was not told.
+fn in_unit(evidence: &mut Evidence) {
+    if let Evidence::Shift { metric, unit, .. } = evidence {
+        *unit = match metric.as_str() {
+            MEMORY => "By",
+            CPU => "1",
+            _ => unit,
+        };
     }
 }

@@ -8,6 +8,7 @@ use otlp_core::assemble::ServiceGraph;
 use otlp_core::change::Change;
 use otlp_core::finding::{Evidence, Finding, Subject};
 
+use super::calibration::Calibration;
 use super::facts::{Facts, Pair};
 use super::flow::{Blame, Blames, Flow};
 use super::hearing::Hearing;
@@ -31,6 +32,7 @@ pub struct AnalyzerConfig {
     look_back: Duration,
     least_score: f64,
     max_causes: usize,
+    calibration: Calibration,
 }
 
 impl AnalyzerConfig {
@@ -44,6 +46,7 @@ impl AnalyzerConfig {
             look_back: Duration::from_secs(120),
             least_score: 0.2,
             max_causes: 10,
+            calibration: Calibration::DEFAULT,
         }
     }
 
@@ -54,6 +57,7 @@ impl AnalyzerConfig {
         look_back: Duration = "Sets how far before the onset [`Analyzer::explain`] compares with; default 120 s.";
         least_score: f64 = "Sets the score below which there is no cause, 0 to 1; default 0.2.";
         max_causes: usize = "Sets the most causes ranked; default 10.";
+        calibration: Calibration = "Sets how scores become confidences; default [`Calibration::DEFAULT`].";
     }
 
     /// Makes the analyser.
@@ -147,8 +151,6 @@ pub struct Analyzer {
     config: AnalyzerConfig,
 }
 
-/// Weight of "none of these" among the scores, when they are made confidences.
-const NONE_WEIGHT: f64 = 0.15;
 /// Growth of the own time of operations, in strength, at which growth of that of requests is half believed.
 const HALF_BORNE_OUT: f64 = 0.1;
 /// What is left of what operations say beside the strongest of it.
@@ -222,8 +224,9 @@ impl Analyzer {
         }
         causes.extend(self.outside(&scale, &facts, &blames, case.onset));
         causes.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let all = causes.iter().map(|cause| cause.score).sum::<f64>() + NONE_WEIGHT;
-        causes.iter_mut().for_each(|cause| cause.confidence = cause.score / all);
+        let scores: Vec<f64> = causes.iter().map(|cause| cause.score).collect();
+        let chances = self.config.calibration.confidences(&scores);
+        causes.iter_mut().zip(chances).for_each(|(cause, chance)| cause.confidence = chance);
         let score = |service: &str| {
             let cause = causes.iter().find(|cause| cause.subject.service() == Some(service));
             cause.map_or(0.0, |cause| cause.score)

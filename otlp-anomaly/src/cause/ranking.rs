@@ -114,7 +114,8 @@ pub struct Cause {
     pub subject: Subject,
     /// The share of the trouble that it explains, 0 to about 2: slowness and errors count up to 1 each.
     pub score: f64,
-    /// How sure this is, 0 to 1; over all causes and "none" it sums to at most 1.
+    /// The chance that it is the true one, 0 to 1, as [`Calibration`](super::Calibration) makes it from the scores; what is
+    /// left over all causes is the chance of none of them.
     pub confidence: f64,
     /// Where the score comes from, largest first.
     pub contributions: Vec<Contribution>,

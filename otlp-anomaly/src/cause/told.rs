@@ -14,8 +14,8 @@ pub(super) struct Told<'a>(BTreeMap<&'a str, Vec<&'a Finding>>);
 const PROFILE: f64 = 0.5;
 /// What the gravest finding about logs counts, as no more than what the logs say by themselves.
 const LOG: f64 = 0.8;
-/// Evidence cited of each finding.
-const CITED: usize = 2;
+/// Evidence cited of each finding: the strongest.
+const CITED: usize = 1;
 
 impl<'a> Told<'a> {
     pub(super) fn of(findings: &'a [Finding]) -> Self {
