@@ -167,3 +167,20 @@ fn tables_of_recorded_metrics_are_read_by_column_and_what_is_no_noise_is_left_ou
     assert_eq!((columns[0].len(), columns[0][0].value), (40, 7.0));
     assert!(kept::wide("a\nb\nc\nno time,1\n").is_err());
 }
+
+#[test]
+fn confidence_is_fitted_on_some_seeded_systems_and_held_against_others() {
+    let text = cause::calibrate(120).unwrap();
+    assert!(text.starts_with("fitted on 60 seeded cases: sharpness "), "{text}");
+    let briers: Vec<f64> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Brier score ")?.split_once(',')?.0.parse().ok())
+        .collect();
+    let chance: f64 = text
+        .lines()
+        .filter_map(|line| line.split_once(", ")?.1.split_once(" by always")?.0.parse().ok())
+        .next()
+        .unwrap();
+    // What ships says more than the mean does, on systems that it was not fitted to.
+    assert!(briers.len() == 2 && briers[1] < 0.9 * chance, "{text}");
+}

@@ -79,7 +79,7 @@ pub(crate) fn calibrate(cases: u32) -> Result<String, Box<dyn Error>> {
     );
     for (name, calibration) in [("as fitted", fitted), ("as shipped", Calibration::DEFAULT)] {
         let mut reliability = Reliability::default();
-        for (mut ranking, truth) in rankings.iter().cloned().skip(1).step_by(2) {
+        for (mut ranking, truth) in rankings.iter().skip(1).step_by(2).cloned() {
             let scores: Vec<f64> = ranking.causes.iter().map(|cause| cause.score).collect();
             let chances = calibration.confidences(&scores);
             ranking.causes.iter_mut().zip(chances).for_each(|(cause, chance)| cause.confidence = chance);

@@ -147,7 +147,7 @@ impl System {
                 match self.wrong(service, is_normal) {
                     Fault::Latency(times) => latency += self.own(service) * (times - 1.0),
                     Fault::Errors(share) | Fault::Absent(share) => {
-                        errors += 100.0 * share * (1.0 + 0.2 * chance.normal())
+                        errors += 100.0 * share * (1.0 + 0.2 * chance.normal());
                     }
                     Fault::None => {}
                 }

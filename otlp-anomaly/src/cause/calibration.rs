@@ -191,7 +191,8 @@ mod tests {
         let mut bins = [(0.0, 0.0, 0.0); 5];
         for (scores, truth) in &cases {
             for (place, chance) in few.confidences(scores).iter().enumerate() {
-                let bin = &mut bins[((chance * 5.0) as usize).min(4)];
+                let place_of = (0..4).filter(|edge| *chance >= f64::from(*edge + 1) / 5.0).count();
+                let bin = &mut bins[place_of];
                 *bin = (bin.0 + 1.0, bin.1 + chance, bin.2 + f64::from(u8::from(*truth == Some(place))));
             }
         }
