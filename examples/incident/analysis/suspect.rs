@@ -11,6 +11,9 @@ use super::Found;
 const MEMORY: &str = "process.memory.usage";
 const CPU: &str = "process.cpu.utilization";
 
+/// A process that never uses more of a processor is busy with nothing that matters.
+const LEAST_BUSY: f64 = 0.1;
+
 /// A metric of a service before and since the onset.
 struct Measured {
     service: String,
@@ -67,6 +70,8 @@ impl Found {
         let held = self.memory.readings.iter();
         let held = held.map(|(service, readings)| cut(service, MEMORY, readings));
         let busy = self.processors.busy();
+        let matters = |readings: &[(UnixNanos, f64)]| readings.iter().any(|(_, busy)| *busy >= LEAST_BUSY);
+        let busy = busy.filter(|(_, readings)| matters(readings));
         let busy = busy.map(|(service, readings)| cut(service, CPU, &readings));
         held.chain(busy).collect()
     }
