@@ -276,7 +276,7 @@ pub(crate) enum Unit {
 pub(crate) struct Cause {
     /// The service suspected.
     pub(crate) service: String,
-    /// How much it is suspected, 0 to 1.
+    /// The chance that it is the true one, 0 to 1.
     pub(crate) score: f64,
     /// Why, in a sentence.
     pub(crate) statement: String,

@@ -30,6 +30,8 @@ struct System {
 const REQUESTS: u64 = 90;
 const STEPS: [usize; 2] = [150, 10];
 const LINES: usize = 60;
+/// How often each of two services has a metric that jumps for no reason: of recorded windows without a fault, few have one.
+const JUMPS: f64 = 0.04;
 /// When trouble begins, in seconds.
 const ONSET: u64 = 1_700_000_000;
 
@@ -42,7 +44,7 @@ pub(super) fn case(seed: u64) -> Given {
     // At least one of spans and metrics is there.
     let (has_spans, has_metrics) = (chance.uniform() < 0.6, chance.uniform() < 0.7);
     if has_metrics || !has_spans {
-        let jumps = (0..2).filter(|_| chance.uniform() < 0.25).count();
+        let jumps = (0..2).filter(|_| chance.uniform() < JUMPS).count();
         let jumping: Vec<usize> = (0..jumps).map(|_| system.any(&mut chance)).collect();
         files.push(("normal.csv", system.metrics(true, &[], &mut chance)));
         files.push(("anomalous.csv", system.metrics(false, &jumping, &mut chance)));

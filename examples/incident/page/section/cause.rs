@@ -38,7 +38,7 @@ fn suspect(summary: &Summary, place: usize, cause: &Cause, widest: f64) -> Strin
             let name = Holder::Span.text(&at(&format!("contributions/{part}/name")), &contribution.name);
             let signal = Holder::Span.text(&at(&format!("contributions/{part}/signal")), &contribution.signal);
             // What has the name of its signal is told once.
-            let name = if contribution.name == contribution.signal { name } else { format!("{name} <small>{signal}</small>") };
+            let name = if contribution.signal.starts_with(&contribution.name) { name } else { format!("{name} <small>{signal}</small>") };
             let share = Holder::Span.number(&at(&format!("contributions/{part}/share")), As::Score, contribution.share);
             let width = (contribution.share.abs() / widest * 100.0).clamp(0.0, 100.0);
             format!(
@@ -53,7 +53,7 @@ fn suspect(summary: &Summary, place: usize, cause: &Cause, widest: f64) -> Strin
             format!("<li>{}</li>\n", Holder::Span.text(&at(&format!("evidence/{line}")), text))
         })
         .collect();
-    let parts = wrapped("<div><h4>What the score is made of</h4><ul class=\"parts\">\n", &parts);
+    let parts = wrapped("<div><h4>What it is made of</h4><ul class=\"parts\">\n", &parts);
     let evidence = wrapped("<div><h4>Evidence</h4><ul class=\"evidence\">\n", &evidence);
     let statement = if cause.statement.is_empty() {
         String::new()
@@ -61,7 +61,7 @@ fn suspect(summary: &Summary, place: usize, cause: &Cause, widest: f64) -> Strin
         format!("<p>{}</p>\n", escape(&cause.statement))
     };
     format!(
-        "<li class=\"card suspect{}\"><h3><span class=\"place\">{}</span> {}{truth}<span class=\"score\">score {}</span></h3>\n{statement}\
+        "<li class=\"card suspect{}\"><h3><span class=\"place\">{}</span> {}{truth}<span class=\"score\">chance {}</span></h3>\n{statement}\
          <div class=\"halves\">{parts}{evidence}</div></li>\n",
         if place == 0 { " first" } else { "" },
         place + 1,
