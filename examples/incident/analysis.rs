@@ -16,6 +16,7 @@ use otlp_anomaly::cause::{History, HistoryConfig, Ranking};
 use otlp_anomaly::detect::{Alarm, Signal, Watch, WatchConfig};
 use otlp_anomaly::feature::{FeatureConfig, FeatureRow, Features};
 use otlp_core::assemble::{Assembler, AssemblerConfig};
+use otlp_core::change::Change;
 use otlp_core::record::{AnyValue, KeyValue, Span};
 use otlp_core::{Error, UnixNanos};
 
@@ -36,6 +37,9 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(1);
 /// delays longer is counted as late and left out of the windows, not out of the accounts.
 pub(crate) const LATENESS: Duration = Duration::from_millis(600);
 
+/// Changes that are kept.
+const MAX_CHANGES: usize = 1_000;
+
 /// What the analysis is told.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -43,6 +47,8 @@ pub(crate) enum News {
     Spans(Vec<ServiceSpan>),
     /// What processes hold and use came in.
     Measured(Vec<Held>, Vec<Used>),
+    /// Somebody announced changes, as OTLP events.
+    Changes(Vec<Change>),
     /// It is this late; windows may close.
     Time(UnixNanos),
     /// Nothing more will come.
@@ -77,6 +83,8 @@ pub(crate) struct Found {
     pub(crate) memory: Memory,
     /// What each process used.
     pub(crate) processors: Processors,
+    /// What was announced to be changed.
+    changes: Vec<Change>,
     /// What services are asked for, by name.
     operations: Operations,
 }
@@ -92,6 +100,7 @@ pub(crate) struct Analysis {
     hops: Hops,
     memory: Watching,
     processors: Processors,
+    changes: Vec<Change>,
     incidents: Incidents,
     rows: Vec<FeatureRow>,
     alarms: Vec<Noticed>,
@@ -113,6 +122,7 @@ impl Analysis {
             hops: Hops::default(),
             memory: Watching::new()?,
             processors: Processors::default(),
+            changes: Vec::new(),
             incidents: Incidents::new(IncidentConfig::new()),
             rows: Vec::new(),
             alarms: Vec::new(),
@@ -131,6 +141,10 @@ impl Analysis {
                 News::Measured(held, used) => {
                     self.memory.take(held, &mut signals);
                     self.processors.take(used);
+                }
+                News::Changes(changes) => {
+                    let room = MAX_CHANGES.saturating_sub(self.changes.len());
+                    self.changes.extend(changes.into_iter().take(room));
                 }
                 News::Time(time) => self.features.advance(time),
                 News::End => break,
@@ -179,9 +193,20 @@ impl Analysis {
             self.history.add(&trace);
         }
         let incident = self.incidents.open().first().cloned();
-        let Self { rows, alarms, history, hops, memory, processors, operations, .. } = self;
+        let Self { rows, alarms, history, hops, memory, processors, changes, operations, .. } = self;
         let memory = memory.end();
-        Found { rows, alarms, incident, ranking: None, history, hops, memory, processors, operations }
+        Found {
+            rows,
+            alarms,
+            incident,
+            ranking: None,
+            history,
+            hops,
+            memory,
+            processors,
+            changes,
+            operations,
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use otlp_core::change::Change;
 use otlp_core::protocol::Signal;
-use otlp_core::record::{MetricData, MetricsRequest, NumberValue, Span, TracesRequest};
+use otlp_core::record::{LogsRequest, MetricData, MetricsRequest, NumberValue, Span, TracesRequest};
 use otlp_core::transport::receiver::{Answer, Handler};
 use otlp_core::view::{LogsView, MetricsView, TracesView};
 use otlp_core::{DecodeError, Error, ErrorKind, Limits, SpanId, TraceId, UnixNanos};
@@ -164,7 +165,15 @@ impl Intake {
 
     fn logs(&self, body: &[u8]) -> Result<Answer, DecodeError> {
         let view = LogsView::parse(body, &self.limits)?;
-        let records = u64::try_from(view.to_record_rejecting(|_| ())?.record_count()).unwrap_or(u64::MAX);
+        let request = view.to_record_rejecting(|_| ())?;
+        let records = u64::try_from(request.record_count()).unwrap_or(u64::MAX);
+        let changes = changes(&request);
+        if !changes.is_empty()
+            && let Err(TrySendError::Full(_)) = self.news.try_send(News::Changes(changes))
+        {
+            self.lock().received.lagging += 1;
+            return Ok(Answer::busy(BUSY_FOR));
+        }
         self.lock().received.log_records += records;
         Ok(Answer::accepted(records))
     }
@@ -250,6 +259,16 @@ fn sums<'a>(
     })
 }
 
+/// The changes that somebody announced among the log records; events that name no service or time say nothing.
+fn changes(request: &LogsRequest) -> Vec<Change> {
+    let mut all = Vec::new();
+    for group in &request.resources {
+        let records = group.scopes.iter().flat_map(|scope| &scope.records);
+        all.extend(records.filter_map(|record| Change::from_event(record, &group.resource).ok().flatten()));
+    }
+    all
+}
+
 fn spans_of(request: TracesRequest) -> Vec<ServiceSpan> {
     let mut all = Vec::with_capacity(request.record_count());
     for group in request.resources {
@@ -265,7 +284,7 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use otlp_core::encode::Encode as _;
-    use otlp_core::record::{Resource, ResourceSpans, ScopeSpans};
+    use otlp_core::record::{LogRecord, Resource, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans};
 
     use super::*;
 
@@ -320,6 +339,24 @@ mod tests {
         intake.handle(Signal::Traces, &body);
         intake.handle(Signal::Traces, &body);
         assert_eq!(intake.received().duplicates, 5);
+        std::fs::remove_dir_all(out).unwrap();
+    }
+
+    #[test]
+    fn a_change_that_is_announced_is_handed_on() {
+        let (intake, received, out) = intake("change");
+        let change =
+            Change { time: UnixNanos(5), service: "db".into(), version: "2".into(), ..Change::default() };
+        let other = LogRecord { event_name: "otlp.anomaly.cause".into(), ..LogRecord::default() };
+        let scopes = vec![ScopeLogs { records: vec![other, change.to_log_record()], ..ScopeLogs::default() }];
+        let resources = vec![ResourceLogs { scopes, ..ResourceLogs::default() }];
+        let answer = intake.handle(Signal::Logs, &LogsRequest { resources }.encode_to_bytes());
+        assert_eq!(answer, Answer::accepted(2));
+        let told: Vec<Change> = received
+            .try_iter()
+            .flat_map(|news| if let News::Changes(changes) = news { changes } else { Vec::new() })
+            .collect();
+        assert_eq!(told, [change]);
         std::fs::remove_dir_all(out).unwrap();
     }
 

@@ -26,7 +26,8 @@ impl Found {
     /// Ranks the causes of the incident, where there is one: by spans, by what processes hold and use since `from`, by
     /// alarms, and by what the analysers of logs and profiles say.
     ///
-    /// Which fault was planted, and when, is nobody's finding: it is no change that the shop would announce.
+    /// Changes are those that were announced over OTLP ([`Change::EVENT_NAME`](otlp_core::change::Change::EVENT_NAME)). The shop
+    /// announces none: which fault was planted is not told to anybody.
     pub(crate) fn rank(&mut self, from: UnixNanos, told: &[Finding]) {
         let Some(incident) = &self.incident else { return };
         let services: Vec<&str> = incident.services.iter().map(String::as_str).collect();
@@ -46,6 +47,7 @@ impl Found {
             alarms: &incident.alarms,
             metrics: &metrics,
             findings: told,
+            changes: &self.changes,
             ..Case::default()
         };
         let end = self.rows.last().map_or(incident.onset, FeatureRow::end);
