@@ -64,15 +64,19 @@ impl AdwinConfig {
         if !fits {
             return Err(Error::new(ErrorKind::Config, format!("adwin: values out of range in {self:?}")));
         }
+        let until_stop = self.clock.min(BLOCK_VALUES);
         Ok(Adwin {
             config: self,
-            rows: vec![Vec::new()],
-            recent: Vec::with_capacity(BLOCK),
-            moved: Vec::with_capacity(BLOCK),
+            rows: Rows::new(self.max_buckets),
+            recent: Block::new(self.max_buckets),
+            moved: Block::new(self.max_buckets),
+            paired: Block::new(self.max_buckets),
             sum: 0.0,
             spread: 0.0,
             width: 0,
-            until_look: self.clock,
+            until_stop,
+            until_look: self.clock - until_stop,
+            chance: Chance::NONE,
             drifted: false,
         })
     }
@@ -93,17 +97,20 @@ impl Default for AdwinConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adwin {
     config: AdwinConfig,
-    /// Row `n` holds the sums of buckets of `2^n` values, oldest first.
-    rows: Vec<Vec<Bucket>>,
-    /// Values that stand in no bucket yet: those since the last look.
-    recent: Vec<f64>,
-    /// Buckets on their way from one row to the next.
-    moved: Vec<Bucket>,
+    rows: Rows,
+    /// Values that stand in no row yet: those since the last look.
+    recent: Block<f64>,
+    /// Buckets on their way into a row, and from it into the next; empty but within a call.
+    moved: Block<Bucket>,
+    paired: Block<Bucket>,
+    /// Of what stands in rows: the sum, and that of the squared distances from the mean.
     sum: f64,
-    /// Sum of the squared distances from the mean.
     spread: f64,
     width: u64,
+    /// Values until the recent ones are put into rows, and from then on until the window is looked at.
+    until_stop: u32,
     until_look: u32,
+    chance: Chance,
     drifted: bool,
 }
 
@@ -115,43 +122,187 @@ struct Bucket {
 }
 
 /// Values that are put into buckets at once.
-const BLOCK: usize = 64;
+const BLOCK: usize = BLOCK_VALUES as usize;
+const BLOCK_VALUES: u32 = 32;
 /// Rows there can be: more values than anybody has.
 const MAX_ROWS: usize = 40;
 
+/// The histogram: row `n` holds the buckets of `2^n` values, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+struct Rows {
+    /// Room for as many buckets a row as there may be.
+    buckets: Vec<Bucket>,
+    lengths: Vec<usize>,
+    most: usize,
+}
+
+impl Rows {
+    fn new(most: usize) -> Self {
+        Self { buckets: vec![Bucket::default(); most], lengths: vec![0], most }
+    }
+
+    fn row(&self, row: usize) -> &[Bucket] {
+        let start = row * self.most;
+        &self.buckets[start..start + self.lengths[row]]
+    }
+
+    fn clear(&mut self) {
+        self.lengths.truncate(1);
+        self.lengths[0] = 0;
+    }
+
+    /// Adds a row above all others.
+    fn grow(&mut self) {
+        self.lengths.push(0);
+        self.buckets
+            .resize(self.most * self.lengths.len().max(self.buckets.len() / self.most), Bucket::default());
+    }
+
+    #[inline]
+    fn set(&mut self, row: usize, buckets: impl ExactSizeIterator<Item = Bucket>) {
+        let start = row * self.most;
+        self.lengths[row] = buckets.len();
+        let slots = &mut self.buckets[start..start + buckets.len()];
+        // So few that a copy of memory would cost more than the loop.
+        slots.iter_mut().zip(buckets).for_each(|(slot, bucket)| *slot = bucket);
+    }
+
+    /// Takes the oldest bucket, with its row.
+    fn pop(&mut self) -> Option<(usize, Bucket)> {
+        let row = self.lengths.len() - 1;
+        let start = row * self.most;
+        let oldest = *self.row(row).first()?;
+        self.buckets.copy_within(start + 1..start + self.lengths[row], start);
+        self.lengths[row] -= 1;
+        while self.lengths.len() > 1 && self.lengths.last() == Some(&0) {
+            self.lengths.pop();
+        }
+        Some((row, oldest))
+    }
+}
+
+/// Buckets of one size on their way into a row, with room before them for those that stand there.
+#[derive(Debug, Clone)]
+struct Block<T> {
+    held: Vec<T>,
+    room: usize,
+    end: usize,
+}
+
+impl<T: Copy + Default> Block<T> {
+    fn new(most: usize) -> Self {
+        Self { held: vec![T::default(); most + most.max(BLOCK)], room: most, end: most }
+    }
+
+    fn held(&self) -> &[T] {
+        &self.held[self.room..self.end]
+    }
+
+    #[inline]
+    fn push(&mut self, one: T) {
+        self.held[self.end] = one;
+        self.end += 1;
+    }
+
+    const fn len(&self) -> usize {
+        self.end - self.room
+    }
+
+    const fn clear(&mut self) {
+        self.end = self.room;
+    }
+
+    /// What stands in a row, and these behind it.
+    #[inline]
+    fn behind(&mut self, row: impl ExactSizeIterator<Item = T>) -> &[T] {
+        let start = self.room - row.len();
+        let slots = &mut self.held[start..self.room];
+        slots.iter_mut().zip(row).for_each(|(slot, one)| *slot = one);
+        &self.held[start..self.end]
+    }
+}
+
+/// What lies beyond the held ones is none of its state.
+impl<T: PartialEq + Copy + Default> PartialEq for Block<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.room == other.room && self.held() == other.held()
+    }
+}
+
+/// The logarithm in the bound, which grows slowly with the width of the window, between two widths.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Chance {
+    widths: (u64, u64),
+    least: f64,
+    most: f64,
+}
+
+impl Chance {
+    /// Of no window.
+    const NONE: Self = Self { widths: (1, 0), least: 0.0, most: 0.0 };
+
+    fn around(width: u64, confidence: f64) -> Self {
+        let widths = (width.div_ceil(4).max(2), width * 4);
+        let (least, most) = (chance(widths.0, confidence), chance(widths.1, confidence));
+        Self { widths, least, most }
+    }
+
+    const fn holds(&self, width: u64) -> bool {
+        self.widths.0 <= width && width <= self.widths.1
+    }
+}
+
+/// The logarithm that the bound of a window of this width has.
+fn chance(width: u64, confidence: f64) -> f64 {
+    (2.0 * to_f64(width).ln() / confidence).ln()
+}
+
 impl Adwin {
     /// Takes in a value; true where old ones were dropped because the mean changed. What is not finite is left out.
+    #[inline]
     pub fn observe(&mut self, value: f64) -> bool {
-        let usual = value.abs() <= LARGEST;
-        if !usual {
-            return value.is_finite() && self.observe(value.clamp(-LARGEST, LARGEST));
-        }
-        if self.drifted {
-            self.rows.truncate(1);
-            self.rows[0].clear();
-            (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
+        if value.is_nan() || value.abs() > LARGEST || self.drifted {
+            return self.observe_odd(value);
         }
         self.recent.push(value);
-        self.until_look -= 1;
-        if self.until_look > 0 {
-            if self.recent.len() == BLOCK {
-                self.insert();
-            }
+        self.until_stop -= 1;
+        self.until_stop == 0 && self.stop()
+    }
+
+    /// The first value after an alarm, or one that is odd.
+    #[cold]
+    fn observe_odd(&mut self, value: f64) -> bool {
+        if !value.is_finite() {
             return false;
         }
-        self.insert();
-        self.until_look = self.config.clock;
-        while self.width > u64::from(self.config.grace) && self.differs() {
-            self.drop_oldest();
-            self.drifted = true;
+        if self.drifted {
+            self.rows.clear();
+            (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
         }
+        self.observe(value.clamp(-LARGEST, LARGEST))
+    }
+
+    /// Puts the recent values where they belong, and looks at the window where it is time to.
+    #[inline(never)]
+    fn stop(&mut self) -> bool {
+        self.insert();
+        if self.until_look == 0 {
+            self.until_look = self.config.clock;
+            while self.width > u64::from(self.config.grace) && self.differs() {
+                self.drop_oldest();
+                self.drifted = true;
+            }
+        }
+        self.until_stop = self.until_look.min(BLOCK_VALUES);
+        self.until_look -= self.until_stop;
         self.drifted
     }
 
     /// Mean of the window; zero where it is empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        ratio(self.sum + self.recent.iter().sum::<f64>(), to_f64(self.width()))
+        let recent: f64 = self.recent.held().iter().sum();
+        ratio(self.sum + recent, to_f64(self.width()))
     }
 
     /// Values in the window.
@@ -163,70 +314,74 @@ impl Adwin {
     /// Buckets kept.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.rows.iter().map(Vec::len).sum::<usize>() + self.recent.len()
+        self.rows.lengths.iter().sum::<usize>() + self.recent.len()
     }
 
     /// Puts the recent values into buckets; where they stand is where they would, had each been put there when it came.
     fn insert(&mut self) {
-        let (width, count) = (to_f64(self.width), of_len(self.recent.len()));
-        let sum: f64 = self.recent.iter().sum();
+        let values = self.recent.held();
+        let (width, count) = (to_f64(self.width), of_len(values.len()));
+        let sum = lanes(values, |value| value);
         let mean = ratio(sum, count);
         let apart = mean - ratio(self.sum, width);
-        self.spread += self.recent.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+        self.spread += lanes(values, |value| (value - mean) * (value - mean));
         self.spread += ratio(apart * apart * width * count, width + count);
         self.sum += sum;
         self.width += self.recent.len() as u64;
-        self.moved.clear();
-        self.moved.extend(self.recent.drain(..).map(|sum| Bucket { sum, spread: 0.0 }));
-        let (mut row, mut inverse) = (0, 0.5);
-        while !self.moved.is_empty() {
-            if row == self.rows.len() {
-                self.rows.push(Vec::new());
+        let first = self.rows.row(0).iter().map(|bucket| bucket.sum);
+        let all = self.recent.behind(first);
+        let (pairs, left) = parted(all, self.config.max_buckets);
+        for pair in pairs.chunks_exact(2) {
+            let apart = pair[0] - pair[1];
+            self.moved.push(Bucket { sum: pair[0] + pair[1], spread: apart * apart * 0.5 });
+        }
+        self.rows.set(0, left.iter().map(|&sum| Bucket { sum, spread: 0.0 }));
+        self.recent.clear();
+        let (mut row, mut inverse) = (1, 0.25);
+        while self.moved.len() > 0 {
+            if row == self.rows.lengths.len() {
+                self.rows.grow();
             }
-            let buckets = &mut self.rows[row];
-            buckets.append(&mut self.moved);
-            // Two of the oldest made one as often as there was one too many.
-            let pairs = buckets.len().saturating_sub(self.config.max_buckets).div_ceil(2);
-            self.moved.extend(buckets[..2 * pairs].chunks_exact(2).map(|pair| {
+            let all = self.moved.behind(self.rows.row(row).iter().copied());
+            let (pairs, left) = parted(all, self.config.max_buckets);
+            for pair in pairs.chunks_exact(2) {
                 let (one, two) = (pair[0], pair[1]);
                 let apart = one.sum - two.sum;
                 // Both are of one size, so that their means' distance costs its square by twice that size.
-                Bucket { sum: one.sum + two.sum, spread: one.spread + two.spread + apart * apart * inverse }
-            }));
-            buckets.drain(..2 * pairs);
+                let spread = one.spread + two.spread + apart * apart * inverse;
+                self.paired.push(Bucket { sum: one.sum + two.sum, spread });
+            }
+            self.rows.set(row, left.iter().copied());
+            self.moved.clear();
+            std::mem::swap(&mut self.paired, &mut self.moved);
             row += 1;
             inverse *= 0.5;
         }
-        while self.rows.len() > MAX_ROWS {
+        while self.rows.lengths.len() > MAX_ROWS {
             self.drop_oldest();
         }
     }
 
     /// True where some cut says that the mean changed.
-    fn differs(&self) -> bool {
-        let width = to_f64(self.width);
-        let chance = (2.0 * width.ln() / self.config.confidence).ln();
-        let (least, noise) = (f64::from(self.config.least), 2.0 * self.spread.max(0.0) / width * chance);
+    fn differs(&mut self) -> bool {
+        if !self.chance.holds(self.width) {
+            self.chance = Chance::around(self.width, self.config.confidence);
+        }
+        let (width, least) = (to_f64(self.width), f64::from(self.config.least));
+        // No cut speaks whose means are closer than this, with the logarithm of a window that was shorter and without what the
+        // least count takes off; most are, which costs no division. The last digits are for rounding.
+        let noise = 2.0 * self.spread.max(0.0) / width * self.chance.least;
+        let quiet = noise * (width - 2.0 * least + 2.0) * (1.0 - 1e-9);
         let (mut old_count, mut old_sum) = (0.0, 0.0);
-        for (row, buckets) in self.rows.iter().enumerate().rev() {
-            let size = to_f64(1 << row);
+        for row in (0..self.rows.lengths.len()).rev() {
+            let (size, buckets) = (to_f64(1 << row), self.rows.row(row));
             let last = if row == 0 { 1 } else { 0 };
-            for bucket in buckets.iter().take(buckets.len().saturating_sub(last)) {
+            for bucket in &buckets[..buckets.len().saturating_sub(last)] {
                 old_count += size;
                 old_sum += bucket.sum;
-                let new_count = width - old_count;
-                let (old_free, new_free) = (old_count - least + 1.0, new_count - least + 1.0);
-                // The distance of the means by both counts; most cuts are within the noise alone, which needs no division.
-                let both = old_count * new_count;
                 let apart = old_sum * width - self.sum * old_count;
-                if apart * apart * old_free * new_free <= noise * (old_free + new_free) * both * both {
-                    continue;
-                }
-                if new_count < least || old_count < least {
-                    continue;
-                }
-                let share = 1.0 / old_free + 1.0 / new_free;
-                if apart.abs() / both > (share * noise).sqrt() + 2.0 / 3.0 * chance * share {
+                let is_quiet = apart * apart <= quiet * (old_count * (width - old_count));
+                if !is_quiet && self.speaks(old_count, apart) {
                     return true;
                 }
             }
@@ -234,12 +389,28 @@ impl Adwin {
         false
     }
 
-    fn drop_oldest(&mut self) {
-        let row = self.rows.len() - 1;
-        if self.rows[row].is_empty() {
-            return;
+    /// True where the means before and after a cut differ by more than the bound; `apart` is their distance by both counts.
+    #[cold]
+    fn speaks(&self, old_count: f64, apart: f64) -> bool {
+        let (width, least) = (to_f64(self.width), f64::from(self.config.least));
+        let new_count = width - old_count;
+        if new_count < least || old_count < least {
+            return false;
         }
-        let bucket = self.rows[row].remove(0);
+        let bound = |chance: f64| {
+            let noise = 2.0 * self.spread.max(0.0) / width * chance;
+            let share = 1.0 / (old_count - least + 1.0) + 1.0 / (new_count - least + 1.0);
+            (share * noise).sqrt() + 2.0 / 3.0 * chance * share
+        };
+        let distance = apart.abs() / (old_count * new_count);
+        // What passes the bound of a wider window passes, and what does not that of a narrower one does not: no logarithm.
+        distance > bound(self.chance.least)
+            && (distance > bound(self.chance.most)
+                || distance > bound(chance(self.width, self.config.confidence)))
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((row, bucket)) = self.rows.pop() else { return };
         let size = to_f64(1 << row);
         self.width -= 1 << row;
         self.sum -= bucket.sum;
@@ -250,16 +421,31 @@ impl Adwin {
         } else {
             self.spread = 0.0;
         }
-        while self.rows.len() > 1 && self.rows.last().is_some_and(Vec::is_empty) {
-            self.rows.pop();
-        }
     }
+}
+
+/// Those of a row that are made one, two at a time and the oldest first, as often as there is one too many; and the rest.
+fn parted<T>(all: &[T], most: usize) -> (&[T], &[T]) {
+    all.split_at(2 * all.len().saturating_sub(most).div_ceil(2))
+}
+
+/// The sum over values, four at a time: an addition need not wait for the one before.
+fn lanes(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let (fours, rest) = values.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for four in fours {
+        sums.iter_mut().zip(four).for_each(|(sum, value)| *sum += of(*value));
+    }
+    let rest: f64 = rest.iter().map(|value| of(*value)).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 const LARGEST: f64 = 1e100;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -271,7 +457,125 @@ mod tests {
         let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         assert!((drift.mean() - mean).abs() < 1e-9);
         assert!((drift.spread / spread - 1.0).abs() < 1e-9, "{} for {spread}", drift.spread);
-        let held: f64 = drift.rows.iter().flatten().map(|bucket| bucket.sum).sum();
+        let rows = 0..drift.rows.lengths.len();
+        let held: f64 = rows.flat_map(|row| drift.rows.row(row)).map(|bucket| bucket.sum).sum();
         assert!((held - drift.sum).abs() < 1e-6 && drift.buckets() < 60);
+    }
+
+    /// The method as the paper and river have it: each value is put where it belongs when it comes, and each cut is
+    /// held against the bound.
+    struct Plain {
+        config: AdwinConfig,
+        rows: Vec<Vec<Bucket>>,
+        until_look: u32,
+        drifted: bool,
+    }
+
+    impl Plain {
+        fn all(&self) -> impl Iterator<Item = (f64, Bucket)> {
+            let rows = self.rows.iter().enumerate().rev();
+            rows.flat_map(|(row, buckets)| buckets.iter().map(move |bucket| (to_f64(1 << row), *bucket)))
+        }
+
+        /// Count, sum and squared distances from the mean.
+        fn whole(&self) -> (f64, f64, f64) {
+            let (count, sum) =
+                self.all().fold((0.0, 0.0), |all, (size, bucket)| (all.0 + size, all.1 + bucket.sum));
+            let between = |(size, bucket): (f64, Bucket)| {
+                let apart = bucket.sum / size - sum / count;
+                bucket.spread + size * apart * apart
+            };
+            (count, sum, self.all().map(between).sum())
+        }
+
+        fn insert(&mut self, value: f64) {
+            self.rows[0].push(Bucket { sum: value, spread: 0.0 });
+            for row in 0.. {
+                if self.rows[row].len() <= self.config.max_buckets {
+                    break;
+                }
+                let (one, two) = (self.rows[row].remove(0), self.rows[row].remove(0));
+                let apart = one.sum - two.sum;
+                let spread = one.spread + two.spread + apart * apart / (2.0 * to_f64(1 << row));
+                if self.rows.len() == row + 1 {
+                    self.rows.push(Vec::new());
+                }
+                self.rows[row + 1].push(Bucket { sum: one.sum + two.sum, spread });
+            }
+        }
+
+        fn differs(&self) -> bool {
+            let (width, sum, spread) = self.whole();
+            let least = f64::from(self.config.least);
+            let chance = (2.0 * width.ln() / self.config.confidence).ln();
+            let (mut old_count, mut old_sum) = (0.0, 0.0);
+            let cuts = self.all().count() - 1;
+            self.all().take(cuts).any(|(size, bucket)| {
+                (old_count, old_sum) = (old_count + size, old_sum + bucket.sum);
+                let new_count = width - old_count;
+                if old_count < least || new_count < least {
+                    return false;
+                }
+                let share = 1.0 / (old_count - least + 1.0) + 1.0 / (new_count - least + 1.0);
+                let bound = (2.0 * share * (spread / width) * chance).sqrt() + 2.0 / 3.0 * chance * share;
+                (old_sum / old_count - (sum - old_sum) / new_count).abs() > bound
+            })
+        }
+
+        fn observe(&mut self, value: f64) -> bool {
+            if self.drifted {
+                (self.rows, self.drifted) = (vec![Vec::new()], false);
+            }
+            self.insert(value);
+            self.until_look -= 1;
+            if self.until_look > 0 {
+                return false;
+            }
+            self.until_look = self.config.clock;
+            while self.whole().0 > f64::from(self.config.grace) && self.differs() {
+                let row = self.rows.len() - 1;
+                self.rows[row].remove(0);
+                while self.rows.len() > 1 && self.rows.last().is_some_and(Vec::is_empty) {
+                    self.rows.pop();
+                }
+                self.drifted = true;
+            }
+            self.drifted
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever is left out of the work, no decision is another.
+        #[test]
+        fn it_says_what_the_plain_method_says(
+            seed: u64,
+            levels in proptest::collection::vec((20..400_usize, -3.0..3.0_f64), 1..6),
+            noise in 0.01..2.0_f64,
+            (clock, most, confidence) in (1..70_u32, 2..9_usize, 1e-6..0.4_f64),
+        ) {
+            let config = AdwinConfig::new().clock(clock).max_buckets(most).confidence(confidence);
+            let mut drift = config.build().unwrap();
+            let mut plain = Plain { config, rows: vec![Vec::new()], until_look: clock, drifted: false };
+            let mut random = crate::random::Random::new(seed);
+            let mut told = 0;
+            for level in levels.iter().flat_map(|&(count, level)| std::iter::repeat_n(level, count)) {
+                let value = level + noise * (random.uniform() - 0.5);
+                let says = plain.observe(value);
+                prop_assert_eq!(drift.observe(value), says);
+                told += u32::from(says);
+                let (count, sum, spread) = plain.whole();
+                prop_assert!(drift.width() == crate::number::floor(count + 0.5));
+                prop_assert!((drift.mean() - sum / count).abs() < 1e-9);
+                let is_put = drift.recent.len() == 0;
+                prop_assert!(!is_put || (drift.spread - spread).abs() < 1e-6 * (1.0 + spread));
+            }
+            // The twin: one that is surer than the other speaks less.
+            let mut sure = config.confidence(1e-300).build().unwrap();
+            let all = levels.iter().flat_map(|&(count, level)| std::iter::repeat_n(level, count));
+            let said = all.filter(|level| sure.observe(level + noise * (random.uniform() - 0.5))).count();
+            prop_assert!(told > 0 || said == 0);
+        }
     }
 }
