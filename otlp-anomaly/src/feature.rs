@@ -1,10 +1,13 @@
-//! Spans to feature rows: what each service, and each pair of caller and callee, did in each window.
+//! Spans to feature rows: what each service, each pair of caller and callee and each operation did in each window.
 //!
 //! Windows are cut in event time, by the end of the span: a request counts where it was done. A window closes
 //! when the watermark passes its end; the watermark is the latest end met (or the time that
 //! [`Features::advance`] was told) less the allowed lateness. What comes for a closed window is counted and left out.
 
+mod known;
 mod metric;
+mod rollup;
+pub(crate) mod row;
 mod table;
 mod window;
 
@@ -19,9 +22,11 @@ use otlp_core::record::{AnyValue, KeyValue, Span, SpanKind};
 use otlp_core::{Result, UnixNanos, semconv};
 
 use crate::number::{ratio, to_f64};
+use known::{Below, Key, Known};
 use window::{Frame, Outside, Windows, frame_setters};
 
 pub use metric::{Level, MetricFeatureConfig, MetricFeatureStats, MetricFeatures, MetricRow};
+pub use rollup::{Rollup, RollupConfig, RollupStats};
 pub use table::{TableRow, csv};
 
 /// How long windows are and how much is held.
@@ -38,6 +43,7 @@ pub struct FeatureConfig {
     frame: Frame,
     max_services: usize,
     max_edges: usize,
+    max_operations: usize,
     forget_after: u64,
 }
 
@@ -57,7 +63,13 @@ impl FeatureConfig {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { frame: Frame::DEFAULT, max_services: 1_000, max_edges: 0, forget_after: 1_440 }
+        Self {
+            frame: Frame::DEFAULT,
+            max_services: 1_000,
+            max_edges: 0,
+            max_operations: 0,
+            forget_after: 1_440,
+        }
     }
 
     frame_setters! { "span" }
@@ -65,7 +77,8 @@ impl FeatureConfig {
     setters! {
         max_services: usize = "Sets the most services; default 1,000.";
         max_edges: usize = "Sets the most pairs of caller and callee; default 0, which makes no rows for pairs.";
-        forget_after: u64 = "Sets after how many silent windows a service or pair is forgotten; default 1,440.";
+        max_operations: usize = "Sets the most operations over all services, told apart by the names of their spans; default 0, which makes no rows for operations.";
+        forget_after: u64 = "Sets after how many silent windows a service, pair or operation is forgotten; default 1,440.";
     }
 
     /// Makes the feature windows.
@@ -85,10 +98,10 @@ impl Default for FeatureConfig {
     }
 }
 
-/// What one service, or one pair of caller and callee, did in one window.
+/// What one service, one pair of caller and callee or one operation of a service did in one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureRow {
-    /// About whom: a [`Subject::Service`] or a [`Subject::Edge`].
+    /// About whom: a [`Subject::Service`], a [`Subject::Edge`] or a [`Subject::Operation`].
     pub subject: Subject,
     /// When the window begins.
     pub start: UnixNanos,
@@ -185,9 +198,11 @@ pub struct FeatureStats {
     pub full: u64,
     /// Requests that went into the row of their service, but whose pair would have been one too many.
     pub dropped_edges: u64,
+    /// Requests that went into the row of their service, but whose operation would have been one too many.
+    pub dropped_operations: u64,
     /// Empty windows that were not reported, in gaps longer than the bound.
     pub skipped_windows: u64,
-    /// Services and pairs forgotten after a long silence.
+    /// Services, pairs and operations forgotten after a long silence.
     pub forgotten: u64,
 }
 
@@ -217,29 +232,16 @@ pub struct FeatureStats {
 pub struct Features {
     config: FeatureConfig,
     services: HashMap<Arc<str>, usize>,
-    /// By the callee's place, then the caller's name: a caller need not be known as a service.
-    edges: HashMap<usize, HashMap<Arc<str>, usize>>,
-    edge_count: usize,
+    /// Callers by their names: one need not be known as a service.
+    edges: Below,
+    operations: Below,
     subjects: Vec<Option<Known>>,
     free: Vec<usize>,
-    /// Places of live subjects in the order in which rows come: services by name, then pairs by name.
+    /// Places of live subjects in the order in which rows come: services by name, then pairs, then operations.
     order: Vec<usize>,
     windows: Windows<usize, Cell>,
     closed: Vec<FeatureRow>,
     stats: FeatureStats,
-}
-
-#[derive(Debug)]
-struct Known {
-    key: Key,
-    first: u64,
-    last_heard: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Service(Arc<str>),
-    Edge { caller: Arc<str>, callee: Arc<str>, place: usize },
 }
 
 #[derive(Debug, Default)]
@@ -255,6 +257,7 @@ struct Cell {
 struct Observation<'a> {
     service: &'a str,
     caller: Option<&'a str>,
+    operation: &'a str,
     end: UnixNanos,
     latency: Duration,
     self_time: Option<Duration>,
@@ -267,8 +270,8 @@ impl Features {
             windows: Windows::new(config.frame),
             config,
             services: HashMap::new(),
-            edges: HashMap::new(),
-            edge_count: 0,
+            edges: Below::default(),
+            operations: Below::default(),
             subjects: Vec::new(),
             free: Vec::new(),
             order: Vec::new(),
@@ -295,6 +298,7 @@ impl Features {
         self.put(&Observation {
             service,
             caller: peer.filter(|&peer| !peer.is_empty() && peer != service),
+            operation: &span.name,
             end: span.end,
             latency: span.duration(),
             self_time: None,
@@ -313,6 +317,7 @@ impl Features {
             let _ = self.put(&Observation {
                 service: request.service,
                 caller: request.caller,
+                operation: &request.span.span.name,
                 end: request.end(),
                 latency: request.latency,
                 self_time: Some(request.self_time),
@@ -366,6 +371,12 @@ impl Features {
                 None => self.stats.dropped_edges += 1,
             }
         }
+        if !seen.operation.is_empty() && self.config.max_operations > 0 {
+            match self.operation(seen.operation, place, window) {
+                Some(operation) => self.add(window, operation, seen),
+                None => self.stats.dropped_operations += 1,
+            }
+        }
         if self.windows.reach(seen.end) {
             self.close_due();
         }
@@ -412,28 +423,46 @@ impl Features {
     }
 
     fn edge(&mut self, caller: &str, callee: usize, window: u64) -> Option<usize> {
-        if let Some(&place) = self.edges.get(&callee).and_then(|callers| callers.get(caller)) {
+        if let Some(place) = self.edges.place(callee, caller) {
             return Some(place);
         }
-        if self.edge_count >= self.config.max_edges {
+        if self.edges.count() >= self.config.max_edges {
             return None;
         }
         let name: Arc<str> = caller.into();
         let key = Key::Edge { caller: Arc::clone(&name), callee: self.name(callee)?, place: callee };
         let place = self.introduce(key, window);
-        self.edges.entry(callee).or_default().insert(name, place);
-        self.edge_count += 1;
+        self.edges.insert(callee, name, place);
+        Some(place)
+    }
+
+    fn operation(&mut self, operation: &str, service: usize, window: u64) -> Option<usize> {
+        if let Some(place) = self.operations.place(service, operation) {
+            return Some(place);
+        }
+        if self.operations.count() >= self.config.max_operations {
+            return None;
+        }
+        let name: Arc<str> = operation.into();
+        let key =
+            Key::Operation { service: self.name(service)?, operation: Arc::clone(&name), place: service };
+        let place = self.introduce(key, window);
+        self.operations.insert(service, name, place);
         Some(place)
     }
 
     fn name(&self, place: usize) -> Option<Arc<str>> {
         match &self.subjects.get(place)?.as_ref()?.key {
             Key::Service(name) => Some(Arc::clone(name)),
-            Key::Edge { .. } => None,
+            Key::Edge { .. } | Key::Operation { .. } => None,
         }
     }
 
     fn introduce(&mut self, key: Key, window: u64) -> usize {
+        let before = |place: &usize| {
+            self.subjects.get(*place).and_then(Option::as_ref).is_some_and(|known| known.key < key)
+        };
+        let nth = self.order.partition_point(before);
         let known = Some(Known { key, first: window, last_heard: window });
         let place = match self.free.pop() {
             Some(place) => place,
@@ -445,9 +474,7 @@ impl Features {
         if let Some(slot) = self.subjects.get_mut(place) {
             *slot = known;
         }
-        self.order.push(place);
-        let subjects = &self.subjects;
-        self.order.sort_by_key(|&place| subjects.get(place).and_then(Option::as_ref).map(|known| &known.key));
+        self.order.insert(nth, place);
         place
     }
 
@@ -490,34 +517,20 @@ impl Features {
 
     fn forget_silent(&mut self, index: u64) {
         let (subjects, free, stats) = (&mut self.subjects, &mut self.free, &mut self.stats);
-        let (services, edges, edge_count) = (&mut self.services, &mut self.edges, &mut self.edge_count);
+        let (services, edges, operations) = (&mut self.services, &mut self.edges, &mut self.operations);
         let silent_before = index.saturating_sub(self.config.forget_after);
-        // A pair is heard of no later than its callee, so it goes in the same pass at the latest.
+        // A pair or operation is heard of no later than its service, so it goes in the same pass at the latest.
         self.order.retain(|&place| {
             let Some(slot) = subjects.get_mut(place) else { return false };
             let Some(known) = slot.take_if(|known| known.last_heard < silent_before) else { return true };
             match known.key {
                 Key::Service(name) => drop(services.remove(&name)),
-                Key::Edge { caller, place, .. } => {
-                    let callers = edges.get_mut(&place);
-                    *edge_count -=
-                        usize::from(callers.is_some_and(|callers| callers.remove(&caller).is_some()));
-                }
+                Key::Edge { caller, place, .. } => edges.remove(place, &caller),
+                Key::Operation { operation, place, .. } => operations.remove(place, &operation),
             }
             free.push(place);
             stats.forgotten += 1;
             false
         });
-    }
-}
-
-impl Key {
-    fn subject(&self) -> Subject {
-        match self {
-            Self::Service(name) => Subject::Service(name.to_string()),
-            Self::Edge { caller, callee, .. } => {
-                Subject::Edge { caller: caller.to_string(), callee: callee.to_string() }
-            }
-        }
     }
 }

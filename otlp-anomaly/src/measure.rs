@@ -19,6 +19,7 @@ impl Measure for FeatureStats {
             into.counter(&SKIPPED, &[("reason", reason)], spans);
         }
         into.counter(&EDGES, &[], self.dropped_edges);
+        into.counter(&OPERATIONS, &[], self.dropped_operations);
         into.counter(&WINDOWS, &[], self.skipped_windows);
         into.counter(&FORGOTTEN, &[], self.forgotten);
     }
@@ -49,12 +50,17 @@ const SKIPPED: Instrument =
     Instrument::new("otlp.anomaly.spans.dropped", "{span}", "Spans that went into no row.");
 const EDGES: Instrument =
     Instrument::new("otlp.anomaly.edges.dropped", "{request}", "Requests whose pair was one too many.");
+const OPERATIONS: Instrument = Instrument::new(
+    "otlp.anomaly.operations.dropped",
+    "{request}",
+    "Requests whose operation was one too many.",
+);
 const WINDOWS: Instrument =
     Instrument::new("otlp.anomaly.windows.skipped", "{window}", "Empty windows that were not reported.");
 const FORGOTTEN: Instrument = Instrument::new(
     "otlp.anomaly.forgotten",
     "{subject}",
-    "Services and pairs forgotten after a long silence.",
+    "Services, pairs and operations forgotten after a long silence.",
 );
 const ROWS: Instrument = Instrument::new("otlp.anomaly.rows", "{row}", "Rows looked at.");
 const ROWS_DROPPED: Instrument =
@@ -83,6 +89,7 @@ mod tests {
             ahead: 105,
             full: 106,
             dropped_edges: 107,
+            dropped_operations: 119,
             skipped_windows: 108,
             forgotten: 109,
         };
@@ -94,7 +101,7 @@ mod tests {
         all.add(&[], &history);
         let mut text = String::new();
         all.write_openmetrics(&mut text);
-        for value in 101..=118 {
+        for value in 101..=119 {
             assert_eq!(text.matches(&format!(" {value}\n")).count(), 1, "{value} in\n{text}");
         }
     }

@@ -193,6 +193,47 @@ fn services_are_bounded_and_idle_ones_forgotten() {
 }
 
 #[test]
+fn operations_have_rows_where_asked_for_and_are_bounded() {
+    let named = |end: u64, name: &str| Span { name: name.into(), ..span(end) };
+    let spans = [
+        ("shop", named(100, "GET /cart")),
+        ("shop", named(200, "GET /cart")),
+        ("shop", named(300, "POST /order")),
+        ("db", named(400, "SELECT")),
+        ("shop", named(500, "")),
+    ];
+    let mut features = config().max_operations(2).forget_after(3).build().unwrap();
+    observe_all(&mut features, &spans);
+    // Without an operation and with one too many, a request counts for its service all the same.
+    assert_eq!((features.stats().dropped_operations, features.stats().observed), (1, 5));
+    for second in 1..8 {
+        features.observe("shop", &named(second * 1_000 + 100, "POST /order")).unwrap();
+    }
+    let rows = features.take_closed();
+    let first: Vec<_> = rows.iter().take(4).map(|row| (name(row), row.requests)).collect();
+    let cart = Subject::Operation { service: "shop".into(), operation: "GET /cart".into() };
+    let order = Subject::Operation { service: "shop".into(), operation: "POST /order".into() };
+    let wanted =
+        [("db".to_owned(), 1), ("shop".to_owned(), 4), (cart.to_string(), 2), (order.to_string(), 1)];
+    assert_eq!(first, wanted);
+    // What is silent makes room, for the operation that there was none for.
+    assert_eq!(features.stats().forgotten, 2);
+    features.observe("db", &named(8_200, "SELECT")).unwrap();
+    let last: Vec<String> = features.flush().iter().rev().take(2).map(name).collect();
+    assert_eq!(
+        last,
+        [
+            order.to_string(),
+            Subject::Operation { service: "db".into(), operation: "SELECT".into() }.to_string()
+        ]
+    );
+    // The default makes none.
+    let mut plain = config().build().unwrap();
+    observe_all(&mut plain, &spans);
+    assert!(plain.flush().iter().all(|row| matches!(row.subject, Subject::Service(_))));
+}
+
+#[test]
 fn a_long_gap_is_cut_short_and_counted() {
     let mut features = config().max_empty(10).max_ahead(Duration::from_secs(9_000)).build().unwrap();
     features.observe("a", &span(100)).unwrap();

@@ -17,7 +17,7 @@ use crate::checkpoint::{self, Field, Source, fields};
 use crate::feature::{FeatureRow, MetricRow, setters};
 use crate::number::to_f64;
 use crate::score::Budget;
-use scale::{Row, Scale, scale_of};
+use scale::{Scale, Watchable, scale_of};
 
 pub use alarm::{Alarm, Kind, Signal};
 pub use metric::Metric;
@@ -319,7 +319,7 @@ impl Watch {
         self.look(row, signals);
     }
 
-    fn look(&mut self, row: &impl Row, signals: &mut Vec<Signal>) {
+    fn look(&mut self, row: &impl Watchable, signals: &mut Vec<Signal>) {
         self.stats.rows += 1;
         if row.is_left_out() {
             self.stats.left_out += 1;
@@ -387,8 +387,8 @@ fn models_of<'a>(models: &'a [Watched], subject: &Subject) -> impl Iterator<Item
 }
 
 impl Watched {
-    fn observe(&mut self, row: &impl Row) -> Option<Signal> {
-        let scale = scale_of(self.metric, row.window().1);
+    fn observe(&mut self, row: &impl Watchable) -> Option<Signal> {
+        let scale = scale_of(self.metric, row.span().1);
         let mut point = row.measure(self.metric)?;
         if let Some(level) = self.detector.expected() {
             let expected = scale.back(level);
@@ -406,8 +406,8 @@ impl Watched {
         self.signal(row, scale.back(point.value), scale, verdict)
     }
 
-    fn signal(&self, row: &impl Row, observed: f64, scale: Scale, verdict: Verdict) -> Option<Signal> {
-        let (start, window) = row.window();
+    fn signal(&self, row: &impl Watchable, observed: f64, scale: Scale, verdict: Verdict) -> Option<Signal> {
+        let (start, window) = row.span();
         match verdict.state {
             State::Raised { since } => {
                 let since = start.saturating_sub(window * since);

@@ -4,24 +4,23 @@ use std::fmt::Write as _;
 
 use otlp_core::UnixNanos;
 
+use super::row::Row;
 use super::{FeatureRow, MetricRow};
 
-/// A row that has a line in a [`csv`] table. Sealed: the columns are what this crate makes.
-pub trait TableRow: sealed::Cells {}
+/// A row of a window, of spans or of a metric: it has a line in a [`csv`] table and goes into a
+/// [`Rollup`](super::Rollup). Sealed: what rows there are is up to this crate.
+pub trait TableRow: sealed::Cells + Row {}
 
 impl TableRow for FeatureRow {}
 impl TableRow for MetricRow {}
 
 mod sealed {
-    /// Columns and cells.
+    /// Columns and cells behind when the window begins and about whom the row is.
     pub trait Cells {
-        /// The names of the columns behind the first two.
+        /// The names of the columns.
         const COLUMNS: &'static str;
 
-        /// When the window begins, and about whom the row is.
-        fn head(&self) -> (otlp_core::UnixNanos, String);
-
-        /// The cells behind the first two; nothing where there is nothing to say.
+        /// The cells; nothing where there is nothing to say.
         fn cells(&self) -> Vec<Option<f64>>;
     }
 }
@@ -48,10 +47,9 @@ mod sealed {
 pub fn csv<'a, R: TableRow>(rows: &'a [R], mut label: impl FnMut(&'a R) -> &'a str) -> String {
     let mut text = format!("start,subject,{},label\n", R::COLUMNS);
     for row in rows {
-        let (start, subject) = row.head();
-        text += &seconds(start);
+        text += &seconds(row.span().0);
         text.push(',');
-        quote(&subject, &mut text);
+        quote(&row.subject().to_string(), &mut text);
         for cell in row.cells() {
             text.push(',');
             if let Some(value) = cell {
@@ -90,10 +88,6 @@ fn count(count: u64) -> f64 {
 impl sealed::Cells for FeatureRow {
     const COLUMNS: &'static str = "requests,errors,rate,error_rate,p50,p95,p99,mean_self_time,partial";
 
-    fn head(&self) -> (UnixNanos, String) {
-        (self.start, self.subject.to_string())
-    }
-
     fn cells(&self) -> Vec<Option<f64>> {
         let known = |value: f64| (!self.is_gap()).then_some(value);
         vec![
@@ -112,10 +106,6 @@ impl sealed::Cells for FeatureRow {
 
 impl sealed::Cells for MetricRow {
     const COLUMNS: &'static str = "points,mean,min,max,rate,p50,p95,p99,sum,resets,partial";
-
-    fn head(&self) -> (UnixNanos, String) {
-        (self.start, self.subject.to_string())
-    }
 
     fn cells(&self) -> Vec<Option<f64>> {
         vec![

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use otlp_core::UnixNanos;
-use otlp_core::finding::Subject;
-
 use super::metric::Metric;
 use crate::detect::robust::Point;
+use crate::feature::row::Row;
 use crate::feature::{FeatureRow, MetricRow};
 use crate::number::{floor, ratio, to_f64};
 
@@ -58,35 +56,20 @@ impl Scale {
 }
 
 /// A row as a watch looks at it.
-pub(super) trait Row {
-    fn subject(&self) -> &Subject;
-
-    /// When the window begins, and how long it is.
-    fn window(&self) -> (UnixNanos, Duration);
-
-    /// True where it says too little about what happened: a gap, or part of a window.
-    fn is_left_out(&self) -> bool;
-
+pub(super) trait Watchable: Row {
     /// Requests, or points, that it rests on.
     fn count(&self) -> u64;
 
     /// The metric in its scale, with the standard error that the count gives it.
     fn measure(&self, metric: Metric) -> Option<Point>;
+
+    /// True where it says too little about what happened: a gap, or part of a window.
+    fn is_left_out(&self) -> bool {
+        self.is_part() || self.is_silent()
+    }
 }
 
-impl Row for FeatureRow {
-    fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    fn window(&self) -> (UnixNanos, Duration) {
-        (self.start, self.window)
-    }
-
-    fn is_left_out(&self) -> bool {
-        self.is_partial || self.is_gap()
-    }
-
+impl Watchable for FeatureRow {
     fn count(&self) -> u64 {
         self.requests
     }
@@ -96,19 +79,7 @@ impl Row for FeatureRow {
     }
 }
 
-impl Row for MetricRow {
-    fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    fn window(&self) -> (UnixNanos, Duration) {
-        (self.start, self.window)
-    }
-
-    fn is_left_out(&self) -> bool {
-        self.is_partial || self.is_gap()
-    }
-
+impl Watchable for MetricRow {
     fn count(&self) -> u64 {
         self.points
     }
