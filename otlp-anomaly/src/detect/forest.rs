@@ -188,25 +188,40 @@ impl Sampled {
 fields!(Sampled { tree: Tree, reservoir: Reservoir<LeafId>, random: Random });
 
 /// Trees that are descended side by side: the processor waits for the memory of several at once.
-const ABREAST: usize = 8;
+const ABREAST: usize = 10;
 
-/// The ways down some trees.
-struct Ways([tree::Way; ABREAST]);
+/// The sum of the scores of a point in a few trees, at most [`ABREAST`].
+fn scores(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
+    match point.len() {
+        1 => descend::<1>(trees, point, mass),
+        8 => descend::<8>(trees, point, mass),
+        _ => descend::<0>(trees, point, mass),
+    }
+}
 
-impl Ways {
-    const NEW: Self = Self([tree::Way::NEW; ABREAST]);
-
-    /// The sum of the scores of a point in as many trees as there are ways.
-    fn score(&mut self, trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
-        self.0.iter_mut().zip(trees).for_each(|(way, sampled)| sampled.tree.begin(way));
-        let mut is_under_way = true;
-        while is_under_way {
-            is_under_way = false;
-            for (way, sampled) in self.0.iter_mut().zip(trees) {
-                is_under_way |= sampled.tree.step(way, point);
-            }
+/// The same, of as many coordinates as [`Tree::step`] has them.
+fn descend<const N: usize>(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
+    let mut ways = [tree::Way::NEW; ABREAST];
+    ways.iter_mut().zip(trees).for_each(|(way, sampled)| *way = sampled.tree.begin());
+    let mut is_under_way = true;
+    while is_under_way {
+        is_under_way = false;
+        for (way, sampled) in ways.iter_mut().zip(trees) {
+            is_under_way |= sampled.tree.step::<N>(way, point);
         }
-        self.0.iter().zip(trees).map(|(way, sampled)| f64::from(sampled.tree.score(way, point, mass))).sum()
+    }
+    ways.iter().zip(trees).map(|(way, sampled)| f64::from(sampled.tree.score(way, point, mass))).sum()
+}
+
+impl Sampled {
+    /// Offers a point to the sample.
+    fn learn(&mut self, point: &[f32]) {
+        let Self { tree, reservoir, random } = self;
+        let Lot::Taken { key } = reservoir.draw(random) else { return };
+        let leaf = tree.insert(point, random);
+        if let Some(evicted) = reservoir.keep(key, leaf, random) {
+            tree.remove(evicted);
+        }
     }
 }
 
@@ -228,15 +243,40 @@ fn is_usable(row: &[f64]) -> bool {
 }
 
 impl RandomCutForest {
-    /// Takes a row: [`shift`](Self::shift), [`score`](Self::score), [`learn`](Self::learn).
+    /// Takes a row: [`shift`](Self::shift), [`score`](Self::score), [`learn`](Self::learn), together for less.
     ///
     /// # Errors
     /// As [`shift`](Self::shift).
     pub fn observe(&mut self, row: &[f64]) -> Result<Option<f64>> {
         self.shift(row)?;
-        let score = self.score();
-        self.learn();
-        Ok(score)
+        Ok(self.take())
+    }
+
+    /// Scores and learns the newest point, a few trees at a time: what a tree is scored by is still at hand where it is
+    /// taught.
+    fn take(&mut self) -> Option<f64> {
+        if !self.is_whole() {
+            return None;
+        }
+        let (mass, mut sum) = (self.mass(), 0.0);
+        for trees in self.trees.chunks_mut(ABREAST) {
+            sum += scores(trees, &self.newest, mass);
+            trees.iter_mut().for_each(|sampled| sampled.learn(&self.newest));
+        }
+        let is_ready = self.learned >= u64::from(self.config.warmup);
+        self.learned += 1;
+        is_ready.then(|| self.mean(sum, mass))
+    }
+
+    /// Points that each tree holds.
+    fn mass(&self) -> u32 {
+        let mass = self.trees.first().map_or(0, |sampled| sampled.reservoir.len());
+        u32::try_from(mass).unwrap_or(u32::MAX)
+    }
+
+    /// The score that the sum of those of all trees makes.
+    fn mean(&self, sum: f64, mass: u32) -> f64 {
+        sum / of_len(self.trees.len()) * (1.0 + f64::from(mass)).log2()
     }
 
     /// Makes a row the newest of the point. One with a value that is no number, or beyond 10^30, is counted and left
@@ -270,11 +310,9 @@ impl RandomCutForest {
         if !self.is_whole() || self.learned < u64::from(self.config.warmup) {
             return None;
         }
-        let mass = self.trees.first().map_or(0, |sampled| sampled.reservoir.len());
-        let mass = u32::try_from(mass).unwrap_or(u32::MAX);
-        let mut ways = Ways::NEW;
-        let sum: f64 = self.trees.chunks(ABREAST).map(|trees| ways.score(trees, &self.newest, mass)).sum();
-        Some(sum / of_len(self.trees.len()) * (1.0 + f64::from(mass)).log2())
+        let mass = self.mass();
+        let sum = self.trees.chunks(ABREAST).map(|trees| scores(trees, &self.newest, mass)).sum();
+        Some(self.mean(sum, mass))
     }
 
     /// What each coordinate of the newest point adds to its score, the oldest row first; together they are the score but
@@ -300,13 +338,7 @@ impl RandomCutForest {
             return;
         }
         self.learned += 1;
-        for Sampled { tree, reservoir, random } in &mut self.trees {
-            let Lot::Taken { key } = reservoir.draw(random) else { continue };
-            let leaf = tree.insert(&self.newest, random);
-            if let Some(evicted) = reservoir.keep(key, leaf, random) {
-                tree.remove(evicted);
-            }
-        }
+        self.trees.iter_mut().for_each(|sampled| sampled.learn(&self.newest));
     }
 
     /// Rows left out for values that are no numbers.
@@ -345,10 +377,9 @@ impl Detector for RandomCutForest {
         }
         // The row has as many values as it must.
         self.shift(row).ok();
-        let score = self.score();
         let worst = Level::worst(&self.levels, row);
         let worst = if shares.is_empty() { worst } else { self.share(row, shares).unwrap_or(worst) };
-        self.learn();
+        let score = self.take();
         let (dimension, deviation) = worst;
         let at = |of: &[f64]| of.get(dimension).copied().unwrap_or_default();
         let judgement = Judgement {

@@ -51,10 +51,9 @@ pub(super) struct Tree {
     masses: Vec<u32>,
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
-    /// The nodes above where the tree is being changed.
-    path: Vec<Child>,
-    /// The box that is being made; empty but within a call.
-    fitting: Vec<f32>,
+    /// The nodes that nodes and leaves hang below; none for the root, and of no meaning for free ones.
+    above_nodes: Vec<Child>,
+    above_leaves: Vec<Child>,
 }
 
 /// Where the points below are parted.
@@ -77,20 +76,21 @@ impl Node {
     }
 }
 
-/// The way of a point down a tree: the nodes that it passes, from the root on, and where it comes to.
+/// The way of a point down a tree, and what it has scored on it.
+///
+/// The score is the expected value of one over the depth at which the point would be parted off, over all cuts. That a
+/// cut of a node's box with the point in it parts the point off has the probability of how far it sticks out, by all the sides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    passed: [u16; DEEPEST],
-    depth: usize,
     child: Child,
+    depth: usize,
+    /// The probability that no cut so far has parted the point off.
+    left: f32,
+    score: f32,
 }
 
 impl Way {
-    pub(super) const NEW: Self = Self { passed: [0; DEEPEST], depth: 0, child: NONE };
-
-    fn nodes(&self) -> &[u16] {
-        self.passed.get(..self.depth).unwrap_or_default()
-    }
+    pub(super) const NEW: Self = Self { child: NONE, depth: 0, left: 1.0, score: 0.0 };
 }
 
 impl Tree {
@@ -105,50 +105,38 @@ impl Tree {
             masses: Vec::with_capacity(size),
             free_nodes: Vec::new(),
             free_leaves: Vec::new(),
-            path: Vec::new(),
-            fitting: Vec::with_capacity(2 * width),
+            above_nodes: Vec::with_capacity(size),
+            above_leaves: Vec::with_capacity(size),
         }
     }
 
-    /// Puts a way at the root.
-    pub(super) const fn begin(&self, way: &mut Way) {
-        (way.depth, way.child) = (0, self.root);
+    /// A way at the root.
+    pub(super) const fn begin(&self) -> Way {
+        Way { child: self.root, ..Way::NEW }
     }
 
-    /// One node further down; false where the way has come to its end, a leaf or as deep as is looked.
+    /// One node further down; false where the way has come to its end, a leaf or as deep as is looked. Of `N` coordinates,
+    /// or as many as there are where that is 0: loops whose length is known have no ends to look after.
     #[inline]
-    pub(super) fn step(&self, way: &mut Way, point: &[f32]) -> bool {
-        let Some(node) = self.nodes.get(way.child.place()).filter(|_| !way.child.is_leaf()) else {
-            return false;
-        };
-        let Some(slot) = way.passed.get_mut(way.depth) else { return false };
-        *slot = way.child.0;
+    pub(super) fn step<const N: usize>(&self, way: &mut Way, point: &[f32]) -> bool {
+        let place = way.child.place();
+        let Some(node) = self.nodes.get(place).filter(|_| !way.child.is_leaf()) else { return false };
+        let Some(&unseen) = UNSEEN.get(way.depth) else { return false };
+        let (low, high) = self.bounds::<N>(place);
+        let beyond = beyond::<N>(low, high, point);
+        // A node parts points that differ, so that it has sides.
+        let cut = way.left * (beyond / (node.sides + beyond));
+        way.score += cut * unseen;
+        way.left -= cut;
         way.depth += 1;
         way.child = node.side(point);
         true
     }
 
-    /// The expected score in a tree of `mass` points: one over the depth at which the point would be parted off, over
-    /// all cuts. One that is in the tree already scores less the more there are of it.
-    ///
-    /// That a cut of a node's box with the point in it parts the point off has the probability of how far it sticks out,
-    /// by all the sides. From the leaf up, for a box that holds the point is within others that do.
+    /// The score of a way that has come to its end, in a tree of `mass` points. A point that is in the tree already scores
+    /// less the more there are of it.
     pub(super) fn score(&self, way: &Way, point: &[f32], mass: u32) -> f32 {
-        let mut score = self.last(way, point, mass);
-        let mut depth = way.depth;
-        // Several at once, for a processor that would have to foretell after each goes on to the next tree meanwhile.
-        for nodes in way.nodes().rchunks(ASCENT) {
-            let mut cut = 0.0;
-            for &place in nodes.iter().rev() {
-                depth -= 1;
-                cut = self.cut_off(usize::from(place), point);
-                score += cut * (unseen(depth) - score);
-            }
-            if cut <= 0.0 {
-                break;
-            }
-        }
-        score
+        way.score + way.left * self.last(way, point, mass)
     }
 
     /// What the end of a way scores, for itself.
@@ -163,54 +151,40 @@ impl Tree {
         unseen(way.depth)
     }
 
-    /// The probability that a cut of a node's box with the point in it parts the point off.
-    #[inline]
-    fn cut_off(&self, place: usize, point: &[f32]) -> f32 {
-        let (low, high) = self.bounds(place);
-        let beyond = beyond(low, high, point);
-        let sides = self.nodes.get(place).map_or(1.0, |node| node.sides);
-        // A node parts points that differ, so that it has sides.
-        beyond / (sides + beyond)
-    }
-
     /// What of the score is due to the point lying below and above of what is usual, in each dimension.
     pub(super) fn attribute(&self, point: &[f32], shares: &mut [(f64, f64)]) {
-        let mut way = Way::NEW;
-        self.begin(&mut way);
-        while self.step(&mut way, point) {}
         let mut add = |sides: f32, part: f32, (low, high): (&[f32], &[f32])| {
-            let whole = sides + beyond(low, high, point);
+            let whole = sides + beyond::<0>(low, high, point);
             for ((share, &value), (&low, &high)) in shares.iter_mut().zip(point).zip(low.iter().zip(high)) {
                 // One over a denormal would be infinite.
                 share.0 += f64::from(part * (positive(low - value) / whole));
                 share.1 += f64::from(part * (positive(value - high) / whole));
             }
         };
-        // The probability that no cut has parted the point off so far.
-        let mut left = 1.0;
-        for (depth, &place) in way.nodes().iter().enumerate() {
-            let place = usize::from(place);
-            let cut = self.cut_off(place, point);
-            if cut > 0.0 {
-                let sides = self.nodes.get(place).map_or(0.0, |node| node.sides);
-                add(sides, left * unseen(depth), self.bounds(place));
+        let mut way = self.begin();
+        loop {
+            let (at, left, depth) = (way.child, way.left, way.depth);
+            if !self.step::<0>(&mut way, point) {
+                break;
             }
-            left -= left * cut;
+            if way.left < left {
+                let sides = self.nodes.get(at.place()).map_or(0.0, |node| node.sides);
+                add(sides, left * unseen(depth), self.bounds::<0>(at.place()));
+            }
         }
         if way.child.is_leaf() && way.child != NONE && self.point(way.child) != point {
             let leaf = self.point(way.child);
-            add(0.0, left * unseen(way.depth), (leaf, leaf));
+            add(0.0, way.left * unseen(way.depth), (leaf, leaf));
         }
     }
 
+    /// The lower and the upper ends of a node's box.
     #[inline]
-    fn bounds(&self, place: usize) -> (&[f32], &[f32]) {
-        let begin = 2 * self.width * place;
-        self.boxes
-            .get(begin..begin + 2 * self.width)
-            .unwrap_or_default()
-            .split_at_checked(self.width)
-            .unwrap_or_default()
+    fn bounds<const N: usize>(&self, place: usize) -> (&[f32], &[f32]) {
+        let width = if N > 0 { N } else { self.width };
+        let begin = 2 * width * place;
+        let ends = self.boxes.get(begin..begin + 2 * width).unwrap_or_default();
+        ends.split_at_checked(width).unwrap_or_default()
     }
 
     /// Coordinates of a point.
@@ -225,10 +199,18 @@ impl Tree {
 
     /// Inserts a point, and says where it is kept; equal points are kept together.
     pub(super) fn insert(&mut self, point: &[f32], random: &mut Random) -> LeafId {
-        self.path.clear();
-        let mut child = self.root;
+        match self.width {
+            1 => self.insert_of::<1>(point, random),
+            8 => self.insert_of::<8>(point, random),
+            _ => self.insert_of::<0>(point, random),
+        }
+    }
+
+    fn insert_of<const N: usize>(&mut self, point: &[f32], random: &mut Random) -> LeafId {
+        let (mut child, mut above) = (self.root, NONE);
         if child == NONE {
             let leaf = self.new_leaf(point);
+            self.hang(Child::leaf(leaf), NONE);
             self.root = Child::leaf(leaf);
             return leaf;
         }
@@ -239,26 +221,33 @@ impl Tree {
                     self.masses.get_mut(child.place()).into_iter().for_each(|mass| *mass += 1);
                     return LeafId(child.0 & !LEAF);
                 }
-                let draw = random.uniform() * f64::from(beyond(other, other, point));
+                let draw = random.uniform() * f64::from(beyond::<N>(other, other, point));
                 break cut(other, other, point, single(draw));
             }
-            if let Some(cut) = self.widen(child, point, random) {
+            if let Some(cut) = self.widen::<N>(child, point, random) {
                 break cut;
             }
-            self.path.push(child);
+            above = child;
             child = self.nodes.get(child.place()).map_or(NONE, |node| node.side(point));
         };
         let leaf = self.new_leaf(point);
-        self.part(child, leaf, cut);
+        self.part((child, above), leaf, cut);
+        self.fit::<N>(self.above(Child::leaf(leaf)));
         leaf
     }
 
     /// Cuts a point off a node's box, or widens the box to it and gives nothing.
-    fn widen(&mut self, child: Child, point: &[f32], random: &mut Random) -> Option<(usize, f32)> {
+    #[inline]
+    fn widen<const N: usize>(
+        &mut self,
+        child: Child,
+        point: &[f32],
+        random: &mut Random,
+    ) -> Option<(usize, f32)> {
         let begin = 2 * self.width * child.place();
         let node = self.nodes.get_mut(child.place())?;
         let (low, high) = self.boxes.get_mut(begin..begin + 2 * self.width)?.split_at_mut(self.width);
-        let beyond = beyond(low, high, point);
+        let beyond = beyond::<N>(low, high, point);
         if beyond <= 0.0 {
             return None;
         }
@@ -266,23 +255,23 @@ impl Tree {
         if draw < beyond {
             return Some(cut(low, high, point, draw));
         }
-        node.sides = 0.0;
         for ((low, high), &value) in low.iter_mut().zip(high.iter_mut()).zip(point) {
             (*low, *high) = (smaller(*low, value), larger(*high, value));
-            node.sides += *high - *low;
         }
+        node.sides = sides(low, high);
         None
     }
 
-    /// Puts a node in the place of `child`, with `child` and the new leaf below it.
-    fn part(&mut self, child: Child, leaf: LeafId, (dimension, at): (usize, f32)) {
+    /// Puts a node in the place of a child, with the child and the new leaf below it; its box is still to be made.
+    fn part(&mut self, (child, above): (Child, Child), leaf: LeafId, (dimension, at): (usize, f32)) {
         let leaf = Child::leaf(leaf);
         let is_left = self.point(leaf).get(dimension).is_some_and(|value| *value <= at);
         let (left, right) = if is_left { (leaf, child) } else { (child, leaf) };
         let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
         let place = self.new_node(Node { at, sides: 0.0, dimension, left, right });
-        self.fit(place);
-        self.replace(child, place);
+        self.replace(child, place, above);
+        self.hang(child, place);
+        self.hang(leaf, place);
     }
 
     /// Removes one of the points that are kept in a leaf.
@@ -293,72 +282,111 @@ impl Tree {
         if *mass > 0 {
             return;
         }
-        self.path.clear();
-        let mut child = self.root;
-        while !child.is_leaf() {
-            self.path.push(child);
-            let Some(node) = self.nodes.get(child.place()) else { return };
-            child = node.side(self.point(leaf));
-        }
         self.free_leaves.push(leaf.0 & !LEAF);
-        let Some(parent) = self.path.pop() else {
+        let parent = self.above(leaf);
+        let Some(node) = self.nodes.get(parent.place()).filter(|_| parent != NONE) else {
             self.root = NONE;
             return;
         };
-        let Some(node) = self.nodes.get(parent.place()) else { return };
         let sibling = if node.left == leaf { node.right } else { node.left };
         self.free_nodes.push(parent.0);
-        self.replace(parent, sibling);
-        // The boxes above shrink, up to the first that does not.
-        while let Some(above) = self.path.pop() {
-            if !self.fit(above) {
-                break;
-            }
+        let above = self.above(parent);
+        self.replace(parent, sibling, above);
+        match self.width {
+            1 => self.shrink::<1>(above, leaf),
+            8 => self.shrink::<8>(above, leaf),
+            _ => self.shrink::<0>(above, leaf),
         }
     }
 
-    /// Hangs `new` where `old` hangs: below the last node of the path, or at the root.
-    fn replace(&mut self, old: Child, new: Child) {
-        let above = self.path.last().and_then(|above| self.nodes.get_mut(above.place()));
-        let slot = match above {
+    /// Shrinks the boxes that a point has gone from, up to the first that is as before.
+    fn shrink<const N: usize>(&mut self, mut above: Child, leaf: Child) {
+        while above != NONE && self.touches::<N>(above, leaf) && self.fit::<N>(above) {
+            above = self.above(above);
+        }
+    }
+
+    /// Hangs `new` where `old` hangs: below a node, or at the root.
+    fn replace(&mut self, old: Child, new: Child, above: Child) {
+        let slot = match self.nodes.get_mut(above.place()).filter(|_| above != NONE) {
             None => &mut self.root,
             Some(above) if above.left == old => &mut above.left,
             Some(above) => &mut above.right,
         };
         *slot = new;
+        self.hang(new, above);
+    }
+
+    /// The node that a child hangs below.
+    fn above(&self, child: Child) -> Child {
+        let all = if child.is_leaf() { &self.above_leaves } else { &self.above_nodes };
+        all.get(child.place()).copied().unwrap_or(NONE)
+    }
+
+    fn hang(&mut self, child: Child, above: Child) {
+        let all = if child.is_leaf() { &mut self.above_leaves } else { &mut self.above_nodes };
+        all.get_mut(child.place()).into_iter().for_each(|slot| *slot = above);
     }
 
     /// Makes a node's box that of what is below it; tells whether it was another.
-    fn fit(&mut self, place: Child) -> bool {
-        let Some(&Node { left, right, .. }) = self.nodes.get(place.place()) else { return false };
-        let mut fitting = std::mem::take(&mut self.fitting);
-        let (left, right) = (self.ends(left), self.ends(right));
-        fitting.clear();
-        fitting.extend(left.0.iter().zip(right.0).map(|(left, right)| smaller(*left, *right)));
-        fitting.extend(left.1.iter().zip(right.1).map(|(left, right)| larger(*left, *right)));
-        let (low, high) = fitting.split_at(self.width);
-        let sides: f32 = low.iter().zip(high).map(|(low, high)| high - low).sum();
-        let begin = 2 * self.width * place.place();
-        let ends = self.boxes.get_mut(begin..begin + 2 * self.width).unwrap_or_default();
-        let is_changed = *ends != *fitting;
-        if is_changed && ends.len() == fitting.len() {
-            ends.copy_from_slice(&fitting);
+    fn fit<const N: usize>(&mut self, child: Child) -> bool {
+        let Some(&Node { left, right, .. }) = self.nodes.get(child.place()) else { return false };
+        let mut is_changed = false;
+        if N > 0 {
+            let Some([low, high]) = self.union::<N>(left, right) else { return false };
+            let begin = 2 * N * child.place();
+            for (slots, ends) in [(begin, low), (begin + N, high)] {
+                let Some(slots) = self.boxes.get_mut(slots..slots + N) else { continue };
+                is_changed |= *slots != ends;
+                slots.copy_from_slice(&ends);
+            }
+        } else {
+            for dimension in 0..self.width {
+                let end = |of: &[f32]| of.get(dimension).copied().unwrap_or_default();
+                let (left, right) = (self.ends::<0>(left), self.ends::<0>(right));
+                let (low, high) = (smaller(end(left.0), end(right.0)), larger(end(left.1), end(right.1)));
+                let begin = 2 * self.width * child.place() + dimension;
+                for (place, end) in [(begin, low), (begin + self.width, high)] {
+                    let Some(slot) = self.boxes.get_mut(place) else { continue };
+                    is_changed |= slot.to_bits() != end.to_bits();
+                    *slot = end;
+                }
+            }
         }
-        fitting.clear();
-        self.fitting = fitting;
-        if let Some(node) = self.nodes.get_mut(place.place()) {
-            node.sides = sides;
-        }
+        let (low, high) = self.bounds::<N>(child.place());
+        let sides = sides(low, high);
+        self.nodes.get_mut(child.place()).into_iter().for_each(|node| node.sides = sides);
         is_changed
     }
 
+    /// The box around two children, of `N` coordinates.
+    #[inline]
+    fn union<const N: usize>(&self, left: Child, right: Child) -> Option<[[f32; N]; 2]> {
+        let (left, right) = (self.ends::<N>(left), self.ends::<N>(right));
+        let (mut low, mut high): ([f32; N], [f32; N]) = (*left.0.first_chunk()?, *left.1.first_chunk()?);
+        let (other_low, other_high): (&[f32; N], &[f32; N]) =
+            (right.0.first_chunk()?, right.1.first_chunk()?);
+        low.iter_mut().zip(other_low).for_each(|(low, other)| *low = smaller(*low, *other));
+        high.iter_mut().zip(other_high).for_each(|(high, other)| *high = larger(*high, *other));
+        Some([low, high])
+    }
+
+    /// True where a point lies at an end of a node's box, so that the box may be another without it.
+    #[inline]
+    fn touches<const N: usize>(&self, child: Child, leaf: Child) -> bool {
+        let ((low, high), point) = (self.bounds::<N>(child.place()), self.point(leaf));
+        let ends = low.iter().zip(high).zip(point);
+        ends.fold(false, |met, ((low, high), value)| met | (value <= low) | (value >= high))
+    }
+
     /// The lower and upper ends of what is below a child.
-    fn ends(&self, child: Child) -> (&[f32], &[f32]) {
+    #[inline]
+    fn ends<const N: usize>(&self, child: Child) -> (&[f32], &[f32]) {
         if child.is_leaf() {
             let point = self.point(child);
             return (point, point);
         }
-        self.bounds(child.place())
+        self.bounds::<N>(child.place())
     }
 
     fn new_leaf(&mut self, point: &[f32]) -> LeafId {
@@ -370,6 +398,7 @@ impl Tree {
         }
         self.points.extend_from_slice(point);
         self.masses.push(1);
+        self.above_leaves.push(NONE);
         LeafId(Child::node(self.masses.len() - 1).0)
     }
 
@@ -381,6 +410,7 @@ impl Tree {
             return place;
         }
         self.nodes.push(node);
+        self.above_nodes.push(NONE);
         self.boxes.resize(2 * self.width * self.nodes.len(), 0.0);
         Child::node(self.nodes.len() - 1)
     }
@@ -395,8 +425,8 @@ fields!(Tree {
     masses: Vec<u32>,
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
-    path: Vec<Child>,
-    fitting: Vec<f32>,
+    above_nodes: Vec<Child>,
+    above_leaves: Vec<Child>,
 });
 fields!(Node { at: f32, sides: f32, dimension: u32, left: Child, right: Child });
 
@@ -414,8 +444,6 @@ fn seen(depth: usize, equal: u32, mass: u32) -> f32 {
 
 /// Nothing hangs deeper but by the rarest chance, and it would score next to nothing there.
 const DEEPEST: usize = 128;
-/// Nodes that are looked at before it is asked whether the next ones can matter.
-const ASCENT: usize = 4;
 
 #[expect(
     clippy::indexing_slicing,
@@ -442,23 +470,45 @@ const fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// How far a point sticks out of a box, over all dimensions; four at a time, as a processor does them.
+/// How far a point sticks out of a box, over all dimensions; of `N` coordinates, or as many as there are where that is 0.
+#[inline(always)]
+fn beyond<const N: usize>(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
+    if let (Some(low), Some(high), Some(point)) =
+        (low.first_chunk::<N>(), high.first_chunk::<N>(), point.first_chunk::<N>())
+        && N > 0
+    {
+        return added(low, high, point, outside);
+    }
+    added(low, high, point, outside)
+}
+
+/// The sum of the sides of a box.
+fn sides(low: &[f32], high: &[f32]) -> f32 {
+    added(low, high, low, |low, high, _| high - low)
+}
+
+/// How far a value lies outside of an interval.
 #[inline]
-fn beyond(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
-    let out = |low: f32, high: f32, value: f32| positive(low - value) + positive(value - high);
+const fn outside(low: f32, high: f32, value: f32) -> f32 {
+    positive(low - value) + positive(value - high)
+}
+
+/// The sum over the dimensions; four at a time, as a processor does them.
+#[inline(always)]
+fn added(low: &[f32], high: &[f32], point: &[f32], of: impl Fn(f32, f32, f32) -> f32) -> f32 {
     if let (&[low], &[high], &[value]) = (low, high, point) {
-        return out(low, high, value);
+        return of(low, high, value);
     }
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<4>(), high.as_chunks::<4>());
     let (point, point_rest) = point.as_chunks::<4>();
     let mut lanes = [0.0; 4];
     for ((&[a, b, c, d], &[e, f, g, h]), &[i, j, k, l]) in low.iter().zip(high).zip(point) {
         let [m, n, o, p] = lanes;
-        lanes = [m + out(a, e, i), n + out(b, f, j), o + out(c, g, k), p + out(d, h, l)];
+        lanes = [m + of(a, e, i), n + of(b, f, j), o + of(c, g, k), p + of(d, h, l)];
     }
     let [a, b, c, d] = lanes;
     let rest = low_rest.iter().zip(high_rest).zip(point_rest);
-    rest.fold((a + b) + (c + d), |sum, ((&low, &high), &value)| sum + out(low, high, value))
+    rest.fold((a + b) + (c + d), |sum, ((&low, &high), &value)| sum + of(low, high, value))
 }
 
 /// The cut that lies `draw` into what sticks out of a box, the dimensions one after the other.

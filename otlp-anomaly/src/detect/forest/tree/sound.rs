@@ -60,7 +60,7 @@ impl Tree {
         if nodes >= most || leaves >= most || self.width == 0 {
             return false;
         }
-        let fits = self.fitting.is_empty()
+        let fits = (self.above_nodes.len(), self.above_leaves.len()) == (nodes, leaves)
             && Some(self.boxes.len()) == self.width.checked_mul(2 * nodes)
             && Some(self.points.len()) == self.width.checked_mul(leaves)
             && self.boxes.iter().chain(&self.points).all(|value| value.abs() <= LARGEST);
@@ -75,8 +75,11 @@ impl Tree {
 
     /// Every place that is not free hangs below the root, once, and what is below a node lies where its box and cut say.
     fn is_tree(&self, met: &mut Met) -> bool {
-        let mut open = if self.root == NONE { Vec::new() } else { vec![self.root] };
-        while let Some(child) = open.pop() {
+        let mut open = if self.root == NONE { Vec::new() } else { vec![(self.root, NONE)] };
+        while let Some((child, above)) = open.pop() {
+            if self.above(child) != above {
+                return false;
+            }
             if child.is_leaf() {
                 let mass = self.masses.get(child.place()).copied().unwrap_or_default();
                 if mass == 0 || !Met::is_first(&mut met.leaves, child.place()) {
@@ -88,7 +91,7 @@ impl Tree {
             if !Met::is_first(&mut met.nodes, child.place()) || !self.is_parted(child) {
                 return false;
             }
-            open.extend([node.left, node.right]);
+            open.extend([(node.left, child), (node.right, child)]);
         }
         met.nodes.iter().chain(&met.leaves).all(|&met| met)
     }
@@ -102,8 +105,8 @@ impl Tree {
         if cut >= self.width || !is_there(node.left) || !is_there(node.right) {
             return false;
         }
-        let (low, high) = self.bounds(child.place());
-        let (left, right) = (self.ends(node.left), self.ends(node.right));
+        let (low, high) = self.bounds::<0>(child.place());
+        let (left, right) = (self.ends::<0>(node.left), self.ends::<0>(node.right));
         let lowest = left.0.iter().zip(right.0).map(|(left, right)| left.min(*right));
         let highest = left.1.iter().zip(right.1).map(|(left, right)| left.max(*right));
         let is_between = left.1.get(cut).is_some_and(|high| *high <= node.at)

@@ -26,7 +26,7 @@ fn check(tree: &Tree, child: Child) -> Vec<Vec<f32>> {
     if child.is_leaf() {
         return vec![tree.point(child).to_vec(); tree.masses[child.place()] as usize];
     }
-    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds(child.place()));
+    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds::<0>(child.place()));
     let dimension = node.dimension as usize;
     let (left, right) = (check(tree, node.left), check(tree, node.right));
     assert!(left.iter().all(|point| point[dimension] <= node.at), "left of the cut");
@@ -49,9 +49,8 @@ fn sorted(mut points: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
 }
 
 fn score(tree: &Tree, point: &[f32], mass: u32) -> f32 {
-    let mut way = Way::NEW;
-    tree.begin(&mut way);
-    while tree.step(&mut way, point) {}
+    let mut way = tree.begin();
+    while tree.step::<0>(&mut way, point) {}
     tree.score(&way, point, mass)
 }
 
@@ -65,7 +64,7 @@ fn by_definition(tree: &Tree, (child, depth): (Child, usize), point: &[f32], mas
             1.0 / (depth as f32 + 1.0)
         };
     }
-    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds(child.place()));
+    let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds::<0>(child.place()));
     let below = by_definition(tree, (node.side(point), depth + 1), point, mass);
     let out: f32 =
         (0..tree.width).map(|i| (low[i] - point[i]).max(0.0) + (point[i] - high[i]).max(0.0)).sum();
