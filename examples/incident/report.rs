@@ -77,6 +77,7 @@ pub(crate) fn alarm_line(noticed: &Noticed) -> String {
         Unit::Share => figure::share(value),
         Unit::PerSec => figure::rate(value),
         Unit::Bytes => figure::bytes(figure::whole(value)),
+        Unit::Own => figure::score(value),
     };
     let (met, expected) = (show(alarm.observed), show(alarm.expected));
     format!("alarm: {} of {} is {met}, expected {expected}", alarm.metric.name(), alarm.subject)
@@ -287,7 +288,8 @@ const fn unit(metric: Metric) -> Unit {
         Metric::ErrorRate => Unit::Share,
         Metric::Rate => Unit::PerSec,
         Metric::Memory => Unit::Bytes,
-        _ => Unit::Millis,
+        Metric::LatencyP50 | Metric::LatencyP95 => Unit::Millis,
+        _ => Unit::Own,
     }
 }
 

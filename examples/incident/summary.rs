@@ -269,6 +269,8 @@ pub(crate) enum Unit {
     PerSec,
     /// Bytes.
     Bytes,
+    /// The metric's own, which its rows do not know.
+    Own,
 }
 
 /// One suspect.

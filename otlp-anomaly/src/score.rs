@@ -1,5 +1,17 @@
-//! From scores to a threshold that keeps to an alarm budget.
+//! From scores to a decision that keeps to an alarm budget.
+//!
+//! | of | by | when |
+//! |---|---|---|
+//! | one series | [`Tail`] | scores have a scale that is known beforehand, and what counts are episodes |
+//! | one series | [`Spot`] | scores of any unit; the chance of one by the law of extreme values, also of ones never met |
+//! | one series | [`Conformal`] | scores of any unit and law; the chance by rank, no smaller than one over those kept |
+//! | one series | [`Likelihood`] | scores that are often high by themselves: whether they are more often so than usual |
+//! | many series | [`Fleet`] | a budget over all of them, whose false alarms are few whatever their number |
 
+mod conformal;
+mod debt;
+mod fleet;
+mod likelihood;
 mod spot;
 
 use std::time::Duration;
@@ -9,6 +21,10 @@ use otlp_core::{Error, ErrorKind, Result};
 use crate::checkpoint::fields;
 use crate::number::to_f64;
 
+pub use conformal::Conformal;
+pub(crate) use debt::Debt;
+pub use fleet::{Fleet, FleetConfig};
+pub use likelihood::Likelihood;
 pub use spot::{Extreme, Spot};
 
 /// How many false alarms a series may raise.
@@ -113,6 +129,7 @@ pub struct Tail {
     /// Clusters that passed the threshold of their time, and when the last one did.
     passed: u32,
     last_passed: u32,
+    debt: Debt,
 }
 
 /// Rungs of the ladder: 0.5 to about 100, each seven percent above the one before.
@@ -178,6 +195,7 @@ impl Tail {
             last_reached: [0; LEVELS],
             passed: 0,
             last_passed: 0,
+            debt: Debt::NONE,
         }
     }
 
@@ -185,6 +203,7 @@ impl Tail {
     pub fn observe(&mut self, score: f64) {
         self.tick = self.tick.wrapping_add(1);
         self.windows += 1;
+        self.debt.pass(self.budget);
         self.keep_account(score);
         let taught = if score > 2.0 * self.threshold { self.threshold } else { score };
         // The rungs that it reaches, all at once: a loop that may end early would be done one by one.
@@ -221,6 +240,14 @@ impl Tail {
         budget.is_sound() && self.threshold > 0.0 && self.windows < 1 << 48 && counts.max() < Some(&(1 << 31))
     }
 
+    /// Says whether the last score that passed the threshold did so rightly. A false one halves the budget until the
+    /// windows have passed in which it allows for one; a right one takes that back, and has cost nothing.
+    pub fn feedback(&mut self, is_anomaly: bool) {
+        self.debt.tell(is_anomaly);
+        self.passed = if is_anomaly { self.passed.saturating_sub(1) } else { self.passed };
+        self.refit();
+    }
+
     fn keep_account(&mut self, score: f64) {
         if score < self.threshold || score > 2.0 * self.threshold || score.is_nan() {
             return;
@@ -233,12 +260,13 @@ impl Tail {
     }
 
     fn refit(&mut self) {
-        let prior = PRIOR.level(self.budget);
+        let in_force = self.debt.of(self.budget);
+        let prior = PRIOR.level(in_force);
         let seen = to_f64(self.windows);
         // Whoever overdrew the account saves until it is even. Two are free, or the first would cost the next.
         let overdrawn = f64::from(self.passed) / (self.budget * seen + 2.0);
         // To the fourth power, so that a fifth too many halves the rate.
-        let budget = self.budget / overdrawn.powi(4).clamp(1.0, 20.0);
+        let budget = in_force / overdrawn.powi(4).clamp(1.0, 20.0);
         let allowed = budget * seen;
         self.threshold = if allowed >= ENOUGH {
             self.empirical(allowed)
@@ -305,6 +333,7 @@ fields!(Tail {
     last_reached: [u32; LEVELS],
     passed: u32,
     last_passed: u32,
+    debt: Debt,
 });
 
 fn level(rung: usize) -> f64 {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should stop")]
 
 mod chance;
+mod signed;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use otlp_core::UnixNanos;
 use otlp_core::aggregate::Sketch;
 use otlp_core::finding::Subject;
 use proptest::prelude::*;
+use signed::sign;
 
 fn subjects() -> Vec<Subject> {
     vec![
@@ -81,18 +83,6 @@ fn said(watch: &mut Watch, row: &FeatureRow) -> Vec<String> {
         other => format!("{other:?}"),
     };
     signals.iter().map(text).collect()
-}
-
-/// CRC-32 of all but the last four bytes, bit by bit.
-fn sign(bytes: &mut [u8]) {
-    let end = bytes.len() - 4;
-    let step = |rest: u32, byte: &u8| {
-        (0..8).fold(rest ^ u32::from(*byte), |rest, _| {
-            if rest & 1 == 1 { (rest >> 1) ^ 0xEDB8_8320 } else { rest >> 1 }
-        })
-    };
-    let crc = !bytes[..end].iter().fold(u32::MAX, step);
-    bytes[end..].copy_from_slice(&crc.to_le_bytes());
 }
 
 proptest! {

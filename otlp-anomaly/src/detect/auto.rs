@@ -389,6 +389,10 @@ impl Detector for Auto {
         Judgement { score: judgement.score * scale, threshold, flag, ..judgement }.finite()
     }
 
+    fn feedback(&mut self, is_anomaly: bool) {
+        self.chosen.0.feedback(is_anomaly);
+    }
+
     fn odd(&self) -> Odd {
         self.intake.odd
     }

@@ -185,6 +185,10 @@ impl Detector for Ensemble {
         Judgement { score, threshold: None, is_alarm: false, is_ready, flag, ..lead }.finite()
     }
 
+    fn feedback(&mut self, is_anomaly: bool) {
+        Self::feedback(self, is_anomaly);
+    }
+
     fn odd(&self) -> Odd {
         self.intake.odd
     }

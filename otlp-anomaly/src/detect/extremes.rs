@@ -104,11 +104,12 @@ impl ExtremesConfig {
     /// # Errors
     /// [`ErrorKind::Config`] where a value lies outside what its setter says.
     pub fn build(self) -> Result<Extremes> {
-        if !self.is_sound() {
+        if !fits(self.warmup, self.episode) {
             return Err(Error::new(ErrorKind::Config, format!("extremes: values out of range in {self:?}")));
         }
         Ok(Extremes {
-            config: self,
+            warmup: self.warmup,
+            episode: self.episode,
             tail: Tail::new(self.budget, self.episode),
             weight: weight(0),
             ring: Ring::new(),
@@ -126,13 +127,9 @@ impl ExtremesConfig {
     }
 }
 
-impl ExtremesConfig {
-    fn is_sound(&self) -> bool {
-        (8..=100_000).contains(&self.warmup) && (1..=100_000).contains(&self.episode)
-    }
+fn fits(warmup: u32, episode: u32) -> bool {
+    (8..=100_000).contains(&warmup) && (1..=100_000).contains(&episode)
 }
-
-fields!(ExtremesConfig { budget: Budget, warmup: u32, episode: u32 });
 
 impl Default for ExtremesConfig {
     fn default() -> Self {
@@ -204,7 +201,8 @@ pub struct Reading {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extremes {
-    config: ExtremesConfig,
+    warmup: u32,
+    episode: u32,
     tail: Tail,
     /// What a place weighs after so many points.
     weight: f64,
@@ -228,7 +226,8 @@ pub struct Extremes {
 const _: () = assert!(size_of::<Extremes>() <= 2048, "an Extremes has grown");
 
 fields!(Extremes {
-    config: ExtremesConfig,
+    warmup: u32,
+    episode: u32,
     tail: Tail,
     weight: f64,
     ring: Ring,
@@ -310,7 +309,7 @@ impl Extremes {
     }
 
     fn is_sound(&self) -> bool {
-        self.peak >= 0.0 && (0.1..10.0).contains(&self.weight)
+        fits(self.warmup, self.episode) && self.peak >= 0.0 && (0.1..10.0).contains(&self.weight)
     }
 
     /// Looks at every aspect, learns it, and gives the worst.
@@ -329,7 +328,7 @@ impl Extremes {
             self.week.distance(time, relative),
         ];
         let aspects = aspects.map(|met| met.unwrap_or(f64::NAN));
-        let worst = self.ranges.worst(&aspects, self.config.warmup);
+        let worst = self.ranges.worst(&aspects, self.warmup);
         self.ranges.learn(&aspects);
         worst
     }
@@ -337,7 +336,7 @@ impl Extremes {
     /// Whether a place is worse than all before it and all of its episode, and whether that begins an alarm.
     fn episode(&mut self, place: f64) -> (bool, bool) {
         self.since_peak = self.since_peak.saturating_add(1);
-        if self.since_peak > self.config.episode {
+        if self.since_peak > self.episode {
             self.peak = 0.0;
             self.alarmed = false;
         }
@@ -388,11 +387,15 @@ impl Detector for Extremes {
             deviation: if reading.met < middle { -halves } else { halves },
             threshold: Some(reading.threshold),
             is_alarm: reading.is_alarm,
-            is_ready: self.tail.windows() >= u64::from(self.config.warmup),
+            is_ready: self.tail.windows() >= u64::from(self.warmup),
             flag,
             ..Judgement::NONE
         };
         judgement.alone(shares)
+    }
+
+    fn feedback(&mut self, is_anomaly: bool) {
+        self.tail.feedback(is_anomaly);
     }
 
     fn odd(&self) -> Odd {

@@ -49,6 +49,27 @@ pub trait Detector: fmt::Debug + Send {
         self.judge(time, &[value], &mut [])
     }
 
+    /// Says whether the last alarm was right. That moves the budget and not the model: a false alarm halves what is
+    /// allowed until the time has passed in which one is, a right one gives back what it took. Scores stay as they are.
+    /// Those that decide nothing do nothing, but an [`Ensemble`](super::Ensemble), whose weights learn.
+    ///
+    /// ```
+    /// use otlp_anomaly::detect::{Detector, ExtremesConfig};
+    /// use otlp_core::UnixNanos;
+    /// let mut detector = ExtremesConfig::new().build()?;
+    /// let mut threshold = |detector: &mut dyn Detector| {
+    ///     (0..500_u32).map(|n| detector.judge_one(UnixNanos::from_secs(u64::from(n)), f64::from(n * 7 % 13))).last()
+    /// };
+    /// let before = threshold(&mut detector).and_then(|judgement| judgement.threshold);
+    /// detector.feedback(false);
+    /// let time = UnixNanos::from_secs(600);
+    /// assert!(detector.judge_one(time, 4.0).threshold > before);
+    /// # Ok::<(), otlp_anomaly::Error>(())
+    /// ```
+    fn feedback(&mut self, is_anomaly: bool) {
+        _ = is_anomaly;
+    }
+
     /// Count of points that were not what they should be.
     fn odd(&self) -> Odd;
 
@@ -272,7 +293,7 @@ macro_rules! kept {
         }
     };
 }
-pub(super) use kept;
+pub(crate) use kept;
 
 /// Makes the detector that a checkpoint was taken of, of whichever kind.
 ///

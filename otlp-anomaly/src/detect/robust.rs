@@ -545,6 +545,10 @@ impl Detector for Robust {
         judgement.alone(shares)
     }
 
+    fn feedback(&mut self, is_anomaly: bool) {
+        self.tail.feedback(is_anomaly);
+    }
+
     fn odd(&self) -> Odd {
         self.intake.odd
     }

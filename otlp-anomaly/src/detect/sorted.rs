@@ -46,7 +46,7 @@ pub(super) fn mean_distance(values: &[f64], centre: f64) -> f64 {
 
 /// The last values of a series, as they came and in order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct SortedWindow {
+pub(crate) struct SortedWindow {
     size: usize,
     /// Where the next value goes, once there are so many.
     next: usize,
@@ -55,7 +55,7 @@ pub(super) struct SortedWindow {
 }
 
 impl SortedWindow {
-    pub(super) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self { size, next: 0, values: Vec::with_capacity(size), sorted: Vec::with_capacity(size) }
     }
 
@@ -68,12 +68,12 @@ impl SortedWindow {
         fits && self.next < self.size && is_same
     }
 
-    pub(super) const fn size(&self) -> usize {
+    pub(crate) const fn size(&self) -> usize {
         self.size
     }
 
     /// Takes a value, the oldest one's place where it is full. O(log size), and half the size in moves.
-    pub(super) fn push(&mut self, value: f64) {
+    pub(crate) fn push(&mut self, value: f64) {
         if self.values.len() < self.size {
             self.values.push(value);
         } else if let Some(slot) = self.values.get_mut(self.next) {
@@ -88,7 +88,7 @@ impl SortedWindow {
         self.sorted.insert(place, value);
     }
 
-    pub(super) fn sorted(&self) -> &[f64] {
+    pub(crate) fn sorted(&self) -> &[f64] {
         &self.sorted
     }
 }

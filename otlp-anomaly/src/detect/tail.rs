@@ -8,7 +8,7 @@ use super::judge::{self, Detector, Intake, Judgement, Odd, kept};
 use crate::checkpoint::{self, Field, Kept, Source, fields};
 use crate::feature::setters;
 use crate::number::of_len;
-use crate::score::{Budget, Spot};
+use crate::score::{Budget, Debt, Spot};
 
 /// How a [`SpotDetector`] looks at a series.
 ///
@@ -191,6 +191,8 @@ impl Detector for SpotDetector {
 pub struct Decided {
     inner: Inner<true>,
     spot: Spot,
+    budget: Budget,
+    debt: Debt,
     episode: u32,
     /// Points since the last one that was extreme.
     quiet: u32,
@@ -213,7 +215,7 @@ impl Decided {
     /// [`Auto`](super::Auto), which decides.
     pub fn new(detector: Box<dyn Detector>, budget: Budget, episode: u32) -> Result<Self> {
         let spot = Spot::new(budget.per_window(), FIRST_SCORES)?;
-        Ok(Self { inner: Inner::new(detector)?, spot, episode, quiet: u32::MAX })
+        Ok(Self { inner: Inner::new(detector)?, spot, budget, debt: Debt::NONE, episode, quiet: u32::MAX })
     }
 
     /// The detector that the scores are of.
@@ -265,7 +267,7 @@ impl<const ENSEMBLE: bool> Field for Inner<ENSEMBLE> {
     }
 }
 
-fields!(Decided { inner: Inner<true>, spot: Spot, episode: u32, quiet: u32 });
+fields!(Decided { inner: Inner<true>, spot: Spot, budget: Budget, debt: Debt, episode: u32, quiet: u32 });
 kept!(Decided, 11);
 
 impl Detector for Decided {
@@ -278,11 +280,18 @@ impl Detector for Decided {
         if !judgement.is_ready || judgement.flag == Some(judge::Flag::Invalid) {
             return Judgement { threshold: None, is_alarm: false, ..judgement };
         }
-        let is_extreme = self.spot.observe(judgement.score).is_extreme;
+        self.debt.pass(self.budget.per_window());
+        let is_extreme =
+            self.spot.observe_within(judgement.score, self.debt.of(self.budget.per_window())).is_extreme;
         let is_alarm = is_extreme && self.quiet >= self.episode;
         self.quiet = if is_extreme { 0 } else { self.quiet.saturating_add(1) };
-        let threshold = Some(self.spot.threshold());
+        let threshold = Some(self.spot.threshold_within(self.debt.of(self.budget.per_window())));
         Judgement { threshold, is_alarm, ..judgement }.finite()
+    }
+
+    fn feedback(&mut self, is_anomaly: bool) {
+        self.debt.tell(is_anomaly);
+        self.inner.0.feedback(is_anomaly);
     }
 
     fn odd(&self) -> Odd {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use otlp_core::finding::Subject;
 use otlp_core::{DecodeError, Result};
 
-use super::judge::kept;
+use super::judge::{Detector as _, kept};
 use super::robust::{Direction, Robust, RobustConfig, State, Verdict};
 use super::subject;
 use crate::checkpoint::{self, Field, Source, fields};
@@ -348,6 +348,23 @@ impl Watch {
     /// Forgets a subject, alarms and all; true where it was known.
     pub fn forget(&mut self, subject: &Subject) -> bool {
         self.subjects.remove(subject).is_some()
+    }
+
+    /// Says whether an alarm about a metric was right, which moves its budget and not what is known of it: see
+    /// [`Detector::feedback`](super::Detector::feedback). True where the metric is watched.
+    ///
+    /// ```
+    /// use otlp_anomaly::detect::{Metric, WatchConfig};
+    /// use otlp_core::finding::Subject;
+    /// let mut watch = WatchConfig::new().build()?;
+    /// assert!(!watch.feedback(&Subject::Service("never heard of".into()), Metric::Rate, false));
+    /// # Ok::<(), otlp_anomaly::Error>(())
+    /// ```
+    pub fn feedback(&mut self, subject: &Subject, metric: Metric, is_anomaly: bool) -> bool {
+        let all = self.subjects.get_mut(subject).into_iter().flatten();
+        let Some(watched) = all.into_iter().find(|watched| watched.metric == metric) else { return false };
+        watched.detector.feedback(is_anomaly);
+        true
     }
 
     /// What a metric of a subject is expected to be, in its unit; nothing before the warm-up is over.

@@ -136,6 +136,11 @@ impl Spot {
 
     /// Takes the next value, which must be finite and at most 10^150 either way; others are not learned.
     pub fn observe(&mut self, value: f64) -> Extreme {
+        self.observe_within(value, self.risk)
+    }
+
+    /// The same, calling extreme what has a chance below `risk`; what is learned stays the same.
+    pub(crate) fn observe_within(&mut self, value: f64, risk: f64) -> Extreme {
         if value.is_nan() || value.abs() > 1e150 {
             return Extreme { rarity: 0.0, is_extreme: false };
         }
@@ -154,7 +159,7 @@ impl Spot {
                 self.learn(value - self.base);
             }
         }
-        Extreme { rarity, is_extreme: rarity >= limit }
+        Extreme { rarity, is_extreme: rarity >= -risk.ln() }
     }
 
     /// True once the first values were met.
@@ -172,10 +177,14 @@ impl Spot {
     /// The value from which on one is extreme; infinite before there were enough.
     #[must_use]
     pub fn threshold(&self) -> f64 {
+        self.threshold_within(self.risk)
+    }
+
+    pub(crate) fn threshold_within(&self, risk: f64) -> f64 {
         if !self.is_ready() {
             return f64::INFINITY;
         }
-        let rarer = self.risk / self.share();
+        let rarer = risk / self.share();
         let Law { shape, scale } = self.law;
         let excess = if shape.abs() < 1e-9 { -rarer.ln() } else { (rarer.powf(-shape) - 1.0) / shape };
         self.base + scale * excess.max(0.0)

@@ -112,6 +112,7 @@ fn alarm_row(summary: &Summary, place: usize, alarm: &Alarm) -> String {
         Unit::Share => As::Share,
         Unit::PerSec => As::Rate,
         Unit::Bytes => As::Bytes,
+        Unit::Own => As::Score,
     };
     format!(
         "<tr><td>{}</td><td>{}</td><td>{}</td>{}{}{}</tr>\n",
