@@ -132,6 +132,8 @@ pub struct Tail {
     debt: Debt,
 }
 
+/// Counts stay below this, so that there is room to count on.
+const MOST_PASSED: u32 = 1 << 30;
 /// Rungs of the ladder: 0.5 to about 100, each seven percent above the one before.
 const LEVELS: usize = 80;
 const LOWEST: f64 = 0.5;
@@ -237,14 +239,19 @@ impl Tail {
     fn is_sound(&self) -> bool {
         let budget = Budget { per_window: self.budget };
         let counts = self.clusters.iter().chain([&self.passed]);
-        budget.is_sound() && self.threshold > 0.0 && self.windows < 1 << 48 && counts.max() < Some(&(1 << 31))
+        budget.is_sound()
+            && self.threshold > 0.0
+            && self.windows < 1 << 48
+            && counts.max() <= Some(&MOST_PASSED)
     }
 
     /// Says whether the last score that passed the threshold did so rightly. A false one halves the budget until the
-    /// windows have passed in which it allows for one; a right one takes that back, and has cost nothing.
+    /// windows have passed in which it allows for one, and is charged to the account once more; a right one takes both back.
     pub fn feedback(&mut self, is_anomaly: bool) {
         self.debt.tell(is_anomaly);
-        self.passed = if is_anomaly { self.passed.saturating_sub(1) } else { self.passed };
+        // On top of what it was charged when it came: nothing where it was held to be a fault.
+        self.passed =
+            if is_anomaly { self.passed.saturating_sub(1) } else { (self.passed + 1).min(MOST_PASSED) };
         self.refit();
     }
 

@@ -5,6 +5,7 @@
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a test that is wrong should stop"
 )]
 
@@ -334,6 +335,7 @@ fn a_watch_passes_on_what_was_said_to_the_metric_that_it_was_about() {
     let (silent, told) = (alarms(false), alarms(true));
     assert!(silent.len() >= 3 && told.len() >= 3);
     assert_eq!(silent[0].to_bits(), told[0].to_bits(), "nothing was said yet");
-    assert!(told[1] > 1.1 * silent[1], "{told:?} {silent:?}");
-    assert!(told.iter().sum::<f64>() > silent.iter().sum::<f64>(), "{told:?} {silent:?}");
+    // A score counts against a threshold of its own time; on the whole it is higher.
+    let mean = |thresholds: &[f64]| thresholds.iter().sum::<f64>() / thresholds.len() as f64;
+    assert!(mean(&told) > 1.03 * mean(&silent), "{told:?} {silent:?}");
 }

@@ -205,7 +205,9 @@ fn values_of_metrics_are_put_together_and_what_grew_adds_up() {
         ..NumberPoint::default()
     };
     // Reported every five minutes: the minutes between are gaps, and no parts that are missing.
-    let points = (0..13).map(|nth| point(5 * nth, [2.0, 4.0, 9.0][nth as usize % 3])).collect();
+    let points = (0..13)
+        .map(|nth| point(5 * nth, if nth % 3 == 2 { 9.0 } else { 2.0 + 2.0 * (nth % 3) as f64 }))
+        .collect();
     let data = Some(MetricData::Gauge(Gauge { points }));
     let metrics = vec![otlp_core::record::Metric {
         name: "queue".into(),

@@ -3,7 +3,7 @@
 
 use otlp_core::{Error, ErrorKind, Result};
 
-use crate::number::{ln_gamma, of_len};
+use crate::number::{lanes, largest, ln_gamma, of_len};
 
 /// What a [`Bocpd`] believes before it has seen anything.
 ///
@@ -202,7 +202,7 @@ impl Bocpd {
     }
 
     fn run(&mut self, before: Option<usize>) -> Run {
-        let share = self.runs.share.iter().copied().fold(0.0, f64::max);
+        let share = largest(&self.runs.share);
         let at = self.runs.share.iter().position(|other| *other >= share);
         let length = at.and_then(|at| self.runs.length.get(at)).copied().unwrap_or(0);
         self.likeliest = length;
@@ -256,7 +256,7 @@ impl Runs {
         for at in 0..count {
             share[at] *= exp(density[at]);
         }
-        share.iter().sum()
+        lanes(share, |share| share)
     }
 
     /// Drops runs whose share is less.

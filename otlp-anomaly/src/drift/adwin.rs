@@ -3,7 +3,7 @@
 
 use otlp_core::{Error, ErrorKind, Result};
 
-use crate::number::{of_len, ratio, to_f64};
+use crate::number::{lanes, of_len, ratio, to_f64};
 
 /// How sensitive an [`Adwin`] is.
 ///
@@ -427,17 +427,6 @@ impl Adwin {
 /// Those of a row that are made one, two at a time and the oldest first, as often as there is one too many; and the rest.
 fn parted<T>(all: &[T], most: usize) -> (&[T], &[T]) {
     all.split_at(2 * all.len().saturating_sub(most).div_ceil(2))
-}
-
-/// The sum over values, four at a time: an addition need not wait for the one before.
-fn lanes(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
-    let (fours, rest) = values.as_chunks::<4>();
-    let mut sums = [0.0; 4];
-    for four in fours {
-        sums.iter_mut().zip(four).for_each(|(sum, value)| *sum += of(*value));
-    }
-    let rest: f64 = rest.iter().map(|value| of(*value)).sum();
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 const LARGEST: f64 = 1e100;
