@@ -42,6 +42,7 @@ struct masking {
     __u32 line;    /* where this one began */
     __u32 allowed; /* the value of this header */
     __u32 mark;    /* where the version of the request line began */
+    __u64 group;   /* whose policy it is under; 0: that of all */
     __u64 name;    /* hash of the bytes of the name so far */
 };
 
@@ -55,28 +56,32 @@ struct {
     __type(value, struct masking);
 } MASKINGS_OF SEC(".maps");
 
-/* Names of headers whose values may leave: FNV-1a of 64 bits, in lower case. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 256);
-    __type(key, __u64);
-    __type(value, __u8);
-} ALLOWED SEC(".maps");
-
 #define FNV_BEGIN 0xcbf29ce484222325ULL
 #define FNV_PRIME 0x100000001b3ULL
 
-/* One that nobody else uses, with this head; 0 where all are in use. */
-static __always_inline struct masking *masking_of(const struct record *head)
+static __always_inline void give_back(struct masking *masking)
+{
+    __sync_fetch_and_add(&masking->is_taken, -1);
+}
+
+/* One that nobody else uses, with this head; 0 where all are in use. Whoever comes adds one to it, and has it where that is
+ * the only one: kernels before Linux 5.12 know no other atomic operation than to add.
+ */
+static __always_inline struct masking *masking_of(const struct record *head, __u64 group)
 {
     for (__u32 at = 0; at < MASKINGS; at++) {
         __u32 key = at;
         struct masking *masking = bpf_map_lookup_elem(&MASKINGS_OF, &key);
 
-        if (masking && !__sync_lock_test_and_set(&masking->is_taken, 1)) {
+        if (!masking)
+            continue;
+        __sync_fetch_and_add(&masking->is_taken, 1);
+        if (*(volatile __u32 *)&masking->is_taken == 1) {
             masking->head = *head;
+            masking->group = group;
             return masking;
         }
+        give_back(masking);
     }
     return 0;
 }
@@ -175,7 +180,7 @@ static __always_inline void mask_byte(struct masking *of, __u32 at, __u8 *byte)
             __u64 name = of->name;
 
             of->part = PART_VALUE;
-            of->allowed = bpf_map_lookup_elem(&ALLOWED, &name) != 0;
+            of->allowed = is_allowed(of->group, name);
         } else if (met <= ' ' || met > '~') {
             of->part = PART_NONE;
         } else {
@@ -201,7 +206,7 @@ __attribute__((noinline)) int mask(struct masking *of)
     __u32 bytes, at;
 
     /* Known when it is loaded: where nothing is masked there is nothing to verify either. */
-    if (!of || !MASKED)
+    if (!of || (!MASKED && !BY_GROUP))
         return 0;
     bytes = of->head.captured;
     if (bytes < 16)
@@ -235,7 +240,7 @@ __attribute__((noinline)) int mask(struct masking *of)
 }
 
 /* Puts so many of the bytes into the ring, and gives the memory back. */
-static __always_inline int put_whole(struct masking *masking, __u32 bytes)
+static __always_inline int put_whole(void *context, struct masking *masking, __u32 bytes)
 {
     __u64 size = bytes;
     int done;
@@ -244,13 +249,13 @@ static __always_inline int put_whole(struct masking *masking, __u32 bytes)
     asm volatile("" : "+r"(size));
     if (size > sizeof(masking->bytes))
         size = 0;
-    done = bpf_ringbuf_output(&RECORDS, masking, sizeof(masking->head) + size, WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0;
-    masking->is_taken = 0;
+    done = OUTPUT(context, masking, sizeof(masking->head) + size);
+    give_back(masking);
     return done;
 }
 
 /* Puts what may leave into the ring, and gives the memory back. */
-static __always_inline int put_mask(struct masking *masking, struct counters *counters)
+static __always_inline int put_mask(void *context, struct masking *masking, struct counters *counters)
 {
     __u32 whole = masking->head.captured;
     __u32 bytes = whole ? mask(masking) : 0;
@@ -260,7 +265,7 @@ static __always_inline int put_mask(struct masking *masking, struct counters *co
     if (whole && !bytes)
         add(counters, COUNT_MASKED, 1);
     masking->head.captured = bytes;
-    return put_whole(masking, bytes);
+    return put_whole(context, masking, bytes);
 }
 
 #endif

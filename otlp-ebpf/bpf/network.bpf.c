@@ -2,7 +2,15 @@
 //
 // TCP segments of a control group's sockets, as they enter and leave: whatever system call, sendfile, splice or
 // io_uring moved the bytes. Nothing is altered, and everything is let through.
+//
+// Compiled twice: with PER_CPU for kernels without a ring (before Linux 5.8), which know less besides. Records are put
+// together in memory of the kernel then, and copied into the buffer of their processor.
 #include "record.h"
+
+#ifdef PER_CPU
+#define SCRATCH_BYTES LARGE
+#endif
+
 #include "mask.h"
 #include "packet.h"
 
@@ -26,6 +34,7 @@ struct segment {
     struct record head;
     __u32 at; /* of the first byte that is not told yet, in the packet */
     int is_loopback;
+    struct policy policy;
 };
 
 /* 64 KiB of payload at most, and a piece for the end. */
@@ -41,6 +50,28 @@ static __always_inline int load(struct __sk_buff *skb, __u32 at, void *to, __u32
     asm volatile("" : "+r"(last));
     return last < room && bpf_skb_load_bytes(skb, at, to, last + 1) == 0;
 }
+
+/* Takes bytes of a packet into memory of the kernel, where they may be masked, and puts them. */
+static __always_inline int put_copied(struct __sk_buff *skb, struct segment *segment, struct counters *counters, __u32 room)
+{
+    struct masking *masking = masking_of(&segment->head, segment->policy.group);
+    __u32 wanted = segment->head.captured;
+
+    if (!masking)
+        return 0;
+    if (wanted > room)
+        wanted = room;
+    if (wanted > 0 && !load(skb, segment->at, masking->bytes, wanted, room)) {
+        masking->head.captured = 0;
+        wanted = 0;
+        add(counters, COUNT_UNREADABLE, 1);
+    }
+    if (segment->policy.mode == MODE_MASKED)
+        return put_mask(skb, masking, counters);
+    return put_whole(skb, masking, wanted);
+}
+
+#ifndef PER_CPU
 
 /* Puts one record into the ring, of at most so many bytes. */
 #define PUT(skb, segment, counters, bytes, room)                                                                        \
@@ -60,38 +91,33 @@ static __always_inline int load(struct __sk_buff *skb, __u32 at, void *to, __u32
         to != 0;                                                                                                        \
     })
 
-static __always_inline int put_masked(struct __sk_buff *skb, struct segment *segment, struct counters *counters)
+/* Where nothing is masked the bytes go from the packet into the ring. */
+static __always_inline int put_loaded(struct __sk_buff *skb, struct segment *segment, struct counters *counters)
 {
-    struct masking *masking = masking_of(&segment->head);
-    __u32 wanted = segment->head.captured;
+    __u32 bytes = segment->head.captured;
 
-    if (!masking)
-        return 0;
-    if (wanted > MIDDLE)
-        wanted = MIDDLE;
-    if (wanted > 0 && !load(skb, segment->at, masking->bytes, wanted, MIDDLE)) {
-        masking->head.captured = 0;
-        add(counters, COUNT_UNREADABLE, 1);
-    }
-    return put_mask(masking, counters);
+    if (bytes <= SMALL)
+        return PUT(skb, segment, counters, bytes, SMALL);
+    if (bytes <= MIDDLE)
+        return PUT(skb, segment, counters, bytes, MIDDLE);
+    return PUT(skb, segment, counters, bytes, LARGE);
 }
+
+#else
+#define put_loaded(skb, segment, counters) put_copied(skb, segment, counters, LARGE)
+#endif
 
 static __always_inline void put(struct __sk_buff *skb, struct segment *segment)
 {
     struct counters *shared = counters();
-    __u32 bytes = segment->head.captured;
     int done;
 
     if (!may_tell(shared, segment->head.length))
         return;
-    if (MASKED)
-        done = put_masked(skb, segment, shared);
-    else if (bytes <= SMALL)
-        done = PUT(skb, segment, shared, bytes, SMALL);
-    else if (bytes <= MIDDLE)
-        done = PUT(skb, segment, shared, bytes, MIDDLE);
+    if (segment->policy.mode == MODE_MASKED)
+        done = put_copied(skb, segment, shared, MIDDLE);
     else
-        done = PUT(skb, segment, shared, bytes, LARGE);
+        done = put_loaded(skb, segment, shared);
     was_told(shared, &segment->head, !done);
 }
 
@@ -100,7 +126,7 @@ static __always_inline void tell(struct __sk_buff *skb, struct segment *segment)
 {
     struct record *head = &segment->head;
     __u32 left = head->length;
-    __u32 most = most_bytes();
+    __u32 most = most_bytes(&segment->policy);
     __u32 wanted = left < most ? left : most;
     __u8 flags = head->flags;
 
@@ -222,6 +248,9 @@ static __always_inline int is_encrypted(struct __sk_buff *skb, const struct segm
     return 1;
 }
 
+/* The group of a socket that is so deep below the root. */
+#define SOCKET_GROUP(depth) bpf_skb_ancestor_cgroup_id(skb, depth)
+
 static __always_inline void see(struct __sk_buff *skb, __u8 place)
 {
     struct segment segment = { .head.version = RECORD_VERSION, .head.kind = KIND_SEGMENT, .head.place = place };
@@ -252,6 +281,11 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
     /* What only acknowledges is not worth a record: bytes that follow acknowledge as well. */
     if (!head->length && !(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
         return;
+    FIND_POLICY(&segment.policy, SOCKET_GROUP);
+    if (segment.policy.mode == MODE_NOTHING) {
+        count(COUNT_WITHHELD, 1);
+        return;
+    }
     if (SKIP_TLS && head->length && is_encrypted(skb, &segment)) {
         count(COUNT_ENCRYPTED, 1);
         if (!(head->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST)))
@@ -262,9 +296,11 @@ static __always_inline void see(struct __sk_buff *skb, __u8 place)
     }
     head->time = bpf_ktime_get_ns();
     head->acknowledged = bpf_ntohl(tcp.acknowledged);
+#ifndef PER_CPU
     /* Loopback is one network for each namespace; all others are taken for one. */
     if (HAS_NETNS && segment.is_loopback)
         head->space = bpf_get_netns_cookie(skb);
+#endif
     tell(skb, &segment);
 }
 

@@ -222,7 +222,7 @@ __attribute__((noinline)) int put(struct record *head)
 
     if (!head || !may_tell(shared, head->length))
         return 0;
-    done = bpf_ringbuf_output(&RECORDS, head, sizeof(*head), WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0;
+    done = OUTPUT(0, head, sizeof(*head));
     was_told(shared, head, !done);
     return done;
 }
@@ -263,6 +263,7 @@ static __always_inline void tell_begin(struct connection *of, __u8 kind, int by_
 struct telling {
     struct record head;
     struct memory from;
+    struct policy policy;
     __u64 left;   /* not told yet */
     __u64 wanted; /* of these, to be captured */
 };
@@ -326,12 +327,12 @@ __attribute__((noinline)) int tell_piece(struct telling *of)
 
     if (!of || !of->wanted)
         return 0;
-    scratch = masking_of(&of->head);
+    scratch = masking_of(&of->head, of->policy.group);
     if (!scratch)
         return 0;
-    bytes = gather(of, scratch, MASKED ? MIDDLE : LARGE);
+    bytes = gather(of, scratch, of->policy.mode == MODE_MASKED ? MIDDLE : LARGE);
     if (!bytes || bytes > LARGE) {
-        scratch->is_taken = 0;
+        give_back(scratch);
         return 0;
     }
     /* The scratch is somebody else's once it is put. */
@@ -339,9 +340,9 @@ __attribute__((noinline)) int tell_piece(struct telling *of)
     of->head.length = bytes;
     scratch->head = of->head;
     if (!may_tell(shared, bytes)) {
-        scratch->is_taken = 0;
+        give_back(scratch);
     } else {
-        done = MASKED ? put_mask(scratch, shared) : put_whole(scratch, bytes);
+        done = of->policy.mode == MODE_MASKED ? put_mask(0, scratch, shared) : put_whole(0, scratch, bytes);
         was_told(shared, &of->head, !done);
     }
     of->head.sequence += bytes;
@@ -350,15 +351,35 @@ __attribute__((noinline)) int tell_piece(struct telling *of)
     return of->wanted != 0;
 }
 
+/* The group of this process that is so deep below the root. */
+#define CALLER_GROUP(depth) bpf_get_current_ancestor_cgroup_id(depth)
+
+/* Global, as `put` is. */
+__attribute__((noinline)) int find_policy(struct policy *to)
+{
+    if (to)
+        FIND_POLICY(to, CALLER_GROUP);
+    return 0;
+}
+
 /* Tells so many bytes that a connection sent or received; 0 is the end of what it receives. */
 static __always_inline void tell(struct connection *of, __u8 kind, int is_sent, struct memory *from, __u64 bytes)
 {
-    __u32 most = most_bytes();
-    struct telling telling = { .from = *from, .left = bytes, .wanted = bytes < most ? bytes : most };
+    struct telling telling = { .from = *from, .left = bytes };
     struct record *head = &telling.head;
+    __u32 most;
 
     if (of->told == TOLD_NOT || (of->told == TOLD_SENT && !is_sent))
         return;
+    find_policy(&telling.policy);
+    if (telling.policy.mode == MODE_NOTHING) {
+        /* They leave a gap before what is told next. */
+        __sync_fetch_and_add(is_sent ? &of->sent : &of->received, bytes);
+        count(COUNT_WITHHELD, 1);
+        return;
+    }
+    most = most_bytes(&telling.policy);
+    telling.wanted = bytes < most ? bytes : most;
     if (of->begun) {
         int by_peer = of->begun == BEGUN_BY_PEER;
 

@@ -26,11 +26,14 @@ esac
 
 for machine in x86:x86_64 arm64:aarch64; do
     mkdir -p "$to/${machine#*:}"
-    for program in aggregate network opened process sample; do
-        object=$to/${machine#*:}/$program.o
+    # For kernels without a ring there is another one of what sees the network.
+    for object in aggregate network network_per_cpu opened process sample; do
+        program=${object%_per_cpu}
+        [ "$program" = "$object" ] && buffer= || buffer=-DPER_CPU
+        object=$to/${machine#*:}/$object.o
         # Only <linux/types.h> is of the machine that compiles, and says the same on all of them.
         "$clang" -target bpf -D"__TARGET_ARCH_${machine%:*}" -O2 -g -mcpu=v3 -Wall -Wextra -Werror \
-            -Wno-unused-parameter -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. \
+            -Wno-unused-parameter $buffer -ffile-prefix-map="$PWD=." -fdebug-compilation-dir=. \
             -idirafter "/usr/include/$(uname -m)-linux-gnu" -S -emit-llvm "$program.bpf.c" -o "$lines"
         # Calls keep their lines, for those that are inlined must have one; so do functions, which begin a line.
         sed -i -E -e '/^  call void @llvm\.dbg\./d' -e '/^  .*call /!s/^(  .*), !dbg ![0-9]+/\1/' "$lines"

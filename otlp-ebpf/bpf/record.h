@@ -78,16 +78,30 @@ enum counter {
     COUNT_NANOS,         /* what telling took: measured of one record in TIMED, times TIMED */
     COUNT_MASKED,        /* records of which the policy left nothing but the length */
     COUNT_UNSEEN,        /* bytes that moved past the functions that are watched: no records, but gaps before the next */
+    COUNT_WITHHELD,      /* segments and calls that the policy of their control group keeps: no records */
     COUNTERS,
 };
 
 #include "counts.h"
+
+#ifdef PER_CPU
+
+/* A buffer for each processor, where the kernel has no ring (before Linux 5.8). */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+    __type(key, __u32);
+    __type(value, __u32);
+} RECORDS SEC(".maps");
+
+#else
 
 /* Its size is set by whoever loads it. */
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 20);
 } RECORDS SEC(".maps");
+
+#endif
 
 /* How much is told now; raised and lowered by whoever reads. */
 enum level {
@@ -123,10 +137,12 @@ static __always_inline __u32 level(void)
     return set ? *set : LEVEL_WHOLE;
 }
 
+#include "policy.h"
+
 /* How much is captured of a segment or call. */
-static __always_inline __u32 most_bytes(void)
+static __always_inline __u32 most_bytes(const struct policy *policy)
 {
-    return MOST_BYTES > MIDDLE && level() != LEVEL_WHOLE ? MIDDLE : MOST_BYTES;
+    return policy->bytes > MIDDLE && level() != LEVEL_WHOLE ? MIDDLE : policy->bytes;
 }
 
 /* Of every record: whether it may be told, else it is counted as one that may not. */
@@ -153,6 +169,13 @@ static __always_inline void was_told(struct counters *counters, const struct rec
 }
 
 #define SUBMIT(to) bpf_ringbuf_submit(to, WAKES ? 0 : BPF_RB_NO_WAKEUP)
+
+/* Puts a record that lies in memory of the kernel; true where there was room. Only a program knows its context. */
+#ifdef PER_CPU
+#define OUTPUT(context, from, bytes) (bpf_perf_event_output(context, &RECORDS, BPF_F_CURRENT_CPU, from, bytes) == 0)
+#else
+#define OUTPUT(context, from, bytes) (bpf_ringbuf_output(&RECORDS, from, bytes, WAKES ? 0 : BPF_RB_NO_WAKEUP) == 0)
+#endif
 
 /* Whether a connection is wanted, and which end of it this is. 127.0.0.0/8, ::1 and one's own address are seen at both
  * ends of a connection, of which one is enough: the server's; where that is not known, the sender's.

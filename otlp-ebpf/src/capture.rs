@@ -42,13 +42,14 @@ mod callers;
 mod clock;
 mod config;
 mod degrade;
+mod policy;
 mod sampler;
 mod start;
 mod stats;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -60,18 +61,22 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use self::aggregation::{Aggregation, AggregationStats, Answered, Measured, quantile_of};
 use self::clock::Clocks;
-pub use self::config::{CaptureBuilder, Policy, Reading, Source, Tls};
+pub use self::config::{CaptureBuilder, Reading, Source, Tls};
 pub use self::degrade::{Caps, Level};
 use self::degrade::{Degrading, Seen};
+use self::policy::GroupPolicies;
+pub use self::policy::{GroupPolicy, Policy};
 pub use self::sampler::{
     InFlight, LinkStats, Sample, Sampler, SamplerBuilder, SamplerStats, SpanLinks, ThreadState,
 };
 pub use self::stats::{CaptureStats, KernelCounts};
 use self::target::{Owner, Targets};
 use crate::account::Account;
+use crate::error::Result;
 use crate::event::{End, Record, is_unix};
 use crate::probe::HookReport;
-use crate::program::{Libraries, Loaded, Ports, Process, libraries, port_set};
+pub use crate::program::{Buffer, Loader};
+use crate::program::{Libraries, Loaded, Policies, Ports, Process, libraries, port_set};
 use crate::service::Service;
 use crate::tracer::{Packet, Tracer, TracerConfig};
 
@@ -110,6 +115,7 @@ pub struct Capture {
     poll_interval: Duration,
     reading: Reading,
     degrading: Degrading,
+    policies: GroupPolicies,
     ready: VecDeque<CapturedSpan>,
 }
 
@@ -196,10 +202,11 @@ impl Capture {
     /// or to keep what a policy lets out. [`Record::parse`] reads it.
     pub fn poll_with(&mut self, record: &mut dyn FnMut(&[u8]), out: &mut dyn FnMut(CapturedSpan)) -> usize {
         let begun = clock::thread_time();
-        let Self { network, process, sight, watching, .. } = self;
+        let Self { network, process, sight, watching, policies, .. } = self;
         if watching.is_due() {
             let ports = network.as_mut().map(|network| &mut network.ports);
             watching.look(ports, process.as_mut(), &mut sight.stats);
+            policies.look(&mut of_groups(network, process));
         }
         let loaded = network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded));
         let mut records = 0;
@@ -213,6 +220,38 @@ impl Capture {
         sight.stats.reader_time += clock::thread_time().saturating_sub(begun);
         self.keep_to_caps();
         records
+    }
+
+    /// Gives a control group, and those below it, another policy, or one that it had not
+    /// ([`CaptureBuilder::policy_for`]): whatever is seen once this returns is under it. Nothing is attached anew.
+    ///
+    /// A group that is removed and made anew under its name has the policy again once processes have been looked for
+    /// ([`CaptureBuilder::rescan_interval`]); until then it has that of the group above it.
+    ///
+    /// ```no_run
+    /// use otlp_ebpf::capture::{Capture, Policy};
+    /// let mut capture = Capture::builder().port(8080).policies_by_group().build()?;
+    /// capture.set_policy_for("/sys/fs/cgroup/payments", Policy::Length)?;
+    /// assert!(capture.clear_policy_for("/sys/fs/cgroup/payments")?);
+    /// # Ok::<(), otlp_ebpf::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the capture was not told that groups would have policies, or it
+    /// is no group; [`ErrorKind::Limit`](crate::ErrorKind::Limit) where there are too many;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the kernel refuses.
+    pub fn set_policy_for(&mut self, cgroup: impl AsRef<Path>, policy: impl Into<GroupPolicy>) -> Result<()> {
+        let Self { network, process, policies, .. } = self;
+        policies.set(cgroup.as_ref(), &policy.into(), &mut of_groups(network, process))
+    }
+
+    /// Takes the policy of a control group away, so that it has that of the group above it. Says whether it had one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the kernel refuses.
+    pub fn clear_policy_for(&mut self, cgroup: impl AsRef<Path>) -> Result<bool> {
+        let Self { network, process, policies, .. } = self;
+        policies.clear(cgroup.as_ref(), &mut of_groups(network, process))
     }
 
     /// Tells the hooks how much to tell, where that changes.
@@ -253,8 +292,8 @@ impl Capture {
         if self.reading == Reading::Timed {
             std::thread::sleep(self.poll_interval);
         } else {
-            let mut fds: Vec<_> =
-                rings.map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN)).collect();
+            let fds = rings.flat_map(Loaded::fds);
+            let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
             // Where a signal interrupts it, it is looked again.
             let _ = poll(&mut fds, timeout.as_ref());
         }
@@ -354,6 +393,12 @@ impl Capture {
             process.loaded.detach();
         }
     }
+}
+
+/// What the hooks know of control groups.
+fn of_groups<'h>(network: &'h mut Option<Loaded>, process: &'h mut Option<Process>) -> Vec<&'h mut Policies> {
+    let process = process.iter_mut().map(|process| &mut process.loaded);
+    network.iter_mut().chain(process).map(|hook| &mut hook.policies).collect()
 }
 
 impl Iterator for Capture {

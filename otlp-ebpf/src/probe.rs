@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 pub use self::tls::TlsReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::program::{
-    Opened, Plain, Probes, Sampling, Settings, Wanted, attach_network, attach_process, attach_samples,
-    os_error,
+    Buffer, Loader, Opened, Plain, Probes, Sampling, Settings, Wanted, attach_network, attach_process,
+    attach_samples, os_error,
 };
 
 /// A place in the kernel at which bytes can be seen.
@@ -163,6 +163,10 @@ pub struct Report {
     pub cgroup2: Option<PathBuf>,
     /// The capabilities that hooks need, and whether this process has each.
     pub capabilities: Vec<(&'static str, bool)>,
+    /// Whether it has rings for records (Linux 5.8); else the network's hook has a buffer for each processor.
+    pub has_rings: bool,
+    /// Which library loaded the programs that were tried.
+    pub loader: Loader,
     /// The hooks.
     pub hooks: Vec<HookReport>,
     /// Processes that carry TLS, and whether its plain text can be seen.
@@ -178,6 +182,8 @@ impl fmt::Display for Report {
             Some(root) => writeln!(f, "cgroup2     {}", root.display())?,
             None => writeln!(f, "cgroup2     not mounted")?,
         }
+        writeln!(f, "rings       {}", yes(self.has_rings))?;
+        writeln!(f, "loader      {}", self.loader)?;
         for (name, has) in &self.capabilities {
             writeln!(f, "{name:15} {}", yes(*has))?;
         }
@@ -195,13 +201,25 @@ impl fmt::Display for Report {
 /// the symbols of all programs that run.
 #[must_use]
 pub fn probe() -> Report {
+    probe_with(Loader::default())
+}
+
+/// The same, with programs that this library loads; those that sample stacks are left to aya.
+///
+/// ```no_run
+/// use otlp_ebpf::capture::Loader;
+/// println!("{}", otlp_ebpf::probe::probe_with(Loader::Aya));
+/// ```
+#[must_use]
+pub fn probe_with(loader: Loader) -> Report {
     let proc = Path::new("/proc");
+    let buffer = Buffer::Auto.chosen();
     // A record of nothing, into a small ring: nobody looks at what is seen meanwhile.
-    let settings = Settings { skip_tls: true, ring_bytes: 64 << 10, ..Settings::default() };
+    let settings = Settings { skip_tls: true, ring_bytes: 64 << 10, loader, buffer, ..Settings::default() };
     let hooks = Hook::ALL.map(|hook| {
         let tried = match hook {
             Hook::Network => cgroup2_root(proc).and_then(|root| attach_network(&settings, &[root])).map(drop),
-            Hook::Connect => cgroup2_root(proc).and_then(|root| Opened::attach(&[root])).map(drop),
+            Hook::Connect => cgroup2_root(proc).and_then(|root| Opened::attach(loader, &[root])).map(drop),
             Hook::Calls | Hook::Fentry | Hook::Kprobes | Hook::Tls => {
                 let (plain, tls) = (hook.plain(), hook == Hook::Tls);
                 let wanted = Wanted { every_process: false, plain, tls, connections: 16 };
@@ -227,6 +245,8 @@ pub fn probe() -> Report {
         has_types: Path::new("/sys/kernel/btf/vmlinux").exists(),
         cgroup2: cgroup2_root(proc).ok(),
         capabilities: capabilities(proc),
+        has_rings: buffer == Buffer::Ring,
+        loader,
         hooks: hooks.into(),
         tls: tls::processes(proc),
     }

@@ -1,4 +1,4 @@
-//! The kernel programs: loaded by aya, attached, and their rings and counters read.
+//! The kernel programs: loaded, attached, and their rings and counters read.
 //!
 //! The objects are those of `bpf/`, compiled beforehand and part of this library. Nothing is pinned: what is loaded
 //! and attached is held by file descriptors, so that it is gone when this process is, however it ends.
@@ -6,28 +6,36 @@
 mod aggregate;
 mod functions;
 mod library;
+mod loader;
 mod network;
 mod opened;
 mod pids;
+mod policy;
 mod process;
+mod records;
 mod sample;
 mod uprobe;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::BtfTracePoint;
-use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 
 #[cfg(test)]
 pub(crate) use self::aggregate::BUCKETS;
 pub(crate) use self::aggregate::{Aggregated, Series, attach as attach_aggregate};
 pub(crate) use self::functions::Probes;
 pub(crate) use self::library::{FileId, Library, libraries};
+pub use self::loader::Loader;
+use self::loader::{Plan, Point, Programs};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::pids::Pids;
+pub(crate) use self::policy::{Leaves, Policies};
 pub(crate) use self::process::{Plain, Process, Wanted, attach as attach_process};
+pub use self::records::Buffer;
+use self::records::Records;
 pub(crate) use self::sample::{Samples, Sampling, attach as attach_samples};
 pub(crate) use self::uprobe::{Found, Libraries, look};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +57,20 @@ pub(crate) struct Settings {
     pub(crate) wakes: bool,
     /// Of what is captured only masked heads leave.
     pub(crate) masked: bool,
+    /// Nothing is told, but where a control group has a policy of its own.
+    pub(crate) withheld: bool,
+    /// Control groups may have policies of their own.
+    pub(crate) by_group: bool,
+    pub(crate) loader: Loader,
+    /// Never [`Buffer::Auto`].
+    pub(crate) buffer: Buffer,
+}
+
+impl Settings {
+    /// How the programs were loaded, as reports have it.
+    pub(crate) fn told(&self) -> String {
+        format!("loaded by {}, records in {}", self.loader, self.buffer.name())
+    }
 }
 
 /// What the programs counted, over all processors; in the order of `enum counter`.
@@ -82,15 +104,17 @@ pub struct KernelCounts {
     /// Bytes of connections that moved past the functions of TCP where these are watched: in a way that is not seen, or
     /// while more threads were within than a return probe has room for. No records, but gaps before the next.
     pub unseen: u64,
+    /// Segments and calls that are no records, because of [`Policy::Nothing`](crate::capture::Policy::Nothing).
+    pub withheld: u64,
 }
 
-const COUNTERS: usize = 13;
+const COUNTERS: usize = 14;
 
 impl From<[u64; COUNTERS]> for KernelCounts {
     fn from(counts: [u64; COUNTERS]) -> Self {
         let [records, bytes, full_records, full_bytes, unreadable, fragments, unknown, encrypted, rest @ ..] =
             counts;
-        let [shed_records, shed_bytes, nanos, masked, unseen] = rest;
+        let [shed_records, shed_bytes, nanos, masked, unseen, withheld] = rest;
         Self {
             records,
             bytes,
@@ -105,6 +129,7 @@ impl From<[u64; COUNTERS]> for KernelCounts {
             nanos,
             masked,
             unseen,
+            withheld,
         }
     }
 }
@@ -124,18 +149,20 @@ impl std::ops::AddAssign for KernelCounts {
         self.nanos += other.nanos;
         self.masked += other.masked;
         self.unseen += other.unseen;
+        self.withheld += other.withheld;
     }
 }
 
 /// The programs of one object, and what they share with us.
 pub(crate) struct Loaded {
-    /// Attached as long as it is here.
-    ebpf: Option<Ebpf>,
-    ring: RingBuf<MapData>,
+    /// Attached as long as they are here.
+    programs: Option<Programs>,
+    records: Records,
     counts: PerCpuArray<MapData, [u64; COUNTERS]>,
     pub(crate) ports: Ports,
     level: Array<MapData, u32>,
     allowed: HashMap<MapData, u64, u8>,
+    pub(crate) policies: Policies,
 }
 
 /// One bit a port.
@@ -177,16 +204,17 @@ impl Ports {
 }
 
 impl Loaded {
-    fn new(mut ebpf: Ebpf, hook: &'static str) -> Result<Self> {
-        let mut map = |name: &'static str| ebpf.take_map(name).ok_or_else(|| no_map(hook, name));
-        let ring = RingBuf::try_from(map("RECORDS")?).map_err(|error| failed(hook, "its ring", error))?;
+    fn new(mut programs: Programs, hook: &'static str, settings: &Settings) -> Result<Self> {
+        let mut map = |name: &'static str| programs.map(hook, name);
+        let records = Records::new(map("RECORDS")?, hook, settings.ring_bytes)?;
         let counts =
             PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(hook, "its counters", error))?;
         let ports = Ports::new(map("PORTS")?, hook)?;
         let level = Array::try_from(map("LEVEL")?).map_err(|error| failed(hook, "its level", error))?;
         let allowed =
             HashMap::try_from(map("ALLOWED")?).map_err(|error| failed(hook, "its headers", error))?;
-        Ok(Self { ebpf: Some(ebpf), ring, counts, ports, level, allowed })
+        let policies = Policies::new(map("POLICIES")?, map("POLICY_LEVELS")?, hook)?;
+        Ok(Self { programs: Some(programs), records, counts, ports, level, allowed, policies })
     }
 
     /// Sets how much is told: 0 is everything, 1 heads, 2 nothing.
@@ -200,17 +228,13 @@ impl Loaded {
     }
 
     /// What becomes readable when there are records, where they wake whoever waits.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.records.fds()
     }
 
-    /// Gives out the records that are in the ring, at most so many; says how many they were.
+    /// Gives out the records that are there, at most so many; says how many they were.
     pub(crate) fn drain(&mut self, most: usize, each: &mut dyn FnMut(&[u8])) -> usize {
-        for taken in 0..most {
-            let Some(record) = self.ring.next() else { return taken };
-            each(&record);
-        }
-        most
+        self.records.drain(most, each)
     }
 
     pub(crate) fn counts(&self) -> Result<KernelCounts> {
@@ -223,13 +247,13 @@ impl Loaded {
 
     /// Detaches; what is in the ring can still be read.
     pub(crate) fn detach(&mut self) {
-        self.ebpf = None;
+        self.programs = None;
     }
 }
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loaded").field("attached", &self.ebpf.is_some()).finish_non_exhaustive()
+        f.debug_struct("Loaded").field("attached", &self.programs.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -251,51 +275,27 @@ macro_rules! object {
 }
 use object;
 
-/// What loads objects, where there are any for this machine.
-fn prepare<'a>(hook: &str) -> Result<EbpfLoader<'a>> {
-    if cfg!(not(any(target_arch = "x86_64", target_arch = "aarch64"))) {
-        return Err(Error::new(ErrorKind::Config, format!("{hook}: there are no programs for this machine")));
+/// The plan of an object that puts records: with these sizes and constants.
+fn plan<'p>(hook: &'static str, object: &'static [u8], settings: &Settings) -> Plan<'p> {
+    let plan = Plan::new(hook, object)
+        .flag("WANT_ALL", settings.all)
+        .flag("BOTH_ENDS", settings.both_ends)
+        .word("MOST_BYTES", settings.most_bytes)
+        .flag("MASKED", settings.masked)
+        .flag("WITHHELD", settings.withheld)
+        .flag("BY_GROUP", settings.by_group);
+    match settings.buffer {
+        // Its buffers are made by whoever reads.
+        Buffer::PerProcessor => plan,
+        Buffer::Auto | Buffer::Ring => {
+            plan.flag("WAKES", settings.wakes).size("RECORDS", settings.ring_bytes)
+        }
     }
-    let mut loader = EbpfLoader::new();
-    loader.verifier_log_level(VerifierLogLevel::DISABLE);
-    Ok(loader)
 }
 
-/// Creates the maps of an object, with these sizes and constants.
-fn load(
-    object: &[u8],
-    hook: &'static str,
-    settings: &Settings,
-    flags: &[(&'static str, bool)],
-    sizes: &[(&'static str, u32)],
-) -> Result<Ebpf> {
-    let flags: Vec<(&str, u32)> = flags.iter().map(|(name, flag)| (*name, u32::from(*flag))).collect();
-    let [all, both_ends, wakes, masked] =
-        [settings.all, settings.both_ends, settings.wakes, settings.masked].map(u32::from);
-    let mut loader = prepare(hook)?;
-    loader
-        .override_global("WANT_ALL", &all, true)
-        .override_global("BOTH_ENDS", &both_ends, true)
-        .override_global("MOST_BYTES", &settings.most_bytes, true)
-        .override_global("WAKES", &wakes, true)
-        .override_global("MASKED", &masked, true)
-        .map_max_entries("RECORDS", settings.ring_bytes);
-    for (name, flag) in &flags {
-        loader.override_global(name, flag, true);
-    }
-    for (name, entries) in sizes {
-        loader.map_max_entries(name, *entries);
-    }
-    loader.load(object).map_err(|error| failed(hook, "loading", error))
-}
-
-/// Loads and attaches a program at a trace point whose arguments it reads in place, as the kernel's types allow.
-fn attach_typed(ebpf: &mut Ebpf, hook: &str, name: &str, point: &str) -> Result<()> {
-    let types = Btf::from_sys_fs().map_err(|error| failed(hook, "reading the kernel's types", error))?;
-    let program = ebpf.program_mut(name).ok_or_else(|| no_program(hook, name))?;
-    let program: &mut BtfTracePoint = program.try_into().map_err(|error| failed(hook, name, error))?;
-    program.load(point, &types).map_err(|error| failed(hook, "loading its programs", error))?;
-    program.attach().map(drop).map_err(|error| failed(hook, &format!("attaching to {point}"), error))
+fn open_group(hook: &str, group: &Path) -> Result<File> {
+    let what = || format!("opening the control group {}", group.display());
+    File::open(group).map_err(|error| failed(hook, &what(), error))
 }
 
 fn failed(hook: &str, what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::loaded_maps;
 use aya::programs::{loaded_links, loaded_programs};
-use otlp_ebpf::capture::{Capture, Source, Tls};
+use otlp_ebpf::capture::{Capture, Loader, Source, Tls};
 
 /// The tests of this file count what this process holds, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -42,9 +42,16 @@ fn there() -> BTreeSet<String> {
     programs.chain(maps).chain(links).collect()
 }
 
-fn begin(source: Source) -> Option<Capture> {
+/// Those that this is built with.
+const LOADERS: &[Loader] = &[
+    Loader::Aya,
+    #[cfg(feature = "libbpf")]
+    Loader::Libbpf,
+];
+
+fn begin(source: Source, loader: Loader) -> Option<Capture> {
     let builder = Capture::builder().source(source).port(9).tls(Tls::OpenSsl).ring_bytes(4096);
-    match builder.build() {
+    match builder.loader(loader).build() {
         Ok(capture) => Some(capture),
         Err(error) => {
             assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "{error}");
@@ -70,8 +77,9 @@ fn gone(ids: &BTreeSet<String>) -> bool {
 fn nothing_is_left_of_a_capture_that_was_dropped() {
     let _turn = TURN.lock();
     let before = held(std::process::id());
-    for source in [Source::Network, Source::Calls] {
-        let Some(capture) = begin(source) else { return };
+    let each = LOADERS.iter().flat_map(|loader| [(Source::Network, *loader), (Source::Calls, *loader)]);
+    for (source, loader) in each {
+        let Some(capture) = begin(source, loader) else { return };
         let ids: BTreeSet<_> = held(std::process::id()).difference(&before).cloned().collect();
         let kinds = |kind: &str| ids.iter().filter(|id| id.starts_with(kind)).count();
         assert!(kinds("prog_id") >= 2 && kinds("map_id") >= 3 && kinds("link_id") >= 1, "{ids:?}");
@@ -79,6 +87,36 @@ fn nothing_is_left_of_a_capture_that_was_dropped() {
         drop(capture);
         assert!(gone(&ids), "{:?} of {ids:?}", ids.intersection(&there()).collect::<Vec<_>>());
         assert_eq!(held(std::process::id()), before);
+    }
+}
+
+#[cfg(feature = "libbpf")]
+#[test]
+fn one_link_of_libbpf_stands_for_all_places_of_a_library_at_which_a_program_stands() {
+    let _turn = TURN.lock();
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ssl; print('there', flush=True); input()"]);
+    let Ok(child) = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
+        assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"));
+        return println!("skipped: python3 missing, install with apt-get install python3");
+    };
+    let mut child = Running(child);
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let links = LOADERS.iter().filter_map(|loader| {
+        let before = held(std::process::id());
+        let builder = Capture::builder().source(Source::Network).pid(child.0.id()).tls(Tls::OpenSsl);
+        let capture = builder.ring_bytes(4096).loader(*loader).build().ok()?;
+        let ids: BTreeSet<_> = held(std::process::id()).difference(&before).cloned().collect();
+        assert_eq!(capture.stats().libraries_left_out, 0);
+        drop(capture);
+        assert!(gone(&ids));
+        Some(ids.iter().filter(|id| id.starts_with("link_id")).count())
+    });
+    let links: Vec<_> = links.collect();
+    // Reads, writes and their _ex, each where it is entered and left, and the end: nine places of five programs.
+    if let [aya, libbpf] = links[..] {
+        assert_eq!(aya - libbpf, 9 - 5, "{links:?}");
     }
 }
 
@@ -99,7 +137,7 @@ fn nothing_is_left_of_a_capture_that_was_killed() {
     let _turn = TURN.lock();
     if std::env::var_os(ROLE).is_some() {
         // The child: captures until it is killed.
-        let capture = begin(Source::Network);
+        let capture = begin(Source::Network, Loader::Aya);
         println!("captures {}", capture.is_some());
         capture.into_iter().flatten().for_each(drop);
         return;
@@ -130,7 +168,7 @@ fn attach_and_detach(times: usize) {
         let port = listener.local_addr().unwrap().port();
         let Ok(mut capture) = Capture::builder().source(Source::Network).port(port).ring_bytes(4096).build()
         else {
-            drop(begin(Source::Network));
+            drop(begin(Source::Network, Loader::Aya));
             return;
         };
         assert!(capture.finish(&mut |_| ()).is_balanced());

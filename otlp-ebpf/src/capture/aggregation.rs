@@ -255,7 +255,8 @@ pub struct Aggregation {
 impl Aggregation {
     pub(super) fn start(builder: &CaptureBuilder) -> Result<Self> {
         let by_group = !builder.targets.groups.is_empty();
-        let settings = Settings { all: builder.targets.is_all(), both_ends: by_group, ..Settings::default() };
+        let (all, loader) = (builder.targets.is_all(), builder.loader);
+        let settings = Settings { all, both_ends: by_group, loader, ..Settings::default() };
         let kernel = start::groups(builder)
             .and_then(|groups| attach_aggregate(&settings, &groups, by_group, builder.max_series))
             .map_err(|error| {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::degrade::Caps;
+use super::policy::{GroupPolicy, Policy, allowed};
 use super::target::Targets;
-use super::{Aggregation, Capture, start};
+use super::{Aggregation, Buffer, Capture, Loader, start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::resolve::process::ProcessTable;
 use crate::tracer::TracerConfig;
 
 /// Which hook sees the bytes of connections that are not encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[non_exhaustive]
 pub enum Source {
     /// The first of these that this kernel allows, in this order.
@@ -45,28 +46,6 @@ pub enum Tls {
     All,
 }
 
-/// How much of a segment, or of a system call's bytes, leaves the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Nothing but its length: connections and bytes are counted, and there are no spans.
-    Length,
-    /// Its first bytes, so many: enough where a request's head comes first and bodies are long.
-    ///
-    /// Not a promise that no secret leaves: heads have some.
-    Head(u32),
-    /// The heads of HTTP/1 messages, with an `x` for each byte that may not leave: made so before they are put into the
-    /// ring. Method, path, version, status code and the names of headers stay, and the values of those headers that are
-    /// [allowed](CaptureBuilder::allow_header); the query, all other values and bodies do not.
-    ///
-    /// A head is known by its first line, at the beginning of a segment or call, and followed to its end within the
-    /// first 944 bytes. All else leaves nothing but its length: bodies, the rest of a head that is cut, other protocols,
-    /// which give no spans then. So do answers in chunks, whose ends are in their bodies.
-    MaskedHeads,
-    /// All of it, up to so many bytes; 64 KiB at most.
-    Whole(u32),
-}
-
 /// How the reader learns that there are records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -77,51 +56,6 @@ pub enum Reading {
     /// The kernel wakes it with the first record that comes to an empty ring, as rings of BPF do by default. Costs the
     /// traced server several times as much.
     Woken,
-}
-
-/// Headers that say where a message ends and what it is, and those that carry trace context.
-const ALLOWED: [&str; 15] = [
-    "b3",
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "grpc-status",
-    "host",
-    "traceparent",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-b3-parentspanid",
-    "x-b3-sampled",
-    "x-b3-spanid",
-    "x-b3-traceid",
-];
-
-/// What the heads that are masked are of at most: the middle size of a record.
-const MOST_HEAD: u32 = 1024 - 8 - 72;
-
-/// Headers that may be allowed, at most.
-const MOST_HEADERS: usize = 256;
-
-impl Default for Policy {
-    /// All of it.
-    fn default() -> Self {
-        Self::Whole(MOST_BYTES)
-    }
-}
-
-/// What is captured of a segment or call at most.
-const MOST_BYTES: u32 = 64 << 10;
-
-impl Policy {
-    const fn bytes(self) -> u32 {
-        match self {
-            Self::Length => 0,
-            Self::Head(bytes) | Self::Whole(bytes) => bytes,
-            Self::MaskedHeads => MOST_HEAD,
-        }
-    }
 }
 
 /// Sets up a [`Capture`]; begun by [`Capture::builder`].
@@ -145,6 +79,10 @@ pub struct CaptureBuilder {
     pub(super) headers: BTreeSet<String>,
     pub(super) caps: Option<Caps>,
     pub(super) max_series: u32,
+    pub(super) loader: Loader,
+    pub(super) buffer: Buffer,
+    pub(super) by_group: bool,
+    pub(super) groups: Vec<(PathBuf, GroupPolicy)>,
 }
 
 impl CaptureBuilder {
@@ -162,9 +100,13 @@ impl CaptureBuilder {
             rescan_interval: Duration::from_secs(1),
             proc: PathBuf::from("/proc"),
             reading: Reading::Timed,
-            headers: ALLOWED.iter().map(|name| (*name).to_owned()).collect(),
+            headers: allowed(),
             caps: None,
             max_series: 256,
+            loader: Loader::default(),
+            buffer: Buffer::default(),
+            by_group: false,
+            groups: Vec::new(),
         }
     }
 
@@ -234,6 +176,24 @@ impl CaptureBuilder {
         self
     }
 
+    /// Gives a control group, and those below it, a policy of its own: that of the group in which a process is, or, where
+    /// the network is looked at, in which it made the socket. Of several the deepest decides. The folder is one below the
+    /// mount of cgroup2, and may be given another policy while the capture runs
+    /// ([`Capture::set_policy_for`]). At most 1,024.
+    ///
+    /// A connection within this machine is seen at one end ([module](super)), and the policy of that end decides.
+    pub fn policy_for(mut self, cgroup: impl AsRef<Path>, policy: impl Into<GroupPolicy>) -> Self {
+        self.groups.push((cgroup.as_ref().to_owned(), policy.into()));
+        self.policies_by_group()
+    }
+
+    /// Lets control groups have policies of their own, though none is named so far. Costs a look at a map for each segment or
+    /// call.
+    pub const fn policies_by_group(mut self) -> Self {
+        self.by_group = true;
+        self
+    }
+
     /// Lets the values of this header leave too, under [`Policy::MaskedHeads`]: beside those that say where a message ends
     /// and what it is, `Host`, `User-Agent`, `grpc-status`, `traceparent` and those of B3.
     pub fn allow_header(mut self, name: &str) -> Self {
@@ -251,6 +211,18 @@ impl CaptureBuilder {
     /// Default none.
     pub const fn caps(mut self, caps: Caps) -> Self {
         self.caps = Some(caps);
+        self
+    }
+
+    /// Sets which library loads the programs; default [`Loader::Aya`].
+    pub const fn loader(mut self, loader: Loader) -> Self {
+        self.loader = loader;
+        self
+    }
+
+    /// Sets what records wait in; default [`Buffer::Auto`].
+    pub const fn buffer(mut self, buffer: Buffer) -> Self {
+        self.buffer = buffer;
         self
     }
 
@@ -316,14 +288,12 @@ impl CaptureBuilder {
                 self.ring_bytes
             ));
         }
-        if self.policy.bytes() > MOST_BYTES {
-            return wrong(format!(
-                "capture: {} bytes of a segment exceed the limit {MOST_BYTES}",
-                self.policy.bytes()
-            ));
-        }
-        if self.headers.len() > MOST_HEADERS {
-            return wrong(format!("capture: {} headers exceed the limit {MOST_HEADERS}", self.headers.len()));
+        self.policy.check(self.headers.len())?;
+        self.groups.iter().try_for_each(|(_, policy)| policy.check())?;
+        if self.buffer == Buffer::PerProcessor && (self.tls != Tls::Off || self.source > Source::Network) {
+            let message = "capture: buffers of processors are for the network's hook alone: kernels that have the others \
+                           have rings";
+            return wrong(message.to_owned());
         }
         if let Some(caps) = &self.caps {
             caps.check()?;
@@ -371,6 +341,9 @@ mod tests {
             ours().ring_bytes(1 << 10),
             ours().policy(Policy::Whole(1 << 20)),
             ours().max_connections(0),
+            ours().policy_for("/sys/fs/cgroup", Policy::Head(1 << 20)),
+            ours().buffer(Buffer::PerProcessor).source(Source::Calls),
+            ours().buffer(Buffer::PerProcessor).tls(Tls::OpenSsl),
             ours().port(0),
             ours().port(80).not_port(80),
         ] {

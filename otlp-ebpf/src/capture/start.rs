@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::callers::Callers;
 use super::clock::Clocks;
-use super::config::{CaptureBuilder, Policy, Reading, Source, Tls};
+use super::config::{CaptureBuilder, Reading, Source, Tls};
 use super::degrade::Degrading;
+use super::policy::{GroupPolicies, Policy, hash};
 use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,10 @@ pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
         ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),
         wakes: builder.reading == Reading::Woken,
         masked: builder.policy == Policy::MaskedHeads,
+        withheld: builder.policy == Policy::Nothing,
+        by_group: builder.by_group,
+        loader: builder.loader,
+        buffer: builder.buffer.chosen(),
     };
     let mut hooks = Vec::new();
     connect(&mut builder, &mut hooks);
@@ -36,13 +41,14 @@ pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
             builder.headers.iter().try_for_each(|name| hook.allow(hash(name)))?;
         }
     }
-    Ok(assemble(builder, (network, process), hooks))
-}
-
-/// FNV-1a of 64 bits, of the name in lower case.
-fn hash(name: &str) -> u64 {
-    let bytes = name.bytes().map(|byte| u64::from(byte.to_ascii_lowercase()));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ byte).wrapping_mul(0x0100_0000_01b3))
+    let groups = std::mem::take(&mut builder.groups);
+    let mut capture = assemble(builder, (network, process), hooks, &settings)?;
+    groups.iter().try_for_each(|(folder, policy)| capture.set_policy_for(folder, policy.clone()))?;
+    // Only now is anything wanted: before, the hooks saw nothing that they were to tell.
+    let Capture { network, process, sight, watching, .. } = &mut capture;
+    let ports = network.as_mut().map(|network| &mut network.ports);
+    watching.look(ports, process.as_mut(), &mut sight.stats);
+    Ok(capture)
 }
 
 /// The hook that tells who calls, where callers have names.
@@ -51,10 +57,11 @@ fn connect(builder: &mut CaptureBuilder, hooks: &mut Vec<HookReport>) {
         hooks.push(HookReport::new(Hook::Connect, HookState::NotAsked, "no process that calls was named"));
         return;
     };
-    let (state, why, opened) = match groups(builder).and_then(|groups| Opened::attach(&groups)) {
-        Ok(opened) => (HookState::Used, "attached to control groups".to_owned(), Some(opened)),
-        Err(error) => (HookState::FellBack, reason(Hook::Connect, &error), None),
-    };
+    let (state, why, opened) =
+        match groups(builder).and_then(|groups| Opened::attach(builder.loader, &groups)) {
+            Ok(opened) => (HookState::Used, "attached to control groups".to_owned(), Some(opened)),
+            Err(error) => (HookState::FellBack, reason(Hook::Connect, &error), None),
+        };
     hooks.push(HookReport::new(Hook::Connect, state, &why));
     let callers = Callers { opened, services };
     builder.tracer = builder.tracer.clone().callers(Arc::new(callers));
@@ -72,7 +79,8 @@ fn network(
     }
     match groups(builder).and_then(|groups| attach_network(settings, &groups)) {
         Ok(network) => {
-            hooks.push(HookReport::new(Hook::Network, HookState::Used, "attached to control groups"));
+            let why = format!("attached to control groups, {}", settings.told());
+            hooks.push(HookReport::new(Hook::Network, HookState::Used, &why));
             Ok(Some(network))
         }
         Err(error) if builder.source == Source::Network => Err(explained(Hook::Network, &error)),
@@ -124,7 +132,8 @@ fn process(
         }
         match attach_process(settings, &Wanted { plain: hook.plain(), ..wanted }) {
             Ok(attached) => {
-                hooks.push(HookReport::new(hook, HookState::Used, used));
+                let why = format!("{used}, {}", settings.told());
+                hooks.push(HookReport::new(hook, HookState::Used, &why));
                 process = Some(attached);
             }
             Err(error) => {
@@ -176,7 +185,9 @@ fn assemble(
     builder: CaptureBuilder,
     (network, process): (Option<Loaded>, Option<Process>),
     hooks: Vec<HookReport>,
-) -> Capture {
+    settings: &Settings,
+) -> Result<Capture> {
+    let root = if builder.by_group { Some(cgroup2_root(&builder.proc)?) } else { None };
     let is_all = builder.targets.is_all();
     let naming =
         Naming { proc: builder.proc.clone(), config: builder.tracer.clone(), known: BTreeMap::new() };
@@ -187,9 +198,9 @@ fn assemble(
         is_all,
         clocks: Clocks::new(),
         naming,
-        stats: CaptureStats::default(),
+        stats: CaptureStats { loader: settings.loader, buffer: settings.buffer, ..CaptureStats::default() },
     };
-    let mut capture = Capture {
+    Ok(Capture {
         network,
         process,
         sight,
@@ -199,11 +210,7 @@ fn assemble(
         poll_interval: builder.poll_interval,
         reading: builder.reading,
         degrading: Degrading::new(builder.caps),
+        policies: GroupPolicies::new(root),
         ready: VecDeque::new(),
-    };
-    // Only now is anything wanted: before, the hooks saw nothing that they were to tell.
-    let Capture { network, process, sight, watching, .. } = &mut capture;
-    let ports = network.as_mut().map(|network| &mut network.ports);
-    watching.look(ports, process.as_mut(), &mut sight.stats);
-    capture
+    })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::degrade::Level;
+use super::{Buffer, Loader};
 pub use crate::program::KernelCounts;
 use crate::tracer::TracerStats;
 
@@ -26,6 +27,10 @@ pub struct CaptureStats {
     pub level: Level,
     /// How often the level changed.
     pub level_changes: u64,
+    /// Which library loaded the programs.
+    pub loader: Loader,
+    /// What their records wait in.
+    pub buffer: Buffer,
     /// CPU time of whoever polled, while it did.
     pub reader_time: Duration,
     /// Files of processes with TLS within that cannot be watched, or could not be looked into;

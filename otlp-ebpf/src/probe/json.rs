@@ -20,6 +20,8 @@ impl Report {
             ("types", self.has_types.to_string()),
             ("cgroup2", cgroup2.unwrap_or_else(|| "null".to_owned())),
             ("capabilities", facts(&self.capabilities)),
+            ("rings", self.has_rings.to_string()),
+            ("loader", quoted(self.loader.name())),
             ("hooks", format!("[{}]", hooks.join(","))),
             ("tls", format!("[{}]", self.tls.iter().map(tls).collect::<Vec<_>>().join(","))),
         ] {
@@ -65,6 +67,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::super::{Hook, HookReport, HookState};
     use super::*;
+    use crate::program::Loader;
 
     #[test]
     fn a_report_is_one_object_whatever_its_texts_hold() {
@@ -73,6 +76,8 @@ mod tests {
             has_types: true,
             cgroup2: None,
             capabilities: vec![("CAP_BPF", false)],
+            has_rings: true,
+            loader: Loader::Aya,
             hooks: vec![HookReport::new(Hook::Network, HookState::Unavailable, "a \\ b")],
             tls: vec![TlsReport {
                 pid: 7,
@@ -82,7 +87,7 @@ mod tests {
                 unseen: Some("why".to_owned()),
             }],
         };
-        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
+        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"rings":true,"loader":"aya","hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
         assert_eq!(report.to_json(), right);
         assert!(report.to_string().contains("hook network unavailable: a \\ b"));
     }

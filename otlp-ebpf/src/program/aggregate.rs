@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, PerCpuHashMap};
 
-use super::{Ports, Settings, failed, no_map, object, prepare};
+use super::{Plan, Point, Ports, Programs, Settings, failed, object};
 use crate::error::Result;
 
 const HOOK: &str = "aggregate";
@@ -18,7 +17,7 @@ const COUNTERS: usize = 4;
 /// The programs, and what they share with us.
 pub(crate) struct Aggregated {
     /// Attached as long as it is here.
-    _ebpf: Ebpf,
+    _programs: Programs,
     series: PerCpuHashMap<MapData, [u64; 2], [u64; 3 + BUCKETS]>,
     counts: PerCpuArray<MapData, [u64; COUNTERS]>,
     pub(crate) ports: Ports,
@@ -45,24 +44,20 @@ pub(crate) fn attach(
     by_group: bool,
     series: u32,
 ) -> Result<Aggregated> {
-    let by_group = u32::from(by_group);
-    let [all, both_ends] = [settings.all, settings.both_ends].map(u32::from);
-    let mut loader = prepare(HOOK)?;
-    loader
-        .override_global("WANT_ALL", &all, true)
-        // No program of it needs to know so far.
-        .override_global("BOTH_ENDS", &both_ends, false)
-        .override_global("BY_GROUP", &by_group, true)
-        .map_max_entries("SERIES", series);
-    let mut ebpf = loader.load(object!("aggregate.o")).map_err(|error| failed(HOOK, "loading", error))?;
-    super::network::attach_all(&mut ebpf, HOOK, groups, ["aggregate_out", "aggregate_in"])?;
-    let mut map = |name: &'static str| ebpf.take_map(name).ok_or_else(|| no_map(HOOK, name));
+    let plan = Plan::new(HOOK, object!("aggregate.o"))
+        .flag("WANT_ALL", settings.all)
+        .flag("BY_GROUP", by_group)
+        .size("SERIES", series)
+        .stand("aggregate_out", Point::Egress(groups))
+        .stand("aggregate_in", Point::Ingress(groups));
+    let mut programs = settings.loader.load(&plan)?;
+    let mut map = |name: &'static str| programs.map(HOOK, name);
     let series =
         PerCpuHashMap::try_from(map("SERIES")?).map_err(|error| failed(HOOK, "its series", error))?;
     let counts =
         PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(HOOK, "its counters", error))?;
     let ports = Ports::new(map("PORTS")?, HOOK)?;
-    Ok(Aggregated { _ebpf: ebpf, series, counts, ports })
+    Ok(Aggregated { _programs: programs, series, counts, ports })
 }
 
 impl Aggregated {

@@ -1,18 +1,14 @@
 //! Which process opened a connection, noted by the kernel when it connects.
 
-use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, MapData};
-use aya::programs::{CgroupAttachMode, SockOps};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
-use super::{failed, no_map, no_program, object};
+use super::{Loader, Plan, Point, Programs, failed, object};
 use crate::error::Result;
 
 const HOOK: &str = "connect";
-const PROGRAM: &str = "opened";
 
 /// `struct ends` of the program.
 type Ends = [u8; 36];
@@ -21,30 +17,18 @@ type Opener = [u32; 2];
 
 /// Attached as long as it is here.
 pub(crate) struct Opened {
-    _ebpf: Ebpf,
+    _programs: Programs,
     by_ends: HashMap<MapData, Ends, Opener>,
 }
 
 impl Opened {
     /// Asks who connects, in these control groups and those below them.
-    pub(crate) fn attach(groups: &[PathBuf]) -> Result<Self> {
-        let mut ebpf = EbpfLoader::new()
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .load(object!("opened.o"))
-            .map_err(|error| failed(HOOK, "loading", error))?;
-        let program = ebpf.program_mut(PROGRAM).ok_or_else(|| no_program(HOOK, PROGRAM))?;
-        let program: &mut SockOps = program.try_into().map_err(|error| failed(HOOK, PROGRAM, error))?;
-        program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;
-        for group in groups {
-            let what = format!("opening the control group {}", group.display());
-            let group = File::open(group).map_err(|error| failed(HOOK, &what, error))?;
-            program
-                .attach(&group, CgroupAttachMode::Single)
-                .map_err(|error| failed(HOOK, "attaching to the control group", error))?;
-        }
-        let map = ebpf.take_map("OPENED").ok_or_else(|| no_map(HOOK, "OPENED"))?;
+    pub(crate) fn attach(loader: Loader, groups: &[PathBuf]) -> Result<Self> {
+        let plan = Plan::new(HOOK, object!("opened.o")).stand("opened", Point::Connect(groups));
+        let mut programs = loader.load(&plan)?;
+        let map = programs.map(HOOK, "OPENED")?;
         let by_ends = HashMap::try_from(map).map_err(|error| failed(HOOK, "its map", error))?;
-        Ok(Self { _ebpf: ebpf, by_ends })
+        Ok(Self { _programs: programs, by_ends })
     }
 
     /// The process that opened the connection from `client` to `server`; none where it was open before, was forgotten

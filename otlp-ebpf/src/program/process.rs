@@ -1,12 +1,9 @@
 //! The hooks at what processes call: the system calls that move bytes, or the kernel's functions, and OpenSSL.
 
-use aya::Ebpf;
-use aya::programs::{RawTracePoint, UProbe};
-
 use super::functions::{Probes, watch};
 use super::uprobe::PROGRAMS;
-use super::{Loaded, Pids, Settings, attach_typed, failed, load, no_program, object};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Loaded, Pids, Point, Settings, object, plan};
+use crate::error::Result;
 
 const HOOK: &str = "process";
 
@@ -42,46 +39,27 @@ pub(crate) enum Plain {
 
 /// Loads the programs, and attaches those at system calls or functions; libraries come with [`Process::watch`].
 pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
-    let flags = [
-        ("WANT_EVERY_PROCESS", wanted.every_process),
-        ("WANT_PLAIN", wanted.plain.is_some()),
-        ("WANT_CALLS", wanted.plain == Some(Plain::Calls)),
-        ("WANT_TLS", wanted.tls),
-    ];
-    let mut ebpf =
-        load(object!("process.o"), HOOK, settings, &flags, &[("CONNECTIONS", wanted.connections)])?;
-    let points = [
-        ("state_changes", "inet_sock_set_state"),
-        ("process_forks", "sched_process_fork"),
-        ("process_exits", "sched_process_exit"),
-    ];
+    let mut plan = plan(HOOK, object!("process.o"), settings)
+        .flag("WANT_EVERY_PROCESS", wanted.every_process)
+        .flag("WANT_PLAIN", wanted.plain.is_some())
+        .flag("WANT_CALLS", wanted.plain == Some(Plain::Calls))
+        .flag("WANT_TLS", wanted.tls)
+        .size("CONNECTIONS", wanted.connections);
     // TLS libraries are watched with the calls within.
-    let needs_calls = wanted.tls || wanted.plain == Some(Plain::Calls);
-    if needs_calls {
-        attach_typed(&mut ebpf, HOOK, "call_returns", "sys_exit")?;
+    if wanted.tls || wanted.plain == Some(Plain::Calls) {
+        plan = plan.stand("call_returns", Point::Typed("sys_exit"));
     }
-    for (name, point) in points {
-        let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
-        let program: &mut RawTracePoint = program.try_into().map_err(|error| failed(HOOK, name, error))?;
-        program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;
-        program.attach(point).map_err(|error| failed(HOOK, &format!("attaching to {point}"), error))?;
-    }
+    plan = plan
+        .stand("state_changes", Point::Raw("inet_sock_set_state"))
+        .stand("process_forks", Point::Raw("sched_process_fork"))
+        .stand("process_exits", Point::Raw("sched_process_exit"));
     if let Some(Plain::Functions(probes)) = wanted.plain {
-        watch(&mut ebpf, probes)?;
+        plan = watch(plan, probes)?;
     }
     if wanted.tls {
-        for name in PROGRAMS {
-            uprobe(&mut ebpf, name)?
-                .load()
-                .map_err(|error| failed(HOOK, "loading its TLS programs", error))?;
-        }
+        plan = PROGRAMS.into_iter().fold(plan, |plan, name| plan.stand(name, Point::Places));
     }
-    let pids =
-        ebpf.take_map("PIDS").ok_or_else(|| Error::new(ErrorKind::Malformed, "process: no map PIDS"))?;
-    Ok(Process { loaded: Loaded::new(ebpf, HOOK)?, pids: Pids::new(pids, HOOK)? })
-}
-
-pub(super) fn uprobe<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut UProbe> {
-    let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
-    program.try_into().map_err(|error| failed(HOOK, name, error))
+    let mut programs = settings.loader.load(&plan)?;
+    let pids = Pids::new(programs.map(HOOK, "PIDS")?, HOOK)?;
+    Ok(Process { loaded: Loaded::new(programs, HOOK, settings)?, pids })
 }

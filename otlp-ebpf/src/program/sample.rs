@@ -1,13 +1,9 @@
 //! The hooks that sample stacks: a clock on each processor, and the scheduler.
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
-use aya::programs::RawTracePoint;
-use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::util::online_cpus;
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
-use super::{Pids, PortSet, attach_typed, failed, no_program, object};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Loader, Pids, Plan, Point, PortSet, Programs, failed, object};
+use crate::error::Result;
 
 const HOOK: &str = "sample";
 
@@ -38,7 +34,7 @@ const COUNTERS: usize = 4;
 /// The programs, and what they share with us.
 pub(crate) struct Samples {
     /// Attached as long as it is here.
-    ebpf: Option<Ebpf>,
+    programs: Option<Programs>,
     ring: RingBuf<MapData>,
     counts: PerCpuArray<MapData, [u64; COUNTERS]>,
     ports: Array<MapData, u64>,
@@ -49,64 +45,38 @@ pub(crate) struct Samples {
 
 /// Loads the programs, and attaches those that are asked for.
 pub(crate) fn attach(sampling: &Sampling) -> Result<Samples> {
-    let [every, requests] = [sampling.every_process, sampling.requests].map(u32::from);
-    let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .override_global("WANT_EVERY_PROCESS", &every, true)
-        .override_global("WANT_REQUESTS", &requests, true)
-        .override_global("PERIOD", &sampling.period.unwrap_or(0), true)
-        .override_global("THRESHOLD", &sampling.threshold.unwrap_or(0), true)
-        .map_max_entries("SAMPLES", sampling.ring_bytes)
-        .map_max_entries("WAITING", sampling.threads)
-        .load(object!("sample.o"))
-        .map_err(|error| failed(HOOK, "loading", error))?;
+    let mut plan = Plan::new(HOOK, object!("sample.o"))
+        .flag("WANT_EVERY_PROCESS", sampling.every_process)
+        .flag("WANT_REQUESTS", sampling.requests)
+        .long("PERIOD", sampling.period.unwrap_or(0))
+        .long("THRESHOLD", sampling.threshold.unwrap_or(0))
+        .size("SAMPLES", sampling.ring_bytes)
+        .size("WAITING", sampling.threads);
     if sampling.requests {
-        attach_typed(&mut ebpf, HOOK, "call_returns", "sys_exit")?;
+        plan = plan.stand("call_returns", Point::Typed("sys_exit"));
     }
-    raw(&mut ebpf, "process_forks", "sched_process_fork")?;
-    raw(&mut ebpf, "thread_is_freed", "sched_process_free")?;
+    plan = plan
+        .stand("process_forks", Point::Raw("sched_process_fork"))
+        .stand("thread_is_freed", Point::Raw("sched_process_free"));
     if sampling.threshold.is_some() {
-        raw(&mut ebpf, "threads_switch", "sched_switch")?;
+        plan = plan.stand("threads_switch", Point::Raw("sched_switch"));
     }
     if let Some(period) = sampling.period {
-        clock(&mut ebpf, period)?;
+        plan = plan.stand("takes_sample", Point::Clock(period));
     }
-    Samples::new(ebpf)
-}
-
-fn raw(ebpf: &mut Ebpf, name: &str, point: &str) -> Result<()> {
-    let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
-    let program: &mut RawTracePoint = program.try_into().map_err(|error| failed(HOOK, name, error))?;
-    program.load().map_err(|error| failed(HOOK, "loading its programs", error))?;
-    program.attach(point).map(drop).map_err(|error| failed(HOOK, &format!("attaching to {point}"), error))
-}
-
-fn clock(ebpf: &mut Ebpf, period: u64) -> Result<()> {
-    let name = "takes_sample";
-    let program = ebpf.program_mut(name).ok_or_else(|| no_program(HOOK, name))?;
-    let program: &mut PerfEvent = program.try_into().map_err(|error| failed(HOOK, name, error))?;
-    program.load().map_err(|error| failed(HOOK, "loading its clock", error))?;
-    let event = PerfEventConfig::Software(SoftwareEvent::CpuClock);
-    for cpu in online_cpus().map_err(|(what, error)| failed(HOOK, what, error))? {
-        program
-            .attach(event, PerfEventScope::AllProcessesOneCpu { cpu }, SamplePolicy::Period(period), false)
-            .map_err(|error| failed(HOOK, &format!("the clock of processor {cpu}"), error))?;
-    }
-    Ok(())
+    // Clocks are attached by aya alone.
+    Samples::new(Loader::Aya.load(&plan)?)
 }
 
 impl Samples {
-    fn new(mut ebpf: Ebpf) -> Result<Self> {
-        let mut map = |name: &'static str| {
-            ebpf.take_map(name)
-                .ok_or_else(|| Error::new(ErrorKind::Malformed, format!("{HOOK}: no map {name}")))
-        };
+    fn new(mut programs: Programs) -> Result<Self> {
+        let mut map = |name: &'static str| programs.map(HOOK, name);
         let ring = RingBuf::try_from(map("SAMPLES")?).map_err(|error| failed(HOOK, "its ring", error))?;
         let counts =
             PerCpuArray::try_from(map("COUNTS")?).map_err(|error| failed(HOOK, "its counters", error))?;
         let ports = Array::try_from(map("PORTS")?).map_err(|error| failed(HOOK, "its ports", error))?;
         let pids = Pids::new(map("PIDS")?, HOOK)?;
-        Ok(Self { ebpf: Some(ebpf), ring, counts, ports, pids, told: Box::new([0; 1024]) })
+        Ok(Self { programs: Some(programs), ring, counts, ports, pids, told: Box::new([0; 1024]) })
     }
 
     /// Gives out the samples that are in the ring, at most so many; says how many they were.
@@ -143,12 +113,12 @@ impl Samples {
 
     /// Detaches; what is in the ring can still be read.
     pub(crate) fn detach(&mut self) {
-        self.ebpf = None;
+        self.programs = None;
     }
 }
 
 impl std::fmt::Debug for Samples {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Samples").field("attached", &self.ebpf.is_some()).finish_non_exhaustive()
+        f.debug_struct("Samples").field("attached", &self.programs.is_some()).finish_non_exhaustive()
     }
 }

@@ -3,9 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use aya::programs::uprobe::UProbeScope;
-
-use super::process::uprobe;
 use super::{FileId, Library, Process, failed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::resolve::elf::Elf;
@@ -104,39 +101,28 @@ impl Libraries {
 }
 
 impl Process {
-    /// Attaches one of the programs to a place of a file, wherever it is mapped.
-    fn probe(&mut self, name: &str, library: &Library, place: u64) -> Result<()> {
-        let ebpf = self.loaded.ebpf.as_mut().ok_or_else(|| Error::new(ErrorKind::Closed, "tls: detached"))?;
-        let program = uprobe(ebpf, name)?;
-        program
-            .attach(place, &library.path, UProbeScope::AllProcesses)
-            .map(drop)
-            .map_err(|error| failed("tls", &format!("attaching to byte {place} of {}", library.name), error))
+    /// Attaches one of the programs to places of a file, wherever it is mapped.
+    fn probe(&mut self, name: &str, library: &Library, places: &[u64]) -> Result<()> {
+        let programs = self.loaded.programs.as_mut();
+        let programs = programs.ok_or_else(|| Error::new(ErrorKind::Closed, "tls: detached"))?;
+        if places.is_empty() { Ok(()) } else { programs.stand_at(name, library, places) }
     }
 
     fn watch_openssl(&mut self, library: &Library, places: &OpenSslPlaces) -> Result<()> {
         let [read, write, read_ex, write_ex, free] = *places;
-        let points = [
-            (read, "tls_read_returns", "tls_enters"),
-            (write, "tls_write_returns", "tls_enters"),
-            (read_ex, "tls_read_returns", "tls_enters_ex"),
-            (write_ex, "tls_write_returns", "tls_enters_ex"),
-        ];
-        for (place, returns, enters) in points {
-            let Some(place) = place else { continue };
-            // First where it returns: what was entered before is not known there.
-            self.probe(returns, library, place)?;
-            self.probe(enters, library, place)?;
-        }
+        let there = |places: &[Option<u64>]| places.iter().flatten().copied().collect::<Vec<_>>();
+        // First where they return: what was entered before is not known there.
+        self.probe("tls_read_returns", library, &there(&[read, read_ex]))?;
+        self.probe("tls_write_returns", library, &there(&[write, write_ex]))?;
+        self.probe("tls_enters", library, &there(&[read, write]))?;
+        self.probe("tls_enters_ex", library, &there(&[read_ex, write_ex]))?;
         // Where it is not there, addresses used again are told apart by the calls within.
-        free.map_or(Ok(()), |free| self.probe("tls_frees", library, free))
+        self.probe("tls_frees", library, &there(&[free]))
     }
 
     fn watch_go(&mut self, library: &Library, places: &TlsPlaces) -> Result<()> {
-        for returns in &places.read_returns {
-            self.probe("go_read_returns", library, *returns)?;
-        }
-        self.probe("go_read_enters", library, places.read_enters)?;
-        self.probe("go_write_enters", library, places.write_enters)
+        self.probe("go_read_returns", library, &places.read_returns)?;
+        self.probe("go_read_enters", library, &[places.read_enters])?;
+        self.probe("go_write_enters", library, &[places.write_enters])
     }
 }

@@ -90,6 +90,39 @@ impl Drop for Server {
     }
 }
 
+/// A control group of its own, which goes with the test.
+pub(crate) struct Group {
+    pub(crate) folder: PathBuf,
+}
+
+impl Group {
+    /// With this process within.
+    pub(crate) fn with(pid: u32) -> Option<Self> {
+        let group = Self::empty(&pid.to_string())?;
+        std::fs::write(group.folder.join("cgroup.procs"), pid.to_string()).unwrap();
+        Some(group)
+    }
+
+    /// With nobody within.
+    pub(crate) fn empty(name: &str) -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mounted = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
+        let root = mounted.and_then(|line| line.split(' ').nth(1)).unwrap_or("/sys/fs/cgroup");
+        let folder = PathBuf::from(root).join(format!("otlp-ebpf-{}-{name}", std::process::id()));
+        if std::fs::create_dir(&folder).is_err() {
+            return skip("no control groups can be made here: cgroup2 is not mounted, or not writable");
+        }
+        Some(Self { folder })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its processes have been killed; where one is still about to end, the folder stays.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
 const NGINX: &str = "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
 events { worker_connections 256; }
 http {

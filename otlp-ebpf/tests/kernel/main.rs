@@ -11,6 +11,7 @@
 
 mod account;
 mod aggregate;
+mod buffer;
 mod c_program;
 mod callers;
 mod calls;
@@ -21,9 +22,11 @@ mod go;
 #[path = "../go_program/mod.rs"]
 mod go_program;
 mod http2;
+mod loader;
 mod machine;
 mod mask;
 mod network;
+mod policy;
 mod privilege;
 mod sql;
 mod stacks;

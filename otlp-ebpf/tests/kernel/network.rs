@@ -1,12 +1,11 @@
 //! TCP segments at the sockets of control groups.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 
 use otlp_core::record::SpanKind;
 use otlp_ebpf::capture::{Capture, CaptureBuilder, Policy, Source};
 
-use crate::machine::{Client, Server, begin, end, nginx, number, redis, served, services, spans, text};
+use crate::machine::{Client, Group, begin, end, nginx, number, redis, served, services, spans, text};
 
 fn builder() -> CaptureBuilder {
     Capture::builder().source(Source::Network)
@@ -148,38 +147,13 @@ fn where_everything_is_wanted_both_ends_of_a_connection_are_one() {
     );
 }
 
-/// A control group of its own, which goes with the test.
-struct Group(PathBuf);
-
-impl Group {
-    fn with(server: &Server) -> Option<Self> {
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        let mounted = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
-        let folder = PathBuf::from(mounted.split(' ').nth(1)?).join(format!("otlp-ebpf-{}", server.pid()));
-        std::fs::create_dir(&folder).ok()?;
-        let group = Self(folder);
-        std::fs::write(group.0.join("cgroup.procs"), server.pid().to_string()).ok()?;
-        Some(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its processes have been killed; where one is still about to end, the folder stays.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn only_the_sockets_of_a_control_group_are_seen_where_one_is_named() {
     let (Some(server), Some(other)) = (redis(), redis()) else { return };
-    let Some(group) = Group::with(&server) else {
-        crate::machine::skip::<()>(
-            "no control groups can be made here: cgroup2 is not mounted, or not writable",
-        );
+    let Some(group) = Group::with(server.pid()) else {
         return;
     };
-    let folder = group.0.clone();
+    let folder = group.folder.clone();
     // Sockets belong to the group in which they were made: those of connections to come, to that of the listener.
     let Some(mut capture) = begin(builder().cgroup(&folder)) else { return };
     let listener = Client::tcp(server.address).redis(&["PING"]);

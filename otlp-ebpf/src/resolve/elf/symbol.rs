@@ -20,6 +20,8 @@ pub(crate) struct Function {
 const ROW_BYTES: usize = 24;
 /// Kinds of symbols: a function, and one that chooses which function is meant.
 const FUNCTION: u8 = 2;
+#[cfg(feature = "libbpf")]
+const OBJECT: u8 = 1;
 
 impl Symbols {
     pub(super) const fn new(rows: Vec<u8>, names: Vec<u8>) -> Self {
@@ -35,6 +37,15 @@ impl Symbols {
             let function = Function { address: long(row, 8), bytes: long(row, 16) };
             (is_function && is_here).then(|| (function, word(row, 0)))
         })
+    }
+
+    /// Where a variable lies in its section, in a file that is not linked.
+    #[cfg(feature = "libbpf")]
+    pub(crate) fn object(&self, name: &str) -> Option<u64> {
+        let is_object = |row: &&[u8]| row.get(4).is_some_and(|info| info & 15 == OBJECT) && half(row, 6) != 0;
+        let mut objects = self.rows.chunks_exact(ROW_BYTES).filter(is_object);
+        let found = objects.find(|row| text(&self.names, word(row, 0)) == Some(name.as_bytes()));
+        found.map(|row| long(row, 8))
     }
 
     /// Where these functions lie, each where it is there. O(symbols).
