@@ -68,12 +68,15 @@ static __always_inline int is_allowed(__u64 group, __u64 name)
     return own && bpf_map_lookup_elem(own, &name) != 0;
 }
 
-/* The policy of a group, if it has one of its own. */
-static __always_inline int policy_of(__u64 group, struct policy *to)
+/* The policy of a group, if it has one of its own. Global, so that it is verified once. */
+__attribute__((noinline)) int policy_of(__u64 group, struct policy *to)
 {
     __u64 head = 0, *set;
-    void *own = group ? bpf_map_lookup_elem(&POLICIES, &group) : 0;
+    void *own;
 
+    if (!group || !to)
+        return 0;
+    own = bpf_map_lookup_elem(&POLICIES, &group);
     set = own ? bpf_map_lookup_elem(own, &head) : 0;
     if (!set)
         return 0;
@@ -84,8 +87,8 @@ static __always_inline int policy_of(__u64 group, struct policy *to)
 }
 
 /* Sets the policy of whatever is seen, by `ancestor(depth)`: the number of the group that it is in at this depth. The
- * deepest group that has one decides. Nothing is learnt of the depths on the way, or a verifier would look at each set of
- * them.
+ * deepest group that has one decides. Not a loop, which would be verified as if it might be gone through by mistake where the
+ * loader has not CAP_PERFMON; and nothing is learnt of the depths on the way, or each set of them would be looked at.
  */
 #define FIND_POLICY(to, ancestor)                                                                                       \
     ({                                                                                                                  \
@@ -97,7 +100,7 @@ static __always_inline int policy_of(__u64 group, struct policy *to)
         _to->bytes = MOST_BYTES;                                                                                        \
         _to->mode = WITHHELD ? MODE_NOTHING : MASKED ? MODE_MASKED : MODE_WHOLE;                                        \
         if (_set)                                                                                                       \
-            _Pragma("clang loop unroll(disable)") for (int _depth = MOST_LEVELS - 1; _depth >= 0; _depth--)             \
+            _Pragma("clang loop unroll(full)") for (int _depth = MOST_LEVELS - 1; _depth >= 0; _depth--)             \
                 if (_set >> _depth & 1 && policy_of(ancestor(_depth), _to))                                             \
                     break;                                                                                              \
     })

@@ -289,6 +289,20 @@ fn capabilities(proc: &Path) -> Vec<(&'static str, bool)> {
     CAPABILITIES.map(|(name, bit)| (name, has(bit) || (bit > 37 && has(CAP_SYS_ADMIN)))).into()
 }
 
+/// That this process has a capability, where that is known beforehand to be needed.
+///
+/// # Errors
+/// Where it has not: says what to do.
+pub(crate) fn require(capability: &str) -> Result<()> {
+    let is_missing = capabilities(Path::new("/proc")).iter().any(|(name, has)| *name == capability && !has);
+    if is_missing {
+        let what = "which masks, policies of control groups and buffers of processors take beside the others";
+        let message = format!("missing {capability}, {what}: run as root, or with setcap");
+        return Err(Error::new(ErrorKind::Io, message));
+    }
+    Ok(())
+}
+
 /// Why a hook cannot be used, and what to do about it.
 pub(crate) fn reason(hook: Hook, error: &Error) -> String {
     let (eperm, eacces) = (1, 13);

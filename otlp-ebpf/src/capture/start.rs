@@ -13,8 +13,10 @@ use super::policy::{GroupPolicies, Policy, hash};
 use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
-use crate::probe::{Hook, HookReport, HookState, cgroup2_root, reason};
-use crate::program::{Libraries, Loaded, Opened, Process, Settings, Wanted, attach_network, attach_process};
+use crate::probe::{Hook, HookReport, HookState, cgroup2_root, reason, require};
+use crate::program::{
+    Buffer, Libraries, Loaded, Opened, Process, Settings, Wanted, attach_network, attach_process,
+};
 use crate::tracer::Tracer;
 
 pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
@@ -77,7 +79,10 @@ fn network(
         hooks.push(HookReport::new(Hook::Network, HookState::NotAsked, ANOTHER));
         return Ok(None);
     }
-    match groups(builder).and_then(|groups| attach_network(settings, &groups)) {
+    // Without CAP_PERFMON programs may not choose a place in memory by a number, as what masks does.
+    let needs_more = settings.masked || settings.by_group || settings.buffer == Buffer::PerProcessor;
+    let allowed = if needs_more { require("CAP_PERFMON") } else { Ok(()) };
+    match allowed.and_then(|()| groups(builder)).and_then(|groups| attach_network(settings, &groups)) {
         Ok(network) => {
             let why = format!("attached to control groups, {}", settings.told());
             hooks.push(HookReport::new(Hook::Network, HookState::Used, &why));

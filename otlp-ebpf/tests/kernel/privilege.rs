@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use otlp_ebpf::capture::{Capture, Source, Tls};
+use otlp_ebpf::capture::{Buffer, Capture, Policy, Source, Tls};
 use otlp_ebpf::probe::{Hook, HookState};
 
 use crate::machine::{Client, begin, nginx, required, skip, spans};
@@ -33,6 +33,9 @@ fn try_each(port: u16) {
     tried("calls", Capture::builder().source(Source::Calls).port(port));
     tried("tls", Capture::builder().source(Source::Network).port(port).tls(Tls::OpenSsl));
     tried("auto", Capture::builder().port(port));
+    tried("masked", Capture::builder().source(Source::Network).port(port).policy(Policy::MaskedHeads));
+    tried("groups", Capture::builder().source(Source::Network).port(port).policies_by_group());
+    tried("buffers", Capture::builder().source(Source::Network).port(port).buffer(Buffer::PerProcessor));
 }
 
 /// What a user without privileges meets who has these capabilities.
@@ -78,7 +81,10 @@ fn three_capabilities_are_enough_and_an_error_names_those_that_are_missing() {
     let all = met("-all,+bpf,+perfmon,+net_admin");
     assert_eq!(
         all,
-        ["network: works, 1 spans, fell back false".to_owned(), works("calls"), works("tls"), works("auto")]
+        ["network: works, 1 spans, fell back false".to_owned()]
+            .into_iter()
+            .chain(["calls", "tls", "auto", "masked", "groups", "buffers"].map(works))
+            .collect::<Vec<_>>()
     );
 
     let without = met("-all,+bpf,+perfmon");
@@ -89,6 +95,12 @@ fn three_capabilities_are_enough_and_an_error_names_those_that_are_missing() {
     assert!(without[0].contains("works, 1 spans"), "{without:?}");
     assert!(
         without[1].contains("missing CAP_PERFMON") && without[2].contains("missing CAP_PERFMON"),
+        "{without:?}"
+    );
+
+    let more: Vec<_> = without.iter().skip(4).collect();
+    assert!(
+        more.len() == 3 && more.iter().all(|line| line.contains("missing CAP_PERFMON, which")),
         "{without:?}"
     );
 
