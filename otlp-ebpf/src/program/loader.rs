@@ -26,7 +26,7 @@ pub enum Loader {
     #[default]
     Aya,
     /// libbpf, in C (feature `libbpf`): one link for all places of a file at which a program stands, where the kernel has
-    /// such links (Linux 6.6), and markers that programs were built with ([`Markers`](crate::capture::Markers)).
+    /// such links (Linux 6.6).
     #[cfg(feature = "libbpf")]
     Libbpf,
 }
