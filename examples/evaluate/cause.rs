@@ -3,8 +3,9 @@
 //! The given cases are written out in the form of `rank_causes`, one folder each with the truth beside, and read back
 //! from there, so that what is judged is what anybody would get. A row for each system, never one for all: the share of cases whose
 //! cause comes first, among the first three and the first five, the mean of the shares at one to five (Avg@5), the
-//! share of quiet windows for which nothing is named, milliseconds a case. Ties count at their worst rank. Below: each
-//! how often the first cause was right for each range of confidence, each source alone and left out, and what chance, counted errors, the earliest change and the largest shift come to.
+//! share of quiet windows for which nothing is named, milliseconds a case. Ties count at their worst rank. Below: kinds of
+//! faults and days, how often the first cause was right for each range of confidence, each source alone and left out, and
+//! what chance, counted errors, the earliest change and the largest shift come to.
 
 mod baseline;
 mod nezha;
@@ -13,6 +14,7 @@ mod reliability;
 mod score;
 mod seeded;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io::Write as _;
@@ -32,6 +34,8 @@ pub(crate) struct Given {
     pub(crate) name: String,
     /// None where it is quiet.
     pub(crate) truth: Option<String>,
+    /// What it is one of: rows of these are printed too.
+    pub(crate) groups: Vec<String>,
     /// File name and content.
     pub(crate) files: Vec<(&'static str, String)>,
 }
@@ -41,6 +45,7 @@ pub(crate) struct Given {
 pub(crate) struct Labelled {
     pub(crate) system: String,
     pub(crate) truth: Option<String>,
+    pub(crate) groups: Vec<String>,
     pub(crate) input: Input,
 }
 
@@ -71,6 +76,13 @@ pub(crate) fn run(data: &Path, cases: &Path, lists_all: bool) -> Result<(), Box<
         all.push(Labelled {
             system: text("system").unwrap_or_default(),
             truth: text("truth"),
+            groups: label
+                .get("groups")
+                .and_then(serde_json::Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|group| group.as_str().map(str::to_owned))
+                .collect(),
             input: Input::read(&folder).map_err(|error| format!("{}: {error}", folder.display()))?,
         });
     }
@@ -98,6 +110,16 @@ fn print(
     let score = Score::of(cases, &[]);
     writeln!(out, "{}", score.row(system))?;
     write!(out, "{}", score.reliability.rows())?;
+    let groups: BTreeSet<&String> = cases.iter().flat_map(|case| &case.groups).collect();
+    for group in groups {
+        let of_group: Vec<&Labelled> =
+            cases.iter().filter(|case| case.groups.contains(group)).copied().collect();
+        writeln!(out, "{}", Score::of(&of_group, &[]).row(&format!("  of which {group}")))?;
+        if cases.iter().any(|case| case.input.has(Part::Spans)) {
+            let others: Vec<Part> = Part::ALL.into_iter().filter(|other| *other != Part::Spans).collect();
+            writeln!(out, "{}", Score::of(&of_group, &others).row("    by spans alone"))?;
+        }
+    }
     let there = |part: &Part| cases.iter().any(|case| case.input.has(*part));
     for part in Part::ALL.into_iter().filter(there) {
         let others: Vec<Part> = Part::ALL.into_iter().filter(|other| *other != part).collect();
@@ -123,7 +145,7 @@ fn write(cases: &Path, case: &Given) -> Result<(), Box<dyn Error>> {
     for (name, content) in &case.files {
         fs::write(folder.join(name), content)?;
     }
-    let label = serde_json::json!({ "system": case.system, "truth": case.truth });
+    let label = serde_json::json!({ "system": case.system, "truth": case.truth, "groups": case.groups });
     fs::write(folder.join("label.json"), label.to_string() + "\n")?;
     Ok(())
 }

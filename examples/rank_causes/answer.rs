@@ -49,8 +49,9 @@ impl fmt::Display for Answer {
 /// Ranks the causes of a case without some of its sources, and says how long that took.
 pub(crate) fn rank(input: &Input, left_out: &[Part]) -> (Ranking, Duration) {
     let analyzer = AnalyzerConfig::new().max_causes(MOST).build();
-    input.with(left_out, |before, after, case| {
+    let slices = if left_out.contains(&Part::Spans) { &[] } else { input.slices.as_slice() };
+    input.with(left_out, |before, _, case| {
         let begin = Instant::now();
-        (analyzer.rank(before, after, case), begin.elapsed())
+        (analyzer.rank_slices(before, slices, case), begin.elapsed())
     })
 }

@@ -28,6 +28,8 @@ pub(crate) struct Input {
     pub(crate) calls: Vec<(String, String)>,
     pub(crate) before: Period,
     pub(crate) after: Period,
+    /// The same by time: trouble may have begun with any of them.
+    pub(crate) slices: Vec<(UnixNanos, Period)>,
     logs: Option<(LogCounts, LogCounts)>,
     changes: Vec<Change>,
     pub(crate) catalogue: Catalogue,
@@ -82,9 +84,15 @@ impl Input {
             input.calls = pairs(&text).map_err(|error| format!("calls.csv: {error}"))?;
         }
         let mut onset = None;
-        for (file, period) in [("spans_normal.csv", &mut input.before), ("spans.csv", &mut input.after)] {
-            let Some(text) = text(folder, file)? else { continue };
-            onset = spans(&text, period).map_err(|error| format!("{file}: {error}"))?;
+        if let Some(text) = text(folder, "spans_normal.csv")? {
+            let traces = spans(&text).map_err(|error| format!("spans_normal.csv: {error}"))?;
+            input.before = period(&traces);
+        }
+        if let Some(text) = text(folder, "spans.csv")? {
+            let traces = spans(&text).map_err(|error| format!("spans.csv: {error}"))?;
+            input.slices = slices(&traces);
+            input.slices.iter().for_each(|(_, slice)| input.after.merge(slice));
+            onset = input.slices.first().map(|(began, _)| *began);
         }
         for (file, is_normal) in [("normal.csv", true), ("anomalous.csv", false)] {
             let Some(text) = text(folder, file)? else { continue };
@@ -253,8 +261,8 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     Ok(table.map(|(_, [caller, callee])| (caller.into_owned(), callee.into_owned())).collect())
 }
 
-/// Reads spans into a period; gives when the first began.
-fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn Error>> {
+/// Reads spans and gives their traces in the order of time.
+fn spans(text: &str) -> Result<Vec<Trace>, Box<dyn Error>> {
     const COLUMNS: [&str; 8] = [
         "trace_id",
         "span_id",
@@ -267,7 +275,6 @@ fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn E
     ];
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     let mut traces: BTreeMap<TraceId, Vec<(Arc<str>, Span)>> = BTreeMap::new();
-    let (mut first, mut seconds) = (None::<UnixNanos>, BTreeSet::new());
     for (line, [trace, id, parent, service, operation, start, end, status]) in Table::new(text, COLUMNS)? {
         let nanos = |text: &str| {
             text.trim().parse().map(UnixNanos).map_err(|_| format!("line {line}: no time in nanoseconds"))
@@ -290,19 +297,54 @@ fn spans(text: &str, period: &mut Period) -> Result<Option<UnixNanos>, Box<dyn E
             status: Status { code, message: String::new() },
             ..Span::default()
         };
-        first = Some(first.map_or(start, |first| first.min(start)));
-        seconds.insert(start.0 / 1_000_000_000);
         traces.entry(trace_id).or_default().push((Arc::clone(name), span));
     }
-    for (trace_id, spans) in traces {
-        period.add(&Trace::new(trace_id, spans));
+    let mut traces: Vec<Trace> =
+        traces.into_iter().map(|(trace_id, spans)| Trace::new(trace_id, spans)).collect();
+    traces.sort_by_key(Trace::start);
+    Ok(traces)
+}
+
+/// As many parts as trouble may begin with: a table of spans may reach back before it.
+const SLICES: u64 = 4;
+/// Traces that a part needs, so that it says something.
+const LEAST_TRACES: usize = 10;
+
+/// Cuts traces in the order of time into parts that last equally long, or leaves them whole where there are few.
+fn slices(traces: &[Trace]) -> Vec<(UnixNanos, Period)> {
+    let (Some(first), Some(last)) = (traces.first(), traces.last()) else { return Vec::new() };
+    let (first, length) = (first.start(), last.start().0 - first.start().0 + 1);
+    let part = |trace: &Trace| (trace.start().0 - first.0) / length.div_ceil(SLICES);
+    let parts: Vec<&[Trace]> = traces.chunk_by(|a, b| part(a) == part(b)).collect();
+    let parts = if parts.iter().any(|part| part.len() < LEAST_TRACES) { vec![traces] } else { parts };
+    parts.into_iter().map(|part| (part.first().map_or(first, Trace::start), period(part))).collect()
+}
+
+/// Sums up traces; its length is that of the seconds in which any of their spans began.
+fn period(traces: &[Trace]) -> Period {
+    let (mut period, mut seconds) = (Period::default(), BTreeSet::new());
+    for trace in traces {
+        period.add(trace);
+        seconds.extend(trace.spans().iter().map(|span| span.span.start.0 / 1_000_000_000));
     }
-    period.length = Duration::from_secs(u64::try_from(seconds.len())?);
-    Ok(first)
+    period.length = Duration::from_secs(u64::try_from(seconds.len()).unwrap_or(u64::MAX));
+    period
 }
 
 fn lines(text: &str, counts: &mut LogCounts) -> Result<(), Box<dyn Error>> {
-    for (_, [service, message]) in Table::new(text, ["service", "message"])? {
+    let mut lines = Vec::new();
+    let mut last = UnixNanos::ZERO;
+    for (_, [at, service, message]) in Table::new(text, ["time", "service", "message"])? {
+        // A line without a time that can be read stands with the one before it.
+        last = UnixNanos::parse(&at).unwrap_or(last);
+        lines.push((last, service, message));
+    }
+    // What follows what is known by the time; exports often begin with the latest, also of those of one instant.
+    if lines.first().map(|first| first.0) > lines.last().map(|last| last.0) {
+        lines.reverse();
+    }
+    lines.sort_by_key(|(at, ..)| *at);
+    for (_, service, message) in lines {
         counts.add(&service, &message);
     }
     Ok(())

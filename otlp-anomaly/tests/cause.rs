@@ -285,6 +285,43 @@ fn in_a_hundred_seeded_systems_the_broken_service_comes_first_and_quiet_ones_hav
     assert!(silent >= 95, "{silent} of 100: {wrong:#?}");
 }
 
+/// A seeded system whose trouble, if any, begins with the third of four slices.
+fn sliced(seed: u64, fault: Fault) -> (Ranking, String) {
+    let mut chance = Chance::new(seed);
+    let system = System::new(30, &mut chance);
+    let (before, visits) = period(&system, (Fault::None, 0), 0.0, &mut chance);
+    let at = (1..30).find(|place| visits[*place] >= 60).unwrap();
+    let slices: Vec<(UnixNanos, Period)> = [Fault::None, Fault::None, fault, fault]
+        .into_iter()
+        .zip(1..)
+        .map(|(fault, began)| (UnixNanos::from_secs(began), period(&system, (fault, at), 0.0, &mut chance).0))
+        .collect();
+    let ranking = Analyzer::default().rank_slices(&before, &slices, &Case::default());
+    (ranking, system.names[at].to_string())
+}
+
+#[test]
+fn trouble_that_begins_within_the_table_is_found_with_its_onset() {
+    for (seed, fault) in [(1, Fault::Latency), (2, Fault::Errors), (3, Fault::Saturation)] {
+        let (ranking, truth) = sliced(seed, fault);
+        assert_eq!(ranking.place(&truth), Some(1), "{fault:?} {:#?}", ranking.causes);
+        assert_eq!(ranking.onset, UnixNanos::from_secs(3), "{fault:?}");
+    }
+    let quiet = (1..11).filter(|seed| sliced(*seed, Fault::None).0.is_none()).count();
+    assert!(quiet >= 9, "{quiet} of 10");
+}
+
+#[test]
+fn one_slice_is_the_whole() {
+    let mut chance = Chance::new(5);
+    let system = System::new(20, &mut chance);
+    let (before, _) = period(&system, (Fault::None, 0), 0.0, &mut chance);
+    let (after, _) = period(&system, (Fault::Latency, 3), 0.0, &mut chance);
+    let whole = Analyzer::default().rank(&before, &after, &Case::default());
+    let slices = [(UnixNanos::from_secs(9), after)];
+    assert_eq!(Analyzer::default().rank_slices(&before, &slices, &Case::default()), whole);
+}
+
 /// Latency of three services that call each other in a row, in which the one at `broken` adds a second.
 fn row_of_three(broken: usize) -> Ranking {
     let names = ["front", "middle", "back"];

@@ -88,7 +88,8 @@ pub(super) fn convert(
             }
             let name = format!("train_ticket_{day}_{first}_{}", fault.kind);
             let truth = Some(service(&fault.pod).to_owned());
-            give(Given { system: "Train-Ticket", name, truth, files })?;
+            let groups = vec![fault.kind.clone(), day.to_owned()];
+            give(Given { system: "Train-Ticket", name, truth, groups, files })?;
         }
         for quiet in 0..QUIET {
             let half = |row: &&Vec<String>| {
@@ -100,6 +101,7 @@ pub(super) fn convert(
                 system: "Train-Ticket",
                 name: format!("train_ticket_{day}_quiet_{quiet}"),
                 truth: None,
+                groups: vec![day.to_owned()],
                 files: vec![
                     ("spans_normal.csv", written(normal.iter().filter(half))),
                     ("spans.csv", written(normal.iter().filter(|row| !half(row)))),

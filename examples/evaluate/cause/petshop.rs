@@ -43,6 +43,7 @@ pub(super) fn convert(
                 system: "PetShop",
                 name: format!("petshop_{traffic}_{number}"),
                 truth: Some(text("root_cause", "node").to_owned()),
+                groups: vec![traffic.to_owned()],
                 files: vec![
                     ("normal.csv", written(&normal, |_| true)),
                     ("anomalous.csv", written(&anomalous, |_| true)),
@@ -60,6 +61,7 @@ pub(super) fn convert(
                 system: "PetShop",
                 name: format!("petshop_{traffic}_quiet_{place:02}"),
                 truth: None,
+                groups: vec![traffic.to_owned()],
                 files: vec![
                     ("normal.csv", written(&normal, |row| !is_in(row))),
                     ("anomalous.csv", written(&normal, is_in)),

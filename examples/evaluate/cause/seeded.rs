@@ -67,7 +67,7 @@ pub(super) fn case(seed: u64) -> Given {
         files.push(("symptom.json", format!("{{\"service\": \"service-0\", \"metric\": \"{metric}\"}}")));
     }
     let truth = (!is_quiet).then(|| format!("service-{}", system.at));
-    Given { system: "Seeded", name: format!("seeded_{seed}"), truth, files }
+    Given { system: "Seeded", name: format!("seeded_{seed}"), truth, files, ..Given::default() }
 }
 
 impl System {

@@ -34,6 +34,11 @@ impl<'a> Calls<'a> {
         self.down.iter().flat_map(|(caller, callees)| callees.iter().map(|callee| (*caller, *callee)))
     }
 
+    /// The name of a known service.
+    pub(super) fn name(&self, service: &str) -> Option<&'a str> {
+        self.known.get(service).copied()
+    }
+
     pub(super) fn callees(&self, service: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
         self.down.get(service).into_iter().flatten().copied()
     }

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::operation::{Moments, Next, Operations, Step};
-use super::strength::{Shift, look_elsewhere, median};
+use super::strength::{Shift, look_elsewhere, median, rise, rise_of};
 use crate::number::{of_len, ratio, to_f64};
 
 /// What speaks against one service.
@@ -38,8 +38,10 @@ pub(super) type Contrast = BTreeMap<String, Suspicion>;
 const LEAST_SPANS: u64 = 3;
 /// Standard error of a mean logarithm below which nothing real is known.
 const LEAST_ERROR: f64 = 0.05;
-/// How much of a broken pattern falls on the service that made the call.
+/// How much of a broken pattern falls on the service that made the call, and how much on the one whose call usually
+/// comes next: who cannot be reached has no span.
 const CALLER_SHARE: f64 = 0.7;
+const NEXT_SHARE: f64 = 0.5;
 
 pub(super) fn contrast(before: &Operations, after: &Operations) -> Contrast {
     let mut all = Contrast::new();
@@ -123,32 +125,22 @@ struct Break {
     what: &'static str,
     shares: (f64, f64),
     z: f64,
+    /// How many spans more than before go this way.
+    more: f64,
 }
 
+/// What goes wrong after a step: what comes next is about a failure; it is the last of a request that fails; it is
+/// the last.
+const FAILS: &str = "fails";
+const BREAKS_OFF: &str = "breaks off";
+const ENDS: &str = "ends";
+/// Breaks that are followed inwards: more than any real depth of spans, and rings come to an end.
+const MOST_INWARDS: usize = 16;
+/// The share of a break that one further in has to have to explain it.
+const EXPLAINS: f64 = 0.5;
+
 fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
-    let mut breaks = Vec::new();
-    // What never and what always happens in both is no test.
-    let mut tests: BTreeMap<&str, f64> = BTreeMap::new();
-    for (step, now) in after.steps() {
-        let Some(then) = translated(step, after, before).and_then(|step| before.next(step)) else { continue };
-        let ways =
-            [("fails", [then.failed, then.all], [now.failed, now.all]), ("ends", ends(then), ends(now))];
-        for (what, then, now) in ways {
-            if then[1] < LEAST_SPANS || now[1] < LEAST_SPANS {
-                continue;
-            }
-            let happens = then[0] + now[0];
-            if happens == 0 || happens == then[1] + now[1] {
-                continue;
-            }
-            *tests.entry(what).or_default() += 1.0;
-            let (z, shares) = rise(then, now);
-            if z > 0.0 {
-                breaks.push(Break { step, what, shares, z });
-            }
-        }
-    }
-    breaks.sort_by(|a, b| b.z.total_cmp(&a.z).then(a.step.cmp(&b.step)));
+    let (breaks, tests) = breaks(before, after);
     for broken in &breaks {
         let tests = tests.get(broken.what).copied().unwrap_or(1.0);
         if broken.z <= look_elsewhere(tests) {
@@ -160,7 +152,6 @@ fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
         let surely = (broken.shares.1 - broken.shares.0) * (1.0 - ratio(1.0, broken.z));
         let shift = Shift { z: broken.z, effect: surely };
         let strength = shift.strength(tests);
-        let suspect = last.map_or(&within.service, |last| &last.service);
         let mut blame = |service: &str, strength: f64| {
             let suspicion = all.entry(service.to_owned()).or_default();
             if strength > suspicion.pattern {
@@ -173,11 +164,67 @@ fn patterns(before: &Operations, after: &Operations, all: &mut Contrast) {
                 ));
             }
         };
+        let inmost = inmost(broken, &breaks);
+        let suspect = inmost.step.after.unwrap_or(inmost.step.within);
+        let Some(suspect) = after.known().get(suspect).map(|known| &known.service) else { continue };
         blame(suspect, strength);
-        if *suspect != within.service {
-            blame(&within.service, CALLER_SHARE * strength);
+        for service in [Some(&within.service), last.map(|last| &last.service)].into_iter().flatten() {
+            if service != suspect {
+                blame(service, CALLER_SHARE * strength);
+            }
+        }
+        let usual = translated(inmost.step, after, before).and_then(|step| before.next(step));
+        let next = usual.and_then(|usual| usual.next).and_then(|place| before.known().get(place));
+        if let Some(next) = next.filter(|next| next.service != *suspect && inmost.what != FAILS) {
+            blame(&next.service, NEXT_SHARE * strength);
         }
     }
+}
+
+/// All breaks, the surest first, and how many steps were looked at for each kind of them.
+fn breaks(before: &Operations, after: &Operations) -> (Vec<Break>, BTreeMap<&'static str, f64>) {
+    let (mut breaks, mut tests) = (Vec::new(), BTreeMap::new());
+    let failing = failing(before);
+    for (step, now) in after.steps() {
+        let then = translated(step, after, before).and_then(|step| before.next(step)).unwrap_or_default();
+        // Where a step ends that was never taken is not known; that it fails is strange anyway.
+        let ways = [
+            (FAILS, [then.failed, then.all], [now.failed, now.all], 0),
+            (BREAKS_OFF, [then.broken, then.all], [now.broken, now.all], 0),
+            (ENDS, ends(then), ends(now), LEAST_SPANS),
+        ];
+        for (what, then, now, least) in ways {
+            let happens = then[0] + now[0];
+            // What never and what always happens in both is no test.
+            let is_same = happens == 0 || (happens == then[1] + now[1] && then[1] > 0);
+            if is_same || then[1] < least || now[1] < LEAST_SPANS {
+                continue;
+            }
+            *tests.entry(what).or_default() += 1.0;
+            let (z, shares) =
+                if then[0] == 0 && what != ENDS { rise_above(failing, then, now) } else { rise(then, now) };
+            if z > 0.0 {
+                breaks.push(Break { step, what, shares, z, more: (shares.1 - shares.0) * to_f64(now[1]) });
+            }
+        }
+    }
+    breaks.sort_by(|a, b| b.z.total_cmp(&a.z).then(a.step.cmp(&b.step)));
+    (breaks, tests)
+}
+
+/// The break furthest in that explains one: what a request did last may itself have ended early.
+fn inmost<'a>(broken: &'a Break, breaks: &'a [Break]) -> &'a Break {
+    let mut at = broken;
+    for _ in 0..MOST_INWARDS {
+        let inner = breaks.iter().find(|inner| {
+            Some(inner.step.within) == at.step.after
+                && inner.step.after != at.step.after
+                && inner.more >= EXPLAINS * broken.more
+        });
+        let Some(inner) = inner else { break };
+        at = inner;
+    }
+    at
 }
 
 /// Ends, among those that did not go on to a failure: whoever failed before and now merely ends did not get worse.
@@ -185,13 +232,15 @@ const fn ends(next: Next) -> [u64; 2] {
     [next.ended, next.all.saturating_sub(next.failed)]
 }
 
-/// The rise of a share as a normal deviate, half a case added on each side, and the shares.
-fn rise(then: [u64; 2], now: [u64; 2]) -> (f64, (f64, f64)) {
-    let [then, now] = [then, now].map(|[part, all]| (to_f64(part) + 0.5, to_f64(all) + 1.0));
-    let (usual, met) = (then.0 / then.1, now.0 / now.1);
-    let common = (then.0 + now.0) / (then.1 + now.1);
-    let error = (common * (1.0 - common) * (1.0 / then.1 + 1.0 / now.1)).sqrt();
-    (ratio(met - usual, error), (usual, met))
+/// The share of all steps that went on to a failure.
+fn failing(operations: &Operations) -> f64 {
+    let count = |of: fn(Next) -> u64| operations.steps().map(|(_, next)| to_f64(of(next))).sum::<f64>();
+    ratio(count(|next| next.failed), count(|next| next.all))
+}
+
+/// The rise of the share of failures of what never failed before, to whose past one span of any step is added.
+fn rise_above(usual: f64, then: [u64; 2], now: [u64; 2]) -> (f64, (f64, f64)) {
+    rise_of((usual, to_f64(then[1]) + 1.0), (to_f64(now[0]) + 0.5, to_f64(now[1]) + 1.0))
 }
 
 /// The same step in another digest.

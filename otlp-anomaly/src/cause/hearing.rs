@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use otlp_core::assemble::ServiceGraph;
 use otlp_core::finding::Evidence;
 
 use super::calls::Calls;
@@ -10,7 +11,7 @@ use super::contrast::{Contrast, contrast};
 use super::coupling::Coupling;
 use super::facts::Pair;
 use super::history::Period;
-use super::log::{LogShift, compare};
+use super::log::{LogShift, shifts};
 use super::metric::{Moved, Reading, read};
 use super::rank::Case;
 use super::ranking::{Cause, RankedMetric, Source};
@@ -22,6 +23,7 @@ use crate::number::{of_len, ratio, to_f64};
 #[derive(Debug)]
 pub(super) struct Hearing<'a> {
     contrast: Contrast,
+    spans: [&'a ServiceGraph; 2],
     reading: Reading<'a>,
     logs: BTreeMap<String, LogShift>,
     calls: Calls<'a>,
@@ -42,6 +44,8 @@ const LEFT_WITHOUT_SIGNS: f64 = 0.25;
 const LEFT_WITHOUT_WAY: f64 = 0.1;
 /// What is left of other metrics where there is no way.
 const LEFT_ELSEWHERE: f64 = 0.5;
+/// What is left of metrics beside spans that show no harm.
+const BESIDE_SPANS: f64 = 0.25;
 /// What is left of broken requests of services that ask one that is gone.
 const LEFT_ABOVE_GONE: f64 = 0.4;
 /// A service is gone where fewer than this share of the requests that it should have had are left.
@@ -55,7 +59,9 @@ impl<'a> Hearing<'a> {
         let told = case.calls.iter().map(|(from, to)| (from.as_str(), to.as_str()));
         let calls = Calls::new(graphs.into_iter().flatten().chain(told));
         let reading = read(case.metrics, &calls, case.symptom.map_or("", |symptom| symptom.metric));
-        let logs = case.logs.map(|(before, after)| compare(before, after)).unwrap_or_default();
+        let growth = |service: &str| growth(before, after, service);
+        let mut logs = case.logs.map(|(before, after)| shifts(before, after, growth)).unwrap_or_default();
+        move_down(&mut logs, &calls);
         let noticed = case.symptom.map(|symptom| symptom.service).filter(|service| calls.has(service));
         let sign = |service: &str| {
             let strange = reading.strange.get(service).copied().unwrap_or_default();
@@ -71,11 +77,29 @@ impl<'a> Hearing<'a> {
             }
             reached
         });
-        let contrast = contrast(&before.operations, &after.operations);
-        let suffers = |service: &str| contrast.get(service).is_some_and(|suspicion| suspicion.pattern > 0.0);
-        let gone = gone(before, after, suffers);
-        let above_gone = calls.above(gone.keys().copied());
-        Self { gone, above_gone, contrast, reading, logs, calls, reached, case: *case }
+        let mut hearing = Self {
+            contrast: Contrast::new(),
+            spans: [before, after].map(|period| &period.graph),
+            reading,
+            logs,
+            calls,
+            reached,
+            gone: BTreeMap::new(),
+            above_gone: BTreeSet::new(),
+            case: *case,
+        };
+        hearing.compare(before, after);
+        hearing
+    }
+
+    /// Hears what the spans of two periods say instead of what others said.
+    pub(super) fn compare(&mut self, before: &'a Period, after: &'a Period) {
+        self.spans = [before, after].map(|period| &period.graph);
+        self.contrast = contrast(&before.operations, &after.operations);
+        let suffers =
+            |service: &str| self.contrast.get(service).is_some_and(|suspicion| suspicion.pattern > 0.0);
+        self.gone = gone(before, after, suffers);
+        self.above_gone = self.calls.above(self.gone.keys().copied());
     }
 
     /// All services that anything was heard of.
@@ -124,7 +148,7 @@ impl<'a> Hearing<'a> {
             evidence.push(shift(moved.of.metric, "", pair, onset));
         }
         if let Some(log) = self.logs.get(service) {
-            let line = format!("{} ({} times before, {} since)", log.example, log.before, log.after);
+            let line = log.line.clone();
             evidence.push(Evidence::Log { time: onset, service: service.to_owned(), line });
         }
         evidence
@@ -164,14 +188,62 @@ impl<'a> Hearing<'a> {
     }
 
     fn worth(&self, moved: &Moved<'_>) -> f64 {
-        let Some(reached) = &self.reached else { return moved.strength };
+        let strength = self.beside_spans(moved) * moved.strength;
+        let Some(reached) = &self.reached else { return strength };
         let left = match (reached.get(moved.of.service), moved.travels()) {
             (Some(width), true) => *width,
             (None, true) => LEFT_WITHOUT_WAY,
             (Some(_), false) => 1.0,
             (None, false) => LEFT_ELSEWHERE,
         };
-        left * moved.strength
+        left * strength
+    }
+
+    /// What is left of a metric where there are spans: they tell of slowness and failures better, and whether a
+    /// resource that is used more does any harm; and a service that no request passes does none.
+    fn beside_spans(&self, moved: &Moved<'_>) -> f64 {
+        let service = moved.of.service;
+        let is_traced = self.spans.iter().all(|graph| graph.node(service).is_some());
+        if self.spans.iter().any(|graph| graph.nodes().is_empty()) {
+            return 1.0;
+        }
+        if !is_traced {
+            return if self.calls.has(service) { 1.0 } else { LEFT_WITHOUT_WAY };
+        }
+        let suspicion = self.contrast.get(service).filter(|_| !moved.travels());
+        let harm = suspicion.map_or(0.0, |told| told.own.max(told.gap).max(told.pattern) / SURELY_STRANGE);
+        BESIDE_SPANS + (1.0 - BESIDE_SPANS) * harm.min(1.0)
+    }
+}
+
+/// How much a service's part in all requests grew, as a factor; none where it had none.
+fn growth(before: &Period, after: &Period, service: &str) -> Option<f64> {
+    let share = |period: &Period| {
+        let all: u64 = period.graph.nodes().iter().map(|node| node.handled.requests).sum();
+        let own = period.graph.node(service).map_or(0, |node| node.handled.requests);
+        ratio(to_f64(own), to_f64(all))
+    };
+    let usual = share(before);
+    (usual > 0.0).then(|| share(after) / usual)
+}
+
+/// Whoever calls a service that writes strange lines is given its answers: what the caller then writes is owed to it.
+/// O(services with strange lines x calls).
+fn move_down(logs: &mut BTreeMap<String, LogShift>, calls: &Calls<'_>) {
+    let strengths: Vec<(String, f64)> =
+        logs.iter().map(|(service, shift)| (service.clone(), shift.strength)).collect();
+    let above =
+        |service: &str| calls.above(std::iter::once(service).filter_map(|service| calls.name(service)));
+    for (service, strength) in &strengths {
+        let callers = above(service);
+        for (caller, _) in strengths.iter().filter(|(caller, _)| callers.contains(caller.as_str())) {
+            // Neither of two that call each other is below the other.
+            if !above(caller).contains(service.as_str())
+                && let Some(shift) = logs.get_mut(caller)
+            {
+                shift.strength *= 1.0 - strength;
+            }
+        }
     }
 }
 

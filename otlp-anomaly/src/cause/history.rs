@@ -84,6 +84,13 @@ impl Period {
         self.graph.add_trace(trace);
         self.operations.add(trace);
     }
+
+    /// Adds another period to this one. O(services + calls + operations).
+    pub fn merge(&mut self, other: &Self) {
+        self.graph.merge(&other.graph);
+        self.operations.merge(&other.operations);
+        self.length += other.length;
+    }
 }
 
 /// Keeps the recent past as one service graph a slice, by the start of each request.

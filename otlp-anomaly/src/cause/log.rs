@@ -1,17 +1,28 @@
-//! Log lines counted by service and shape.
+//! Log lines counted by service and shape, and what follows what within a request.
 //!
 //! A shape is the line with everything that differs from line to line masked: what follows `=` and `:`, words with
 //! digits, what is in brackets. This is coarser than the template miner of `otlp-logai`, which this crate does not
 //! know; it has to tell a line that is new from one that always comes, no more.
 
-use std::collections::{BTreeMap, HashMap};
+mod line;
+mod shift;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::strength::{Shift, look_elsewhere};
-use crate::number::{of_len, ratio, to_f64};
+use otlp_core::TraceId;
 
-/// Log lines of a period, counted by service and shape. Bounded: 65,536 shapes, past which lines are counted in
-/// [`dropped`](Self::dropped); a shape has 160 bytes at most.
+pub(super) use shift::{LogShift, shifts};
+
+/// Log lines of a period, counted by service and shape, and by what a service wrote next in the same trace.
+///
+/// The trace is what the line itself names: `TraceID: <hex>`, `trace_id=<hex>`, `"traceId":"<hex>"` and the like, or
+/// a W3C `traceparent`; lines of a trace are taken to come in the order in which they were written. Lines without one
+/// are counted alone.
+///
+/// Bounded: 65,536 shapes, past which lines are counted in [`dropped`](Self::dropped), with 160 bytes at most each;
+/// 65,536 traces at work, past which all of them are taken to have ended; 262,144 pairs of lines that follow each
+/// other, past which new pairs are left out.
 ///
 /// ```
 /// use otlp_anomaly::cause::LogCounts;
@@ -22,50 +33,54 @@ use crate::number::{of_len, ratio, to_f64};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct LogCounts {
-    services: HashMap<Arc<str>, HashMap<String, Shape>>,
+    places: HashMap<Arc<str>, HashMap<String, usize>>,
+    shapes: Vec<Shape>,
+    follows: HashMap<(usize, usize), u64>,
+    at_work: HashMap<(TraceId, Arc<str>), usize>,
     lines: u64,
-    shapes: usize,
     dropped: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Shape {
+    service: Arc<str>,
+    text: String,
     count: u64,
+    /// Those that name their trace.
+    traced: u64,
+    /// Lines after which the service wrote nothing more in that trace.
+    ended: u64,
     tells_of_failure: bool,
     example: String,
 }
 
 const MAX_SHAPES: usize = 65_536;
-/// Bytes of a line that are looked at, and of its shape that are kept.
-const MAX_LINE: usize = 2_048;
-const MAX_SHAPE: usize = 160;
+const MAX_TRACES: usize = 65_536;
+const MAX_PAIRS: usize = 262_144;
 /// Bytes of an example that are kept.
 const MAX_EXAMPLE: usize = 300;
-/// What a line that tells of no failure is worth.
-const PLAIN: f64 = 0.6;
 
 impl LogCounts {
     /// Counts a line. Allocates for a shape not seen before. O(bytes).
     pub fn add(&mut self, service: &str, line: &str) {
         self.lines += 1;
-        let line = cut(line, MAX_LINE);
-        let shape = shape(line);
-        if !self.services.contains_key(service) && self.shapes < MAX_SHAPES {
-            self.services.insert(Arc::from(service), HashMap::new());
-        }
-        let Some(shapes) = self.services.get_mut(service) else {
+        let line = line::head(line);
+        let Some(place) = self.place(service, line) else {
             self.dropped += 1;
             return;
         };
-        if let Some(known) = shapes.get_mut(&shape) {
-            known.count += 1;
-        } else if self.shapes < MAX_SHAPES {
-            self.shapes += 1;
-            let example = cut(line, MAX_EXAMPLE).to_owned();
-            let known = Shape { count: 1, tells_of_failure: tells_of_failure(line), example };
-            shapes.insert(shape, known);
-        } else {
-            self.dropped += 1;
+        let Some(shape) = self.shapes.get_mut(place) else { return };
+        shape.count += 1;
+        let Some(trace) = line::trace_of(line) else { return };
+        shape.traced += 1;
+        let service = Arc::clone(&shape.service);
+        if self.at_work.len() >= MAX_TRACES {
+            self.end_all();
+        }
+        if let Some(before) = self.at_work.insert((trace, service), place)
+            && (self.follows.len() < MAX_PAIRS || self.follows.contains_key(&(before, place)))
+        {
+            *self.follows.entry((before, place)).or_default() += 1;
         }
     }
 
@@ -78,7 +93,7 @@ impl LogCounts {
     /// Shapes known.
     #[must_use]
     pub const fn shapes(&self) -> usize {
-        self.shapes
+        self.shapes.len()
     }
 
     /// Lines left out because their shape would have been one too many.
@@ -87,130 +102,62 @@ impl LogCounts {
         self.dropped
     }
 
-    fn count(&self, service: &str, shape: &str) -> u64 {
-        self.services.get(service).and_then(|shapes| shapes.get(shape)).map_or(0, |shape| shape.count)
+    fn place(&mut self, service: &str, line: &str) -> Option<usize> {
+        let text = line::shape(line);
+        if let Some(place) = self.find(service, &text) {
+            return Some(place);
+        }
+        if self.shapes.len() >= MAX_SHAPES {
+            return None;
+        }
+        let name = self
+            .places
+            .get_key_value(service)
+            .map_or_else(|| Arc::from(service), |(name, _)| Arc::clone(name));
+        let place = self.shapes.len();
+        self.places.entry(Arc::clone(&name)).or_default().insert(text.clone(), place);
+        self.shapes.push(Shape {
+            service: name,
+            text,
+            count: 0,
+            traced: 0,
+            ended: 0,
+            tells_of_failure: line::tells_of_failure(line),
+            example: line::cut(line, MAX_EXAMPLE).to_owned(),
+        });
+        Some(place)
     }
 
+    fn find(&self, service: &str, text: &str) -> Option<usize> {
+        self.places.get(service)?.get(text).copied()
+    }
+
+    /// How often a service wrote anything.
     fn of(&self, service: &str) -> u64 {
-        self.services.get(service).map_or(0, |shapes| shapes.values().map(|shape| shape.count).sum())
+        let shapes = self.places.get(service).into_iter().flat_map(HashMap::values);
+        shapes.filter_map(|place| self.shapes.get(*place)).map(|shape| shape.count).sum()
     }
-}
 
-/// What a service wrote more often, or no longer, than before.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct LogShift {
-    pub(super) strength: f64,
-    pub(super) example: String,
-    pub(super) before: u64,
-    pub(super) after: u64,
-}
-
-/// The strongest shift of each service.
-pub(super) fn compare(before: &LogCounts, after: &LogCounts) -> BTreeMap<String, LogShift> {
-    let mut strongest = BTreeMap::new();
-    if before.lines == 0 || after.lines == 0 {
-        return strongest;
-    }
-    let tests = of_len(before.shapes.max(after.shapes));
-    let volume = ratio(to_f64(after.lines), to_f64(before.lines));
-    for (service, shapes) in &after.services {
-        for (shape, now) in shapes {
-            let then = before.count(service, shape);
-            let expected = to_f64(then) * volume;
-            if to_f64(now.count) > expected {
-                keep(&mut strongest, service, now, (then, now.count, expected, tests));
+    fn end_all(&mut self) {
+        for (_, place) in self.at_work.drain() {
+            if let Some(shape) = self.shapes.get_mut(place) {
+                shape.ended += 1;
             }
         }
     }
-    for (service, shapes) in &before.services {
-        // Silence says something only of who otherwise goes on as before.
-        let going_on = ratio(to_f64(after.of(service)), to_f64(before.of(service)));
-        for (shape, then) in shapes {
-            let now = after.count(service, shape);
-            let expected = to_f64(then.count) * volume.min(going_on);
-            if to_f64(now) < expected && !then.tells_of_failure {
-                keep(&mut strongest, service, then, (then.count, now, expected, tests));
+
+    /// What came after each shape, and how often: none where nothing did. Traces still at work are taken to be over.
+    fn followers(&self) -> HashMap<usize, HashMap<Option<usize>, u64>> {
+        let mut all: HashMap<usize, HashMap<Option<usize>, u64>> = HashMap::new();
+        for (&(before, after), &count) in &self.follows {
+            *all.entry(before).or_default().entry(Some(after)).or_default() += count;
+        }
+        let ended = self.shapes.iter().enumerate().map(|(place, shape)| (place, shape.ended));
+        for (place, count) in ended.chain(self.at_work.values().map(|place| (*place, 1))) {
+            if count > 0 {
+                *all.entry(place).or_default().entry(None).or_default() += count;
             }
         }
+        all
     }
-    strongest
-}
-
-fn keep(
-    strongest: &mut BTreeMap<String, LogShift>,
-    service: &str,
-    shape: &Shape,
-    (before, after, expected, tests): (u64, u64, f64, f64),
-) {
-    // The square root makes the deviation of a count the same everywhere: F. J. Anscombe, "The transformation of
-    // Poisson, binomial and negative-binomial data", 1948. What was never seen before is not held to all the others.
-    let (now, was) = (to_f64(after), expected);
-    let z = 2.0 * ((now + 0.375).sqrt() - (was + 0.375).sqrt()).abs();
-    let is_new = before == 0 && shape.tells_of_failure;
-    let tests = if is_new { look_elsewhere(tests) } else { tests };
-    let effect = ratio((now - was).abs(), now.max(was));
-    let worth = if shape.tells_of_failure { 1.0 } else { PLAIN };
-    let strength = worth * Shift { z, effect }.strength(tests);
-    let is_stronger = strongest
-        .get(service)
-        .is_none_or(|kept: &LogShift| (strength, &shape.example) > (kept.strength, &kept.example));
-    if strength > 0.0 && is_stronger {
-        let shift = LogShift { strength, example: shape.example.clone(), before, after };
-        strongest.insert(service.to_owned(), shift);
-    }
-}
-
-fn cut(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary_at(most)).unwrap_or(text)
-}
-
-trait FloorCharBoundary {
-    fn floor_char_boundary_at(&self, at: usize) -> usize;
-}
-
-impl FloorCharBoundary for str {
-    /// The last boundary of a character at or before a place.
-    fn floor_char_boundary_at(&self, at: usize) -> usize {
-        let at = at.min(self.len());
-        (0..=at).rev().find(|&at| self.is_char_boundary(at)).unwrap_or_default()
-    }
-}
-
-/// The words of a line without what differs from line to line.
-fn shape(line: &str) -> String {
-    let mut shape = String::with_capacity(line.len().min(MAX_SHAPE));
-    let is_separator = |c: char| c.is_whitespace() || "[](){}<>,;\"'|".contains(c);
-    let mut value_follows = false;
-    for word in line.split(is_separator).filter(|word| !word.is_empty()) {
-        if shape.len() + word.len() >= MAX_SHAPE {
-            break;
-        }
-        let (key, value) =
-            word.split_once(['=', ':']).map_or((word, None), |(key, value)| (key, Some(value)));
-        let skipped = value_follows;
-        value_follows = value.is_some_and(str::is_empty);
-        if skipped || is_variable(key) {
-            continue;
-        }
-        if !shape.is_empty() {
-            shape.push(' ');
-        }
-        shape.push_str(key);
-    }
-    shape
-}
-
-/// Numbers, identifiers and times; `Module#12`, which names a place in the code, is none.
-fn is_variable(word: &str) -> bool {
-    if let Some((name, line)) = word.split_once('#') {
-        return name.is_empty() || line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_digit());
-    }
-    word.bytes().any(|byte| byte.is_ascii_digit()) || word.contains('/')
-}
-
-fn tells_of_failure(line: &str) -> bool {
-    let head = cut(line, 400).to_ascii_lowercase();
-    ["error", "exception", "fatal", "panic", "fail", "refused", "timeout", "timed out"]
-        .iter()
-        .any(|word| head.contains(word))
 }

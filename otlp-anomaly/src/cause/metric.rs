@@ -67,7 +67,8 @@ impl Kind {
     fn worth(self, is_up: bool) -> f64 {
         match self {
             Self::Latency | Self::Errors | Self::Availability | Self::Resource if is_up => 1.0,
-            Self::Requests => 0.2,
+            // Less work uses less.
+            Self::Requests | Self::Resource => 0.2,
             Self::Machine => 0.3,
             _ => 0.5,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use otlp_core::TraceId;
 use otlp_core::assemble::{Trace, TraceSpan};
 use otlp_core::record::SpanKind;
 
@@ -60,12 +61,19 @@ pub(super) struct Next {
     pub(super) failed: u64,
     /// Nothing.
     pub(super) ended: u64,
+    /// Nothing, and the span failed, or what follows it is done about a failure.
+    pub(super) broken: u64,
+    /// What came next when anything but a failure first did.
+    pub(super) next: Option<usize>,
 }
 
 /// Mean and variance of the logarithm of times, and their plain sum.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Moments {
     pub(super) count: u64,
+    /// Traces that they come from: what is in one of them is much alike.
+    traces: u64,
+    last: TraceId,
     pub(super) mean: f64,
     squares: f64,
     sum_secs: f64,
@@ -78,8 +86,10 @@ const MAX_STEPS: usize = 32_768;
 const MAX_GAPS: usize = 10_000;
 
 impl Moments {
-    fn add(&mut self, secs: f64) {
+    fn add(&mut self, secs: f64, trace: TraceId) {
         let value = (secs + NEGLIGIBLE_SECS).ln();
+        self.traces += u64::from(self.count == 0 || self.last != trace);
+        self.last = trace;
         self.count += 1;
         let off = value - self.mean;
         self.mean += off / to_f64(self.count);
@@ -99,13 +109,14 @@ impl Moments {
         self.squares += other.squares + off * off * to_f64(self.count) * share;
         self.mean += off * share;
         self.count = all;
+        self.traces += other.traces;
         self.sum_secs += other.sum_secs;
     }
 
-    /// The squared standard error of the mean.
+    /// The squared standard error of the mean: of as many independent values as there are traces.
     pub(super) fn error_squared(&self) -> f64 {
-        let count = to_f64(self.count);
-        if self.count < 2 { f64::INFINITY } else { self.squares / (count - 1.0) / count }
+        let variance = self.squares / (to_f64(self.count) - 1.0);
+        if self.count < 2 { f64::INFINITY } else { variance / to_f64(self.traces.max(1)) }
     }
 
     pub(super) fn mean_secs(&self) -> f64 {
@@ -135,14 +146,19 @@ impl Operations {
             };
             let secs = span.self_time.as_secs_f64();
             match answered_by(span, own, spans) {
-                Some(callee) => self.add_gap((&span.service, &callee.service), secs),
+                Some(callee) => self.add_gap((&span.service, &callee.service), secs, trace.trace_id()),
                 None => {
                     if let Some(known) = self.known.get_mut(id) {
-                        known.own.add(secs);
+                        known.own.add(secs, trace.trace_id());
                     }
                 }
             }
-            self.add_steps(id, own.iter().filter_map(|&child| labels.get(child).copied()));
+            let steps = own.iter().filter_map(|&child| labels.get(child).copied());
+            self.add_steps(
+                id,
+                steps,
+                span.span.is_error() || is_followed_by_failure(place, span, &children, &labels),
+            );
         }
     }
 
@@ -168,7 +184,8 @@ impl Operations {
         for (step, next) in &other.steps {
             let after = step.after.map(at);
             let (Some(within), false) = (at(step.within), after == Some(None)) else { continue };
-            self.count(Step { within, after: after.flatten() }, *next);
+            let next = Next { next: next.next.and_then(at), ..*next };
+            self.count(Step { within, after: after.flatten() }, next);
         }
     }
 
@@ -245,23 +262,33 @@ impl Operations {
         (id, is_failure || span.span.is_error())
     }
 
-    fn add_gap(&mut self, (caller, callee): (&Arc<str>, &Arc<str>), secs: f64) {
+    fn add_gap(&mut self, (caller, callee): (&Arc<str>, &Arc<str>), secs: f64, trace: TraceId) {
         let pair = (Arc::clone(caller), Arc::clone(callee));
         if self.gaps.len() < MAX_GAPS || self.gaps.contains_key(&pair) {
-            self.gaps.entry(pair).or_default().add(secs);
+            self.gaps.entry(pair).or_default().add(secs, trace);
         }
     }
 
-    fn add_steps(&mut self, within: usize, children: impl Iterator<Item = (Option<usize>, bool)>) {
+    fn add_steps(
+        &mut self,
+        within: usize,
+        children: impl Iterator<Item = (Option<usize>, bool)>,
+        is_broken: bool,
+    ) {
         let mut after = None;
         for (id, is_failure) in children {
             if id == after && !is_failure {
                 continue;
             }
-            self.count(Step { within, after }, Next { all: 1, failed: u64::from(is_failure), ended: 0 });
+            let next = id.filter(|_| !is_failure);
+            let failed = u64::from(is_failure);
+            self.count(Step { within, after }, Next { all: 1, failed, next, ..Next::default() });
             after = id;
         }
-        self.count(Step { within, after }, Next { all: 1, failed: 0, ended: 1 });
+        self.count(
+            Step { within, after },
+            Next { all: 1, ended: 1, broken: u64::from(is_broken), ..Next::default() },
+        );
     }
 
     fn count(&mut self, step: Step, next: Next) {
@@ -272,7 +299,21 @@ impl Operations {
         own.all += next.all;
         own.failed += next.failed;
         own.ended += next.ended;
+        own.broken += next.broken;
+        own.next = own.next.or(next.next);
     }
+}
+
+/// True where the next span below the same parent is done about a failure.
+fn is_followed_by_failure(
+    place: usize,
+    span: &TraceSpan,
+    children: &[Vec<usize>],
+    labels: &[(Option<usize>, bool)],
+) -> bool {
+    let siblings = span.parent.and_then(|parent| children.get(parent)).map_or(&[][..], Vec::as_slice);
+    let next = siblings.iter().skip_while(|sibling| **sibling != place).nth(1);
+    next.and_then(|next| labels.get(*next)).is_some_and(|(_, is_failure)| *is_failure)
 }
 
 /// The request in another service that a call led to: the only child of a span that is no request itself, and

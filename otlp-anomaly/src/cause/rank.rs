@@ -177,15 +177,48 @@ impl Analyzer {
     /// are there.
     #[must_use]
     pub fn rank(&self, before: &Period, after: &Period, case: &Case<'_>) -> Ranking {
-        let facts = Facts::of(before, after, &self.config);
         let hearing = Hearing::of(before, after, case);
+        checked(&hearing, self.weigh(&hearing, [before, after], case))
+    }
+
+    /// Explains trouble that began with one of `slices`, it is not known which: those before it were still as usual.
+    ///
+    /// The slices stand in the order of time, each with when it began. Of the rankings for each onset that for which
+    /// most speaks is given; its onset is that of its slice, or the case's where it is the first. One slice is what
+    /// [`rank`](Self::rank) does. O(slices) rankings of spans; metrics and logs are read once.
+    ///
+    /// ```
+    /// use otlp_anomaly::cause::{Analyzer, Case, Period};
+    /// use otlp_core::UnixNanos;
+    /// let slices = [(UnixNanos::from_secs(60), Period::default()), (UnixNanos::from_secs(90), Period::default())];
+    /// assert!(Analyzer::default().rank_slices(&Period::default(), &slices, &Case::default()).is_none());
+    /// ```
+    #[must_use]
+    pub fn rank_slices(&self, before: &Period, slices: &[(UnixNanos, Period)], case: &Case<'_>) -> Ranking {
+        let (usual, since) = cut(before, slices, 0);
+        let later: Vec<(Period, Period)> =
+            (1..slices.len()).map(|first| cut(before, slices, first)).collect();
+        let mut hearing = Hearing::of(&usual, &since, case);
+        let mut best = self.weigh(&hearing, [&usual, &since], case);
+        for ((usual, since), (began, _)) in later.iter().zip(slices.iter().skip(1)) {
+            hearing.compare(usual, since);
+            let ranking = self.weigh(&hearing, [usual, since], case);
+            if ranking.score() > best.score() {
+                best = Ranking { onset: *began, ..ranking };
+            }
+        }
+        checked(&hearing, best)
+    }
+
+    fn weigh(&self, hearing: &Hearing<'_>, [before, after]: [&Period; 2], case: &Case<'_>) -> Ranking {
+        let facts = Facts::of(before, after, &self.config);
         let told = Told::of(case.findings);
         let flow = Flow::new(&facts);
         let blames = flow.run();
         let scale = Scale::of(&facts, &blames);
         let mut causes = Vec::new();
         let unknown = Blame::default();
-        for name in names(&facts, &hearing).into_iter().chain(told.services()).collect::<BTreeSet<_>>() {
+        for name in names(&facts, hearing).into_iter().chain(told.services()).collect::<BTreeSet<_>>() {
             if !is_connected(name, case, [&before.graph, &after.graph]) || !hearing.may_reach(name) {
                 continue;
             }
@@ -233,8 +266,6 @@ impl Analyzer {
         };
         let metrics = hearing.metrics(score);
         causes.truncate(self.config.max_causes);
-        let checked = causes.len().min(CHECKED);
-        hearing.check(causes.get_mut(..checked).unwrap_or_default());
         Ranking { onset: case.onset, causes, metrics, least_score: self.config.least_score }
     }
 
@@ -277,6 +308,22 @@ impl Analyzer {
             move |change: &&Change| change.service == service && (earliest..=latest).contains(&change.time);
         case.changes.iter().filter(near)
     }
+}
+
+/// What was as usual, and what was not, if trouble began with one of the slices.
+fn cut(before: &Period, slices: &[(UnixNanos, Period)], first: usize) -> (Period, Period) {
+    let (mut usual, mut since) = (before.clone(), Period::default());
+    for (place, (_, slice)) in slices.iter().enumerate() {
+        if place < first { usual.merge(slice) } else { since.merge(slice) }
+    }
+    (usual, since)
+}
+
+/// Checks the effect of the first causes on the symptom.
+fn checked(hearing: &Hearing<'_>, mut ranking: Ranking) -> Ranking {
+    let first = ranking.causes.len().min(CHECKED);
+    hearing.check(ranking.causes.get_mut(..first).unwrap_or_default());
+    ranking
 }
 
 /// The alarm about what a service holds.

@@ -160,6 +160,11 @@ impl Ranking {
         self.causes.first().filter(|cause| cause.score >= self.least_score)
     }
 
+    /// How much speaks for the likeliest cause.
+    pub(super) fn score(&self) -> f64 {
+        self.causes.first().map_or(0.0, |cause| cause.score)
+    }
+
     /// True where nothing explains the trouble.
     #[must_use]
     pub fn is_none(&self) -> bool {

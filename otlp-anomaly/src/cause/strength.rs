@@ -1,5 +1,7 @@
 //! How much a shift says: one currency for every source.
 
+use crate::number::{ratio, to_f64};
+
 /// A shift of something: how far beyond chance, and how much of what is now it makes up.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Shift {
@@ -32,6 +34,20 @@ impl Shift {
 /// the largest or smallest member of a sample", 1928).
 pub(super) fn look_elsewhere(tests: f64) -> f64 {
     (2.0 * tests.max(1.0).ln()).sqrt()
+}
+
+/// The rise of a share as a normal deviate, half a case added on each side, and the shares.
+pub(super) fn rise(then: [u64; 2], now: [u64; 2]) -> (f64, (f64, f64)) {
+    let [then, now] = [then, now].map(|[part, all]| (to_f64(part) + 0.5, to_f64(all) + 1.0));
+    rise_of(then, now)
+}
+
+/// The same of parts and wholes that need not be counts.
+pub(super) fn rise_of(then: (f64, f64), now: (f64, f64)) -> (f64, (f64, f64)) {
+    let (usual, met) = (ratio(then.0, then.1), ratio(now.0, now.1));
+    let common = ratio(then.0 + now.0, then.1 + now.1);
+    let error = (common * (1.0 - common) * (1.0 / then.1 + 1.0 / now.1)).sqrt();
+    (ratio(met - usual, error), (usual, met))
 }
 
 /// The middle of values; 0 of none.
