@@ -52,7 +52,7 @@ const LEAST_CHANCE: f64 = 1e-12;
 
 impl Calibration {
     /// What ships.
-    pub const DEFAULT: Self = Self { sharpness: 1.750, none: 0.0689, slope: 1.285, odds: 0.795 };
+    pub const DEFAULT: Self = Self { sharpness: 1.985, none: 0.0414, slope: 1.256, odds: 0.807 };
 
     /// The chances of causes with these scores, in their order. O(scores).
     #[must_use]

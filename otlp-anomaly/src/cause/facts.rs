@@ -8,7 +8,11 @@ use otlp_core::assemble::{Edge, ServiceNode, Tally};
 use super::history::Period;
 use super::operation::Operations;
 use super::rank::AnalyzerConfig;
-use crate::number::{ratio, to_f64};
+use super::strength::{look_elsewhere, rise_of};
+use crate::number::{of_len, ratio, to_f64};
+
+/// What a rise in errors that may be chance says: it ranks whom nothing else speaks for, and is too little to name anybody.
+const UNSURE_ERRORS: f64 = 0.1;
 
 /// A quantity before the onset and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -45,10 +49,20 @@ pub(super) struct Service {
     pub(super) self_time: Pair,
     /// Share of requests that failed although nothing below did.
     pub(super) origin: Pair,
+    /// How far that share surely rose beyond what is left to chance.
+    pub(super) extra_origin: f64,
     /// Own seconds a request beyond what is usual and what slowed everybody.
     pub(super) extra_secs: f64,
     /// How much the own time grew beyond that, as a factor.
     pub(super) extra_growth: f64,
+}
+
+impl Service {
+    /// What errors that begin there say as long as they may be chance.
+    pub(super) fn unsure_errors(&self) -> f64 {
+        let rise = if self.extra_origin > 0.0 { 0.0 } else { self.origin.rise() - TOLERATED_ERRORS };
+        UNSURE_ERRORS * ratio(rise.max(0.0), self.origin.after)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +94,8 @@ type Edges<'a> = (Option<&'a Edge>, Option<&'a Edge>);
 const TRIMMED: f64 = 0.98;
 /// Services of fewer requests than this on either side are not judged.
 const LEAST_REQUESTS: f64 = 5.0;
+/// Rise in the share of errors that begin at a service which is left to chance anyway.
+const TOLERATED_ERRORS: f64 = 0.01;
 /// With fewer services than this, what slows all cannot be told from what slows one.
 const LEAST_SERVICES: usize = 4;
 
@@ -163,7 +179,9 @@ impl Facts {
             let usual = pair.before * common * (1.0 + config.tolerated_share) + tolerated_secs;
             (pair.after - usual).max(0.0)
         };
+        let chance = look_elsewhere(of_len(self.services.len()));
         for service in &mut self.services {
+            service.extra_origin = surely_risen(service.origin, service.count, chance);
             if service.count.before.min(service.count.after) < LEAST_REQUESTS {
                 continue;
             }
@@ -212,6 +230,7 @@ fn service(name: &str, before: &Period, after: &Period) -> Service {
         outside: a_second(pair(|node| to_f64(node.from_outside))),
         self_time: pair(|node| mean(&node.self_time)),
         origin: pair(|node| ratio(to_f64(node.error_origins), to_f64(node.handled.requests))),
+        extra_origin: 0.0,
         extra_secs: 0.0,
         extra_growth: 1.0,
     }
@@ -238,6 +257,14 @@ fn call(
         errors: pair(|tally| to_f64(tally.errors)),
         extra_secs: 0.0,
     }
+}
+
+/// The rise of a share beyond what few requests show by chance, and beyond what is tolerated anyway.
+fn surely_risen(share: Pair, count: Pair, chance: f64) -> f64 {
+    let counted = |share: f64, count: f64| (share * count + 0.5, count + 1.0);
+    let (z, (usual, met)) = rise_of(counted(share.before, count.before), counted(share.after, count.after));
+    let error = ratio(met - usual, z);
+    (share.rise() - TOLERATED_ERRORS.max(chance * error)).max(0.0)
 }
 
 fn mean(sketch: &Sketch) -> f64 {

@@ -49,8 +49,6 @@ const MOST_STEPS: usize = 64;
 const LEAST_GROWTH: f64 = 1.3;
 /// Standard errors that a growth of load must be off to be believed.
 const SURE_GROWTH: f64 = 4.0;
-/// Rise in the share of errors that begin at a service which is left to chance.
-const TOLERATED_ERRORS: f64 = 0.01;
 /// Rise in the share of errors at which blame for them is nearly full.
 const SURE_ERRORS: f64 = 0.05;
 /// How much slower a callee must be for its caller's errors to be taken for timeouts.
@@ -116,7 +114,7 @@ impl<'a> Flow<'a> {
     fn blame_errors(&self, blames: &mut Blames) {
         let mut carried = vec![0.0; self.own.len()];
         for (place, service) in self.facts.services.iter().enumerate() {
-            let rise = (service.origin.rise() - TOLERATED_ERRORS).max(0.0);
+            let rise = service.extra_origin;
             let errors = rise * service.rate.after;
             blames.all_errors += errors;
             let sure = errors * (1.0 - (-rise / SURE_ERRORS).exp());
@@ -359,6 +357,7 @@ mod tests {
             outside,
             self_time,
             origin: Pair { before: 0.0, after: extra_secs },
+            extra_origin: extra_secs,
             extra_secs,
             extra_growth: 1.0 + 20.0 * extra_secs,
         })

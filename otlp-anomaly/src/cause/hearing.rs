@@ -34,6 +34,8 @@ pub(super) struct Hearing<'a> {
     gone: BTreeMap<&'a str, f64>,
     /// Those that ask them, and those that ask these.
     above_gone: BTreeSet<&'a str>,
+    /// How far requests of those that ask each service break off.
+    broken_above: BTreeMap<&'a str, f64>,
     case: Case<'a>,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Hearing<'a> {
             reached,
             gone: BTreeMap::new(),
             above_gone: BTreeSet::new(),
+            broken_above: BTreeMap::new(),
             case: *case,
         };
         hearing.compare(before, after);
@@ -100,6 +103,12 @@ impl<'a> Hearing<'a> {
             |service: &str| self.contrast.get(service).is_some_and(|suspicion| suspicion.pattern > 0.0);
         self.gone = gone(before, after, suffers);
         self.above_gone = self.calls.above(self.gone.keys().copied());
+        self.broken_above.clear();
+        for (caller, callee) in self.calls.pairs() {
+            let broken = self.contrast.get(caller).map_or(0.0, |suspicion| suspicion.pattern);
+            let most = self.broken_above.entry(callee).or_default();
+            *most = most.max(broken);
+        }
     }
 
     /// All services that anything was heard of.
@@ -199,6 +208,12 @@ impl<'a> Hearing<'a> {
         left * strength
     }
 
+    /// How much of the failures that begin at a service is beyond the usual, by its spans.
+    fn failing_more(&self, service: &str) -> f64 {
+        let [usual, now] = self.spans.map(|graph| failing(graph, service));
+        ratio(now - usual, now).max(0.0)
+    }
+
     /// What is left of a metric where there are spans: they tell of slowness and failures better, and whether a
     /// resource that is used more does any harm; and a service that no request passes does none.
     fn beside_spans(&self, moved: &Moved<'_>) -> f64 {
@@ -210,10 +225,21 @@ impl<'a> Hearing<'a> {
         if !is_traced {
             return if self.calls.has(service) { 1.0 } else { LEFT_WITHOUT_WAY };
         }
-        let suspicion = self.contrast.get(service).filter(|_| !moved.travels());
-        let harm = suspicion.map_or(0.0, |told| told.own.max(told.gap).max(told.pattern) / SURELY_STRANGE);
+        // Requests that never arrive have no spans: what they do shows at those that sent them.
+        let harm = if moved.is_failure() {
+            let above = self.broken_above.get(service).copied().unwrap_or_default();
+            above.max(self.failing_more(service))
+        } else {
+            let suspicion = self.contrast.get(service).filter(|_| !moved.travels());
+            suspicion.map_or(0.0, |told| told.own.max(told.gap).max(told.pattern))
+        } / SURELY_STRANGE;
         BESIDE_SPANS + (1.0 - BESIDE_SPANS) * harm.min(1.0)
     }
+}
+
+/// What there is of failures that begin at a service, as a share of its requests.
+fn failing(graph: &ServiceGraph, service: &str) -> f64 {
+    graph.node(service).map_or(0.0, |node| ratio(to_f64(node.error_origins), to_f64(node.handled.requests)))
 }
 
 /// How much a service's part in all requests grew, as a factor; none where it had none.

@@ -90,6 +90,10 @@ impl Moved<'_> {
     pub(super) const fn travels(&self) -> bool {
         self.kind.travels()
     }
+
+    pub(super) const fn is_failure(&self) -> bool {
+        matches!(self.kind, Kind::Errors | Kind::Availability)
+    }
 }
 
 /// Fewer values before than this say nothing of what is usual.

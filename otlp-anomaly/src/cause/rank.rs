@@ -231,6 +231,8 @@ impl Analyzer {
             for part in parts.iter_mut().filter(|part| part.0 == Source::OwnTime) {
                 part.1 = (part.1 * borne_out).max(own);
             }
+            let unsure = place.and_then(|place| facts.services.get(place));
+            parts.extend(unsure.map(|service| (Source::Errors, service.unsure_errors())));
             parts.extend(hearing.parts(name).into_iter().chain(told.parts(name)));
             count_once(&mut parts);
             weigh_alternatives(&mut parts);
