@@ -3,6 +3,9 @@
 mod reservoir;
 mod tree;
 
+use std::borrow::Borrow;
+use std::slice;
+
 use otlp_core::{Error, ErrorKind, Result, UnixNanos};
 
 use super::judge::{Detector, Flag, Intake, Judgement, Odd, kept};
@@ -12,7 +15,7 @@ use crate::feature::setters;
 use crate::number::{of_len, to_f64};
 use crate::random::Random;
 use reservoir::{Lot, Reservoir};
-use tree::{LeafId, Tree};
+use tree::{LeafId, Tree, Way};
 
 /// What a [`RandomCutForest`] is made of.
 ///
@@ -178,6 +181,12 @@ struct Sampled {
     random: Random,
 }
 
+impl Borrow<Tree> for Sampled {
+    fn borrow(&self) -> &Tree {
+        &self.tree
+    }
+}
+
 impl Sampled {
     /// The tree holds just the points of the sample.
     fn is_sound(&self) -> bool {
@@ -190,37 +199,30 @@ fields!(Sampled { tree: Tree, reservoir: Reservoir<LeafId>, random: Random });
 /// Trees that are descended side by side: the processor waits for the memory of several at once.
 const ABREAST: usize = 10;
 
-/// The sum of the scores of a point in a few trees, at most [`ABREAST`].
-fn scores(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
-    match point.len() {
-        1 => descend::<1>(trees, point, mass),
-        8 => descend::<8>(trees, point, mass),
-        _ => descend::<0>(trees, point, mass),
-    }
-}
+/// Their ways.
+type Ways = [Way; ABREAST];
 
-/// The same, of as many coordinates as [`Tree::step`] has them.
-fn descend<const N: usize>(trees: &[Sampled], point: &[f32], mass: u32) -> f64 {
-    let mut ways = [tree::Way::NEW; ABREAST];
-    ways.iter_mut().zip(trees).for_each(|(way, sampled)| *way = sampled.tree.begin());
-    let mut is_under_way = true;
-    while is_under_way {
-        is_under_way = false;
-        for (way, sampled) in ways.iter_mut().zip(trees) {
-            is_under_way |= sampled.tree.step::<N>(way, point);
-        }
-    }
-    ways.iter().zip(trees).map(|(way, sampled)| f64::from(sampled.tree.score(way, point, mass))).sum()
+/// The sum of the scores of a point in a few trees, at most [`ABREAST`]; of as many coordinates as [`Tree::score`] has them.
+fn scores<const N: usize>(trees: &[Sampled], ways: &mut Ways, point: &[f32], mass: u32) -> f64 {
+    ways.iter_mut().zip(trees).for_each(|(way, sampled)| sampled.tree.begin(way));
+    Tree::descend(trees, ways, point);
+    let scores = ways.iter_mut().zip(trees);
+    scores.map(|(way, sampled)| f64::from(sampled.tree.score::<N>(way, point, mass))).sum()
 }
 
 impl Sampled {
-    /// Offers a point to the sample.
-    fn learn(&mut self, point: &[f32]) {
+    /// Offers a point to the sample, whose way down the tree was just scored, or makes it so where it is let in.
+    fn learn<const N: usize>(&mut self, way: &mut Way, is_scored: bool, point: &[f32]) {
         let Self { tree, reservoir, random } = self;
         let Lot::Taken { key } = reservoir.draw(random) else { return };
-        let leaf = tree.insert(point, random);
+        if !is_scored {
+            tree.begin(way);
+            Tree::descend(slice::from_ref(tree), slice::from_mut(way), point);
+            tree.score::<N>(way, point, 1);
+        }
+        let leaf = tree.insert::<N>(way, point, random);
         if let Some(evicted) = reservoir.keep(key, leaf, random) {
-            tree.remove(evicted);
+            tree.remove::<N>(evicted);
         }
     }
 }
@@ -258,14 +260,25 @@ impl RandomCutForest {
         if !self.is_whole() {
             return None;
         }
-        let (mass, mut sum) = (self.mass(), 0.0);
-        for trees in self.trees.chunks_mut(ABREAST) {
-            sum += scores(trees, &self.newest, mass);
-            trees.iter_mut().for_each(|sampled| sampled.learn(&self.newest));
-        }
+        let mass = self.mass();
+        let sum = match self.newest.len() {
+            1 => self.score_and_learn::<1>(mass),
+            8 => self.score_and_learn::<8>(mass),
+            _ => self.score_and_learn::<0>(mass),
+        };
         let is_ready = self.learned >= u64::from(self.config.warmup);
         self.learned += 1;
         is_ready.then(|| self.mean(sum, mass))
+    }
+
+    fn score_and_learn<const N: usize>(&mut self, mass: u32) -> f64 {
+        let (mut ways, mut sum) = ([Way::NEW; ABREAST], 0.0);
+        for trees in self.trees.chunks_mut(ABREAST) {
+            sum += scores::<N>(trees, &mut ways, &self.newest, mass);
+            let scored = ways.iter_mut().zip(trees);
+            scored.for_each(|(way, sampled)| sampled.learn::<N>(way, true, &self.newest));
+        }
+        sum
     }
 
     /// Points that each tree holds.
@@ -311,7 +324,9 @@ impl RandomCutForest {
             return None;
         }
         let mass = self.mass();
-        let sum = self.trees.chunks(ABREAST).map(|trees| scores(trees, &self.newest, mass)).sum();
+        let mut ways = [Way::NEW; ABREAST];
+        let scores = |trees| scores::<0>(trees, &mut ways, &self.newest, mass);
+        let sum = self.trees.chunks(ABREAST).map(scores).sum();
         Some(self.mean(sum, mass))
     }
 
@@ -338,7 +353,8 @@ impl RandomCutForest {
             return;
         }
         self.learned += 1;
-        self.trees.iter_mut().for_each(|sampled| sampled.learn(&self.newest));
+        let mut way = Way::NEW;
+        self.trees.iter_mut().for_each(|sampled| sampled.learn::<0>(&mut way, false, &self.newest));
     }
 
     /// Rows left out for values that are no numbers.

@@ -45,6 +45,11 @@ impl<T: Ord> PartialOrd for Kept<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+
+    /// What the heap asks for most; keys are numbers.
+    fn le(&self, other: &Self) -> bool {
+        self.key < other.key || (self.key == other.key && self.point <= other.point)
+    }
 }
 
 impl<T: Ord> Ord for Kept<T> {
@@ -134,7 +139,8 @@ impl<T: Ord + Copy> Reservoir<T> {
         if self.kept.len() == self.size {
             self.rewind();
             let largest = self.kept.peek().map_or(0.0, |kept| kept.key);
-            self.bar = (largest + self.decay * self.time).exp();
+            // Beyond what an exponential ever is, and finite.
+            self.bar = (largest + self.decay * self.time).min(HIGHEST).exp();
             self.gathered = 0.0;
             self.needed = random.exponential();
         }
@@ -163,6 +169,9 @@ impl<T: Ord + Copy> Reservoir<T> {
         self.kept.len()
     }
 }
+
+/// The logarithm of the highest bar.
+const HIGHEST: f64 = 690.0;
 
 #[cfg(test)]
 mod tests {
@@ -221,6 +230,20 @@ mod tests {
         }
         let ratio = f64::from(taken) / f64::from(met);
         assert!((0.95..1.05).contains(&ratio), "{taken} and {met}");
+    }
+
+    #[test]
+    fn of_a_sample_far_larger_than_what_still_has_weight_the_oldest_go_and_it_can_be_kept() {
+        let (mut reservoir, mut random) = (Reservoir::new(2_000, 1.0), Random::new(7));
+        for point in 0..5_000_u32 {
+            if let Lot::Taken { key } = reservoir.draw(&mut random) {
+                reservoir.keep(key, point, &mut random);
+            }
+        }
+        assert!(reservoir.points().all(|point| point > 2_950), "{:?}", reservoir.points().min());
+        let mut bytes = Vec::new();
+        reservoir.save(&mut bytes);
+        assert!(Reservoir::<u32>::load(&mut Source::from(bytes.as_slice())).is_ok());
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! One tree: points parted by random cuts, each inner node with the box of the points below it.
 
+mod lines;
 mod sound;
+
+use std::borrow::Borrow;
+use std::hint::select_unpredictable;
+use std::slice;
 
 use crate::checkpoint::fields;
 use crate::number::of_len;
 use crate::random::Random;
+use lines::Lines;
 
 /// A node or a leaf of the tree, by its place; leaves have the highest bit set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +51,13 @@ pub(super) struct Tree {
     root: Child,
     nodes: Vec<Node>,
     /// For each node the lower and then the upper ends of its box.
-    boxes: Vec<f32>,
+    boxes: Lines,
     /// The coordinates of the leaves' points, and how many equal points each leaf stands for.
-    points: Vec<f32>,
+    points: Lines,
     masses: Vec<u32>,
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
-    /// The nodes that nodes and leaves hang below; none for the root, and of no meaning for free ones.
-    above_nodes: Vec<Child>,
+    /// The nodes that leaves hang below; none for the root, and of no meaning for free ones.
     above_leaves: Vec<Child>,
 }
 
@@ -63,34 +68,43 @@ struct Node {
     at: f32,
     /// The sum of the sides of the box.
     sides: f32,
-    dimension: u32,
+    dimension: u16,
     left: Child,
     right: Child,
+    /// The node that it hangs below; none for the root, and of no meaning for a free one.
+    above: Child,
 }
 
 impl Node {
     #[inline]
     fn side(&self, point: &[f32]) -> Child {
-        let is_left = point.get(self.dimension as usize).is_some_and(|value| *value <= self.at);
-        if is_left { self.left } else { self.right }
+        let is_left = point.get(usize::from(self.dimension)).copied().unwrap_or_default() <= self.at;
+        // Either is as likely: a branch would be foretold wrong every other time.
+        select_unpredictable(is_left, self.left, self.right)
     }
 }
 
-/// The way of a point down a tree, and what it has scored on it.
-///
-/// The score is the expected value of one over the depth at which the point would be parted off, over all cuts. That a
-/// cut of a node's box with the point in it parts the point off has the probability of how far it sticks out, by all the sides.
+/// The way of a point down a tree: the nodes on it from the first, as many as a way holds, and where it has come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    child: Child,
+    nodes: [Child; DEEPEST],
+    /// How far the point sticks out of the boxes of the nodes; known from `inside` on, and nothing before.
+    beyond: [f32; DEEPEST],
     depth: usize,
-    /// The probability that no cut so far has parted the point off.
-    left: f32,
-    score: f32,
+    /// Nodes at the beginning in whose boxes the point lies.
+    inside: usize,
+    child: Child,
 }
 
 impl Way {
-    pub(super) const NEW: Self = Self { child: NONE, depth: 0, left: 1.0, score: 0.0 };
+    pub(super) const NEW: Self =
+        Self { nodes: [NONE; DEEPEST], beyond: [0.0; DEEPEST], depth: 0, inside: 0, child: NONE };
+
+    /// Begins anew at a node or a leaf.
+    const fn restart(&mut self, child: Child) {
+        self.depth = 0;
+        self.child = child;
+    }
 }
 
 impl Tree {
@@ -100,43 +114,79 @@ impl Tree {
             width,
             root: NONE,
             nodes: Vec::with_capacity(size),
-            boxes: Vec::with_capacity(2 * width * size),
-            points: Vec::with_capacity(width * size),
+            boxes: Lines::with_capacity(2 * width * size),
+            points: Lines::with_capacity(width * size),
             masses: Vec::with_capacity(size),
             free_nodes: Vec::new(),
             free_leaves: Vec::new(),
-            above_nodes: Vec::with_capacity(size),
             above_leaves: Vec::with_capacity(size),
         }
     }
 
-    /// A way at the root.
-    pub(super) const fn begin(&self) -> Way {
-        Way { child: self.root, ..Way::NEW }
+    /// Puts a way at the root.
+    pub(super) const fn begin(&self, way: &mut Way) {
+        way.restart(self.root);
     }
 
-    /// One node further down; false where the way has come to its end, a leaf or as deep as is looked. Of `N` coordinates,
-    /// or as many as there are where that is 0: loops whose length is known have no ends to look after.
-    #[inline]
-    pub(super) fn step<const N: usize>(&self, way: &mut Way, point: &[f32]) -> bool {
-        let place = way.child.place();
-        let Some(node) = self.nodes.get(place).filter(|_| !way.child.is_leaf()) else { return false };
-        let Some(&unseen) = UNSEEN.get(way.depth) else { return false };
-        let (low, high) = self.bounds::<N>(place);
-        let beyond = beyond::<N>(low, high, point);
-        // A node parts points that differ, so that it has sides.
-        let cut = way.left * (beyond / (node.sides + beyond));
-        way.score += cut * unseen;
-        way.left -= cut;
-        way.depth += 1;
+    /// One node further down on a way that holds `depth` of them; false where it has come to a leaf.
+    #[inline(always)]
+    fn step(&self, way: &mut Way, depth: usize, point: &[f32]) -> bool {
+        // No node has the place of a leaf.
+        let Some(node) = self.nodes.get(usize::from(way.child.0)) else { return false };
+        let Some(slot) = way.nodes.get_mut(depth) else { return false };
+        *slot = way.child;
+        way.depth = depth + 1;
         way.child = node.side(point);
         true
     }
 
-    /// The score of a way that has come to its end, in a tree of `mass` points. A point that is in the tree already scores
-    /// less the more there are of it.
-    pub(super) fn score(&self, way: &Way, point: &[f32], mass: u32) -> f32 {
-        way.score + way.left * self.last(way, point, mass)
+    /// Goes down trees to the ends of their ways, a leaf or as deep as ways hold nodes. The processor waits for the memory of
+    /// all of them at once.
+    pub(super) fn descend<T: Borrow<Self>>(trees: &[T], ways: &mut [Way], point: &[f32]) {
+        for depth in 0..DEEPEST {
+            let mut is_under_way = false;
+            for (way, tree) in ways.iter_mut().zip(trees) {
+                is_under_way |= tree.borrow().step(way, depth, point);
+            }
+            if !is_under_way {
+                break;
+            }
+        }
+    }
+
+    /// The score of the point of a way that has come to its end, in a tree of `mass` points; the way is made ready for
+    /// [`insert`](Self::insert).
+    ///
+    /// It is the expected value of one over the depth at which the point would be parted off, over all cuts. That a cut of
+    /// a node's box with the point in it parts the point off has the probability of how far it sticks out, by all the
+    /// sides. A point that is in the tree already scores less the more there are of it.
+    ///
+    /// Of `N` coordinates, or as many as there are where that is 0: loops whose length is known have no ends to look
+    /// after. From the end upwards, all boxes of the way can be fetched at once, and those around one that the point lies
+    /// in need not be.
+    #[inline]
+    pub(super) fn score<const N: usize>(&self, way: &mut Way, point: &[f32], mass: u32) -> f32 {
+        let mut score = self.last(way, point, mass);
+        let depth = way.depth;
+        way.inside = depth;
+        let (nodes, beyonds, unseens) =
+            (way.nodes.get(..depth), way.beyond.get_mut(..depth), UNSEEN.get(..depth));
+        let (Some(nodes), Some(beyonds), Some(unseens)) = (nodes, beyonds, unseens) else { return score };
+        for ((&child, slot), &unseen) in nodes.iter().zip(beyonds).zip(unseens).rev() {
+            let Some(node) = self.nodes.get(child.place()) else { break };
+            let (low, high) = self.bounds::<N>(child.place());
+            let beyond = beyond::<N>(low, high, point);
+            if beyond <= 0.0 {
+                break;
+            }
+            *slot = beyond;
+            way.inside -= 1;
+            // A node parts points that differ, so that it has sides.
+            let whole = node.sides + beyond;
+            let cut = beyond / whole;
+            score = score * (1.0 - cut) + cut * unseen;
+        }
+        score
     }
 
     /// What the end of a way scores, for itself.
@@ -161,20 +211,23 @@ impl Tree {
                 share.1 += f64::from(part * (positive(value - high) / whole));
             }
         };
-        let mut way = self.begin();
-        loop {
-            let (at, left, depth) = (way.child, way.left, way.depth);
-            if !self.step::<0>(&mut way, point) {
-                break;
-            }
-            if way.left < left {
-                let sides = self.nodes.get(at.place()).map_or(0.0, |node| node.sides);
-                add(sides, left * unseen(depth), self.bounds::<0>(at.place()));
+        let mut way = Way::NEW;
+        self.begin(&mut way);
+        Self::descend(slice::from_ref(self), slice::from_mut(&mut way), point);
+        // The probability that no cut so far has parted the point off.
+        let mut left = 1.0;
+        for (&child, &unseen) in way.nodes.iter().zip(&UNSEEN).take(way.depth) {
+            let sides = self.nodes.get(child.place()).map_or(0.0, |node| node.sides);
+            let bounds = self.bounds::<0>(child.place());
+            let beyond = beyond::<0>(bounds.0, bounds.1, point);
+            if beyond > 0.0 {
+                add(sides, left * unseen, bounds);
+                left -= left * (beyond / (sides + beyond));
             }
         }
         if way.child.is_leaf() && way.child != NONE && self.point(way.child) != point {
             let leaf = self.point(way.child);
-            add(0.0, way.left * unseen(way.depth), (leaf, leaf));
+            add(0.0, left * unseen(way.depth), (leaf, leaf));
         }
     }
 
@@ -182,9 +235,7 @@ impl Tree {
     #[inline]
     fn bounds<const N: usize>(&self, place: usize) -> (&[f32], &[f32]) {
         let width = if N > 0 { N } else { self.width };
-        let begin = 2 * width * place;
-        let ends = self.boxes.get(begin..begin + 2 * width).unwrap_or_default();
-        ends.split_at_checked(width).unwrap_or_default()
+        self.boxes.get(2 * width * place, 2 * width).split_at_checked(width).unwrap_or_default()
     }
 
     /// Coordinates of a point.
@@ -193,89 +244,84 @@ impl Tree {
     }
 
     fn point(&self, leaf: Child) -> &[f32] {
-        let begin = leaf.place() * self.width;
-        self.points.get(begin..begin + self.width).unwrap_or_default()
+        self.points.get(leaf.place() * self.width, self.width)
     }
 
-    /// Inserts a point, and says where it is kept; equal points are kept together.
-    pub(super) fn insert(&mut self, point: &[f32], random: &mut Random) -> LeafId {
-        match self.width {
-            1 => self.insert_of::<1>(point, random),
-            8 => self.insert_of::<8>(point, random),
-            _ => self.insert_of::<0>(point, random),
-        }
-    }
-
-    fn insert_of<const N: usize>(&mut self, point: &[f32], random: &mut Random) -> LeafId {
-        let (mut child, mut above) = (self.root, NONE);
-        if child == NONE {
+    /// Inserts the point of a way that was just [scored](Self::score), and says where it is kept; equal points are kept
+    /// together.
+    pub(super) fn insert<const N: usize>(
+        &mut self,
+        way: &mut Way,
+        point: &[f32],
+        random: &mut Random,
+    ) -> LeafId {
+        if way.child == NONE {
             let leaf = self.new_leaf(point);
             self.hang(Child::leaf(leaf), NONE);
             self.root = Child::leaf(leaf);
             return leaf;
         }
-        let cut = loop {
-            if child.is_leaf() {
-                let other = self.point(child);
-                if other == point {
-                    self.masses.get_mut(child.place()).into_iter().for_each(|mass| *mass += 1);
-                    return LeafId(child.0 & !LEAF);
-                }
-                let draw = random.uniform() * f64::from(beyond::<N>(other, other, point));
-                break cut(other, other, point, single(draw));
-            }
-            if let Some(cut) = self.widen::<N>(child, point, random) {
+        let (child, cut) = loop {
+            if let Some(cut) = self.widen::<N>(way, point, random) {
                 break cut;
             }
-            above = child;
-            child = self.nodes.get(child.place()).map_or(NONE, |node| node.side(point));
+            if way.child.is_leaf() {
+                let other = self.point(way.child);
+                if other == point {
+                    self.masses.get_mut(way.child.place()).into_iter().for_each(|mass| *mass += 1);
+                    return LeafId(way.child.0 & !LEAF);
+                }
+                let draw = random.uniform() * f64::from(beyond::<N>(other, other, point));
+                break (way.child, cut(other, other, point, single(draw)));
+            }
+            // Deeper than a way holds nodes: on from there.
+            way.restart(way.child);
+            Self::descend(slice::from_ref(self), slice::from_mut(way), point);
+            self.score::<N>(way, point, 1);
         };
         let leaf = self.new_leaf(point);
-        self.part((child, above), leaf, cut);
+        self.part(child, leaf, cut);
         self.fit::<N>(self.above(Child::leaf(leaf)));
         leaf
     }
 
-    /// Cuts a point off a node's box, or widens the box to it and gives nothing.
-    #[inline]
+    /// Draws at which node of a way the point is cut off, and where; widens the boxes of those above.
     fn widen<const N: usize>(
         &mut self,
-        child: Child,
+        way: &Way,
         point: &[f32],
         random: &mut Random,
-    ) -> Option<(usize, f32)> {
-        let begin = 2 * self.width * child.place();
-        let node = self.nodes.get_mut(child.place())?;
-        let (low, high) = self.boxes.get_mut(begin..begin + 2 * self.width)?.split_at_mut(self.width);
-        let beyond = beyond::<N>(low, high, point);
-        if beyond <= 0.0 {
-            return None;
+    ) -> Option<(Child, (usize, f32))> {
+        let nodes = way.nodes.iter().zip(&way.beyond).take(way.depth).skip(way.inside);
+        for (&child, &beyond) in nodes {
+            let node = self.nodes.get_mut(child.place())?;
+            let bounds = self.boxes.get_mut(2 * self.width * child.place(), 2 * self.width);
+            let (low, high) = bounds.split_at_mut_checked(self.width)?;
+            let draw = single(random.uniform() * f64::from(beyond + node.sides));
+            if draw < beyond {
+                return Some((child, cut(low, high, point, draw)));
+            }
+            stretch::<N>(low, high, point);
+            node.sides = sides::<N>(low, high);
         }
-        let draw = single(random.uniform() * f64::from(beyond + node.sides));
-        if draw < beyond {
-            return Some(cut(low, high, point, draw));
-        }
-        for ((low, high), &value) in low.iter_mut().zip(high.iter_mut()).zip(point) {
-            (*low, *high) = (smaller(*low, value), larger(*high, value));
-        }
-        node.sides = sides(low, high);
         None
     }
 
     /// Puts a node in the place of a child, with the child and the new leaf below it; its box is still to be made.
-    fn part(&mut self, (child, above): (Child, Child), leaf: LeafId, (dimension, at): (usize, f32)) {
+    fn part(&mut self, child: Child, leaf: LeafId, (dimension, at): (usize, f32)) {
+        let above = self.above(child);
         let leaf = Child::leaf(leaf);
         let is_left = self.point(leaf).get(dimension).is_some_and(|value| *value <= at);
         let (left, right) = if is_left { (leaf, child) } else { (child, leaf) };
-        let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
-        let place = self.new_node(Node { at, sides: 0.0, dimension, left, right });
+        let dimension = u16::try_from(dimension).unwrap_or(u16::MAX);
+        let place = self.new_node(Node { at, sides: 0.0, dimension, left, right, above });
         self.replace(child, place, above);
         self.hang(child, place);
         self.hang(leaf, place);
     }
 
     /// Removes one of the points that are kept in a leaf.
-    pub(super) fn remove(&mut self, leaf: LeafId) {
+    pub(super) fn remove<const N: usize>(&mut self, leaf: LeafId) {
         let leaf = Child::leaf(leaf);
         let Some(mass) = self.masses.get_mut(leaf.place()) else { return };
         *mass = mass.saturating_sub(1);
@@ -292,11 +338,7 @@ impl Tree {
         self.free_nodes.push(parent.0);
         let above = self.above(parent);
         self.replace(parent, sibling, above);
-        match self.width {
-            1 => self.shrink::<1>(above, leaf),
-            8 => self.shrink::<8>(above, leaf),
-            _ => self.shrink::<0>(above, leaf),
-        }
+        self.shrink::<N>(above, leaf);
     }
 
     /// Shrinks the boxes that a point has gone from, up to the first that is as before.
@@ -319,56 +361,65 @@ impl Tree {
 
     /// The node that a child hangs below.
     fn above(&self, child: Child) -> Child {
-        let all = if child.is_leaf() { &self.above_leaves } else { &self.above_nodes };
-        all.get(child.place()).copied().unwrap_or(NONE)
+        if child.is_leaf() {
+            return self.above_leaves.get(child.place()).copied().unwrap_or(NONE);
+        }
+        self.nodes.get(child.place()).map_or(NONE, |node| node.above)
     }
 
     fn hang(&mut self, child: Child, above: Child) {
-        let all = if child.is_leaf() { &mut self.above_leaves } else { &mut self.above_nodes };
-        all.get_mut(child.place()).into_iter().for_each(|slot| *slot = above);
+        let slot = if child.is_leaf() {
+            self.above_leaves.get_mut(child.place())
+        } else {
+            self.nodes.get_mut(child.place()).map(|node| &mut node.above)
+        };
+        slot.into_iter().for_each(|slot| *slot = above);
     }
 
     /// Makes a node's box that of what is below it; tells whether it was another.
     fn fit<const N: usize>(&mut self, child: Child) -> bool {
         let Some(&Node { left, right, .. }) = self.nodes.get(child.place()) else { return false };
-        let mut is_changed = false;
-        if N > 0 {
-            let Some([low, high]) = self.union::<N>(left, right) else { return false };
-            let begin = 2 * N * child.place();
-            for (slots, ends) in [(begin, low), (begin + N, high)] {
-                let Some(slots) = self.boxes.get_mut(slots..slots + N) else { continue };
-                is_changed |= *slots != ends;
-                slots.copy_from_slice(&ends);
-            }
-        } else {
-            for dimension in 0..self.width {
-                let end = |of: &[f32]| of.get(dimension).copied().unwrap_or_default();
-                let (left, right) = (self.ends::<0>(left), self.ends::<0>(right));
-                let (low, high) = (smaller(end(left.0), end(right.0)), larger(end(left.1), end(right.1)));
-                let begin = 2 * self.width * child.place() + dimension;
-                for (place, end) in [(begin, low), (begin + self.width, high)] {
-                    let Some(slot) = self.boxes.get_mut(place) else { continue };
-                    is_changed |= slot.to_bits() != end.to_bits();
-                    *slot = end;
-                }
-            }
-        }
-        let (low, high) = self.bounds::<N>(child.place());
-        let sides = sides(low, high);
+        let (bits, sides) =
+            if N > 0 { self.fit_chunk::<N>(child, left, right) } else { self.fit_any(child, left, right) };
         self.nodes.get_mut(child.place()).into_iter().for_each(|node| node.sides = sides);
-        is_changed
+        bits != 0
     }
 
-    /// The box around two children, of `N` coordinates.
+    /// The same for `N` coordinates: the bits that are others, and the sum of the sides.
     #[inline]
-    fn union<const N: usize>(&self, left: Child, right: Child) -> Option<[[f32; N]; 2]> {
-        let (left, right) = (self.ends::<N>(left), self.ends::<N>(right));
-        let (mut low, mut high): ([f32; N], [f32; N]) = (*left.0.first_chunk()?, *left.1.first_chunk()?);
-        let (other_low, other_high): (&[f32; N], &[f32; N]) =
-            (right.0.first_chunk()?, right.1.first_chunk()?);
-        low.iter_mut().zip(other_low).for_each(|(low, other)| *low = smaller(*low, *other));
-        high.iter_mut().zip(other_high).for_each(|(high, other)| *high = larger(*high, *other));
-        Some([low, high])
+    fn fit_chunk<const N: usize>(&mut self, child: Child, left: Child, right: Child) -> (u32, f32) {
+        let none = [0.0; N];
+        let ends = |child| {
+            let (low, high) = self.ends::<N>(child);
+            (low.first_chunk().copied().unwrap_or(none), high.first_chunk().copied().unwrap_or(none))
+        };
+        let ((mut low, mut high), (other_low, other_high)) = (ends(left), ends(right));
+        low.iter_mut().zip(&other_low).for_each(|(low, other)| *low = smaller(*low, *other));
+        high.iter_mut().zip(&other_high).for_each(|(high, other)| *high = larger(*high, *other));
+        let slots = self.boxes.get_mut(2 * N * child.place(), 2 * N);
+        let Some((low_slots, high_slots)) = slots.split_first_chunk_mut::<N>() else { return (0, 0.0) };
+        let Some(high_slots) = high_slots.first_chunk_mut::<N>() else { return (0, 0.0) };
+        let bits = other_bits(low_slots, &low) | other_bits(high_slots, &high);
+        (*low_slots, *high_slots) = (low, high);
+        (bits, sides::<N>(&low, &high))
+    }
+
+    /// The same for as many coordinates as there are.
+    fn fit_any(&mut self, child: Child, left: Child, right: Child) -> (u32, f32) {
+        let mut bits = 0;
+        for dimension in 0..self.width {
+            let end = |of: &[f32]| of.get(dimension).copied().unwrap_or_default();
+            let (left, right) = (self.ends::<0>(left), self.ends::<0>(right));
+            let (low, high) = (smaller(end(left.0), end(right.0)), larger(end(left.1), end(right.1)));
+            let begin = 2 * self.width * child.place() + dimension;
+            for (place, end) in [(begin, low), (begin + self.width, high)] {
+                let Some(slot) = self.boxes.get_mut(place, 1).first_mut() else { continue };
+                bits |= slot.to_bits() ^ end.to_bits();
+                *slot = end;
+            }
+        }
+        let (low, high) = self.bounds::<0>(child.place());
+        (bits, sides::<0>(low, high))
     }
 
     /// True where a point lies at an end of a node's box, so that the box may be another without it.
@@ -391,12 +442,15 @@ impl Tree {
 
     fn new_leaf(&mut self, point: &[f32]) -> LeafId {
         if let Some(place) = self.free_leaves.pop() {
-            let begin = usize::from(place) * self.width;
-            self.points.iter_mut().skip(begin).zip(point).for_each(|(slot, value)| *slot = *value);
+            let slots = self.points.get_mut(usize::from(place) * self.width, self.width);
+            slots.iter_mut().zip(point).for_each(|(slot, value)| *slot = *value);
             self.masses.get_mut(usize::from(place)).into_iter().for_each(|mass| *mass = 1);
             return LeafId(place);
         }
-        self.points.extend_from_slice(point);
+        let begin = self.points.len();
+        self.points.grow(self.width);
+        let slots = self.points.get_mut(begin, self.width);
+        slots.iter_mut().zip(point).for_each(|(slot, value)| *slot = *value);
         self.masses.push(1);
         self.above_leaves.push(NONE);
         LeafId(Child::node(self.masses.len() - 1).0)
@@ -410,8 +464,7 @@ impl Tree {
             return place;
         }
         self.nodes.push(node);
-        self.above_nodes.push(NONE);
-        self.boxes.resize(2 * self.width * self.nodes.len(), 0.0);
+        self.boxes.grow(2 * self.width);
         Child::node(self.nodes.len() - 1)
     }
 }
@@ -420,15 +473,14 @@ fields!(Tree {
     width: usize,
     root: Child,
     nodes: Vec<Node>,
-    boxes: Vec<f32>,
-    points: Vec<f32>,
+    boxes: Lines,
+    points: Lines,
     masses: Vec<u32>,
     free_nodes: Vec<u16>,
     free_leaves: Vec<u16>,
-    above_nodes: Vec<Child>,
     above_leaves: Vec<Child>,
 });
-fields!(Node { at: f32, sides: f32, dimension: u32, left: Child, right: Child });
+fields!(Node { at: f32, sides: f32, dimension: u16, left: Child, right: Child, above: Child });
 
 /// One over `depth + 1`.
 fn unseen(depth: usize) -> f32 {
@@ -482,15 +534,42 @@ fn beyond<const N: usize>(low: &[f32], high: &[f32], point: &[f32]) -> f32 {
     added(low, high, point, outside)
 }
 
-/// The sum of the sides of a box.
-fn sides(low: &[f32], high: &[f32]) -> f32 {
+/// The sum of the sides of a box, of `N` coordinates as well.
+#[inline(always)]
+fn sides<const N: usize>(low: &[f32], high: &[f32]) -> f32 {
+    if let (Some(low), Some(high)) = (low.first_chunk::<N>(), high.first_chunk::<N>())
+        && N > 0
+    {
+        return added(low, high, low, |low, high, _| high - low);
+    }
     added(low, high, low, |low, high, _| high - low)
+}
+
+/// The bits that some of the numbers have otherwise.
+#[inline(always)]
+fn other_bits<const N: usize>(some: &[f32; N], others: &[f32; N]) -> u32 {
+    some.iter().zip(others).fold(0, |bits, (one, other)| bits | (one.to_bits() ^ other.to_bits()))
+}
+
+/// Makes a box so wide that it holds a point, of `N` coordinates as well.
+#[inline(always)]
+fn stretch<const N: usize>(low: &mut [f32], high: &mut [f32], point: &[f32]) {
+    if let (Some(low), Some(high), Some(point)) =
+        (low.first_chunk_mut::<N>(), high.first_chunk_mut::<N>(), point.first_chunk::<N>())
+    {
+        low.iter_mut().zip(point).for_each(|(low, value)| *low = smaller(*low, *value));
+        high.iter_mut().zip(point).for_each(|(high, value)| *high = larger(*high, *value));
+    }
+    if N == 0 {
+        low.iter_mut().zip(point).for_each(|(low, value)| *low = smaller(*low, *value));
+        high.iter_mut().zip(point).for_each(|(high, value)| *high = larger(*high, *value));
+    }
 }
 
 /// How far a value lies outside of an interval.
 #[inline]
 const fn outside(low: f32, high: f32, value: f32) -> f32 {
-    positive(low - value) + positive(value - high)
+    (value - smaller(larger(value, low), high)).abs()
 }
 
 /// The sum over the dimensions; four at a time, as a processor does them.
@@ -502,13 +581,14 @@ fn added(low: &[f32], high: &[f32], point: &[f32], of: impl Fn(f32, f32, f32) ->
     let ((low, low_rest), (high, high_rest)) = (low.as_chunks::<4>(), high.as_chunks::<4>());
     let (point, point_rest) = point.as_chunks::<4>();
     let mut lanes = [0.0; 4];
-    for ((&[a, b, c, d], &[e, f, g, h]), &[i, j, k, l]) in low.iter().zip(high).zip(point) {
-        let [m, n, o, p] = lanes;
-        lanes = [m + of(a, e, i), n + of(b, f, j), o + of(c, g, k), p + of(d, h, l)];
+    for ((low, high), point) in low.iter().zip(high).zip(point) {
+        let ends = low.iter().zip(high).zip(point);
+        lanes.iter_mut().zip(ends).for_each(|(lane, ((&low, &high), &value))| *lane += of(low, high, value));
     }
+    // Halves before neighbours, as they lie in a register.
     let [a, b, c, d] = lanes;
     let rest = low_rest.iter().zip(high_rest).zip(point_rest);
-    rest.fold((a + b) + (c + d), |sum, ((&low, &high), &value)| sum + of(low, high, value))
+    rest.fold((a + c) + (b + d), |sum, ((&low, &high), &value)| sum + of(low, high, value))
 }
 
 /// The cut that lies `draw` into what sticks out of a box, the dimensions one after the other.

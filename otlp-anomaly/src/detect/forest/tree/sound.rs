@@ -60,10 +60,10 @@ impl Tree {
         if nodes >= most || leaves >= most || self.width == 0 {
             return false;
         }
-        let fits = (self.above_nodes.len(), self.above_leaves.len()) == (nodes, leaves)
+        let fits = self.above_leaves.len() == leaves
             && Some(self.boxes.len()) == self.width.checked_mul(2 * nodes)
             && Some(self.points.len()) == self.width.checked_mul(leaves)
-            && self.boxes.iter().chain(&self.points).all(|value| value.abs() <= LARGEST);
+            && self.boxes.as_slice().iter().chain(self.points.as_slice()).all(|value| value.abs() <= LARGEST);
         let mut met = Met { nodes: vec![false; nodes], leaves: vec![false; leaves] };
         fits && self.are_free(&mut met) && self.is_tree(&mut met)
     }
@@ -101,7 +101,7 @@ impl Tree {
         let is_there = |side: Child| {
             if side.is_leaf() { side.place() < self.masses.len() } else { side.place() < self.nodes.len() }
         };
-        let cut = node.dimension as usize;
+        let cut = usize::from(node.dimension);
         if cut >= self.width || !is_there(node.left) || !is_there(node.right) {
             return false;
         }

@@ -11,10 +11,10 @@ fn changed(steps: &[(bool, [u8; 3])], seed: u64) -> (Tree, Vec<Vec<f32>>) {
     for (remove, coordinates) in steps {
         if *remove && !held.is_empty() {
             let (leaf, _) = held.swap_remove(usize::from(coordinates[0]) % held.len());
-            tree.remove(leaf);
+            tree.remove::<0>(leaf);
         } else if held.len() < 64 {
             let point: Vec<f32> = coordinates.iter().map(|value| f32::from(value % 8) * 0.37).collect();
-            let leaf = tree.insert(&point, &mut random);
+            let leaf = insert(&mut tree, &point, &mut random);
             held.push((leaf, point));
         }
     }
@@ -27,7 +27,7 @@ fn check(tree: &Tree, child: Child) -> Vec<Vec<f32>> {
         return vec![tree.point(child).to_vec(); tree.masses[child.place()] as usize];
     }
     let (node, (low, high)) = (tree.nodes[child.place()], tree.bounds::<0>(child.place()));
-    let dimension = node.dimension as usize;
+    let dimension = usize::from(node.dimension);
     let (left, right) = (check(tree, node.left), check(tree, node.right));
     assert!(left.iter().all(|point| point[dimension] <= node.at), "left of the cut");
     assert!(right.iter().all(|point| point[dimension] > node.at), "right of the cut");
@@ -48,10 +48,22 @@ fn sorted(mut points: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
     points
 }
 
+/// The way of a point, scored.
+fn scored(tree: &Tree, point: &[f32], mass: u32) -> (Way, f32) {
+    let mut way = Way::NEW;
+    tree.begin(&mut way);
+    Tree::descend(slice::from_ref(tree), slice::from_mut(&mut way), point);
+    let score = tree.score::<0>(&mut way, point, mass);
+    (way, score)
+}
+
 fn score(tree: &Tree, point: &[f32], mass: u32) -> f32 {
-    let mut way = tree.begin();
-    while tree.step::<0>(&mut way, point) {}
-    tree.score(&way, point, mass)
+    scored(tree, point, mass).1
+}
+
+fn insert(tree: &mut Tree, point: &[f32], random: &mut Random) -> LeafId {
+    let (mut way, _) = scored(tree, point, 1);
+    tree.insert::<0>(&mut way, point, random)
 }
 
 /// The score by its definition, from the leaf upwards.
@@ -119,10 +131,10 @@ fn mean_score(others: &[[f32; 1]], removed: &[[f32; 1]], point: f32) -> f32 {
         let (mut tree, mut random) = (Tree::new(64, 1), Random::new(seed));
         let mut all: Vec<[f32; 1]> = others.iter().chain(removed).copied().collect();
         all.rotate_left(usize::try_from(seed).unwrap() % others.len());
-        let leaves: Vec<LeafId> = all.iter().map(|point| tree.insert(point, &mut random)).collect();
+        let leaves: Vec<LeafId> = all.iter().map(|point| insert(&mut tree, point, &mut random)).collect();
         for (leaf, point) in leaves.iter().zip(&all) {
             if removed.contains(point) {
-                tree.remove(*leaf);
+                tree.remove::<0>(*leaf);
             }
         }
         sum += score(&tree, &[point], u32::try_from(others.len()).unwrap());
@@ -149,4 +161,40 @@ fn three_points_have_the_scores_that_can_be_worked_out_by_hand() {
     let mean = mean_score(&[[0.0], [1.0]], &[], 3.0);
     let expected = 2.0 / 3.0 + 1.0 / 3.0 * 0.5;
     assert!((mean - expected).abs() < 2e-2, "{mean} and {expected}");
+}
+
+/// A tree of points each about half as far out again as the one before, in which ways are deeper than one holds nodes; worked on with
+/// loops of `N` coordinates.
+fn deep<const N: usize>(width: usize, seed: u64) -> Tree {
+    let (mut tree, mut random) = (Tree::new(512, width), Random::new(seed));
+    let mut leaves = Vec::new();
+    for nth in 0..480_u16 {
+        let point = vec![2.0_f32.powf(f32::from(nth * 37 % 480) / 2.0 - 140.0); width];
+        let (mut way, score) = scored(&tree, &point, 1);
+        let again = tree.score::<N>(&mut way, &point, 1);
+        assert_eq!(again.to_bits(), score.to_bits());
+        leaves.push(tree.insert::<N>(&mut way, &point, &mut random));
+    }
+    assert!(tree.is_sound());
+    leaves.iter().step_by(9).for_each(|leaf| tree.remove::<N>(*leaf));
+    assert!(tree.is_sound());
+    tree
+}
+
+#[test]
+fn ways_deeper_than_one_holds_and_loops_of_known_length_change_nothing() {
+    for seed in 0..5 {
+        assert!(deep::<1>(1, seed) == deep::<0>(1, seed));
+        assert!(deep::<8>(8, seed) == deep::<0>(8, seed));
+        // The twin: another seed makes another tree.
+        assert!(deep::<8>(8, seed) != deep::<0>(8, seed + 1));
+        let (tree, mut depth) = (deep::<1>(1, seed), 0);
+        let mut child = tree.root;
+        while !child.is_leaf() {
+            (child, depth) = (tree.nodes[child.place()].left, depth + 1);
+        }
+        assert!(depth > DEEPEST, "{depth}");
+        let (way, score) = scored(&tree, &[0.0], 1);
+        assert!(way.depth == DEEPEST && (0.0..1.0).contains(&score));
+    }
 }
