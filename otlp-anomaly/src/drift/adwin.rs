@@ -1,6 +1,8 @@
 //! A window that is as long as its mean stays the same.
 #![expect(clippy::indexing_slicing, reason = "buckets lie below the length of their row")]
 
+use std::borrow::Cow;
+
 use otlp_core::{Error, ErrorKind, Result};
 
 use crate::number::{lanes, of_len, ratio, to_f64};
@@ -67,13 +69,11 @@ impl AdwinConfig {
         let until_stop = self.clock.min(BLOCK_VALUES);
         Ok(Adwin {
             config: self,
-            rows: Rows::new(self.max_buckets),
-            recent: Block::new(self.max_buckets),
-            moved: Block::new(self.max_buckets),
-            paired: Block::new(self.max_buckets),
+            rows: Rows::new(until_stop),
             sum: 0.0,
             spread: 0.0,
             width: 0,
+            stretch: until_stop,
             until_stop,
             until_look: self.clock - until_stop,
             chance: Chance::NONE,
@@ -98,16 +98,13 @@ impl Default for AdwinConfig {
 pub struct Adwin {
     config: AdwinConfig,
     rows: Rows,
-    /// Values that stand in no row yet: those since the last look.
-    recent: Block<f64>,
-    /// Buckets on their way into a row, and from it into the next; empty but within a call.
-    moved: Block<Bucket>,
-    paired: Block<Bucket>,
-    /// Of what stands in rows: the sum, and that of the squared distances from the mean.
+    /// Of the values in the rows but for those that came since rows were last put in order: the sum, and that of the squared distances from the mean.
     sum: f64,
     spread: f64,
     width: u64,
-    /// Values until the recent ones are put into rows, and from then on until the window is looked at.
+    /// Values from one time that rows are put in order to the next, those that are still to come, and from then on until the
+    /// window is looked at.
+    stretch: u32,
     until_stop: u32,
     until_look: u32,
     chance: Chance,
@@ -122,110 +119,131 @@ struct Bucket {
 }
 
 /// Values that are put into buckets at once.
-const BLOCK: usize = BLOCK_VALUES as usize;
 const BLOCK_VALUES: u32 = 32;
-/// Rows there can be: more values than anybody has.
+/// Rows of buckets there can be: more values than anybody has.
 const MAX_ROWS: usize = 40;
 
-/// The histogram: row `n` holds the buckets of `2^n` values, oldest first.
+/// The histogram, oldest first in each row: values, and above them rows of buckets of two values, of four, and so on.
 #[derive(Debug, Clone, PartialEq)]
 struct Rows {
-    /// Room for as many buckets a row as there may be.
-    buckets: Vec<Bucket>,
-    lengths: Vec<usize>,
-    most: usize,
+    values: Row<f64>,
+    buckets: Vec<Row<Bucket>>,
 }
 
 impl Rows {
-    fn new(most: usize) -> Self {
-        Self { buckets: vec![Bucket::default(); most], lengths: vec![0], most }
-    }
-
-    fn row(&self, row: usize) -> &[Bucket] {
-        let start = row * self.most;
-        &self.buckets[start..start + self.lengths[row]]
+    fn new(room: u32) -> Self {
+        let mut values = Row::NEW;
+        values.make_room(room as usize);
+        Self { values, buckets: Vec::new() }
     }
 
     fn clear(&mut self) {
-        self.lengths.truncate(1);
-        self.lengths[0] = 0;
+        self.values.clear();
+        self.buckets.iter_mut().for_each(Row::clear);
     }
 
-    /// Adds a row above all others.
-    fn grow(&mut self) {
-        self.lengths.push(0);
-        self.buckets
-            .resize(self.most * self.lengths.len().max(self.buckets.len() / self.most), Bucket::default());
-    }
-
-    #[inline]
-    fn set(&mut self, row: usize, buckets: impl ExactSizeIterator<Item = Bucket>) {
-        let start = row * self.most;
-        self.lengths[row] = buckets.len();
-        let slots = &mut self.buckets[start..start + buckets.len()];
-        // So few that a copy of memory would cost more than the loop.
-        slots.iter_mut().zip(buckets).for_each(|(slot, bucket)| *slot = bucket);
-    }
-
-    /// Takes the oldest bucket, with its row.
-    fn pop(&mut self) -> Option<(usize, Bucket)> {
-        let row = self.lengths.len() - 1;
-        let start = row * self.most;
-        let oldest = *self.row(row).first()?;
-        self.buckets.copy_within(start + 1..start + self.lengths[row], start);
-        self.lengths[row] -= 1;
-        while self.lengths.len() > 1 && self.lengths.last() == Some(&0) {
-            self.lengths.pop();
+    /// Makes buckets of what is too many in a row, as often as it is, and so in the rows above.
+    fn settle(&mut self, most: usize) {
+        if self.buckets.is_empty() {
+            self.buckets.push(Row::NEW);
         }
-        Some((row, oldest))
+        let above = self.buckets[0].put(surplus(self.values.held(), most).iter().map(|[one, two]| {
+            let apart = one - two;
+            Bucket { sum: one + two, spread: apart * apart * 0.5 }
+        }));
+        self.values.take(2 * above);
+        let mut inverse = 0.25;
+        for row in 0..MAX_ROWS - 1 {
+            if self.buckets[row].held().len() <= most {
+                return;
+            }
+            if row + 1 == self.buckets.len() {
+                self.buckets.push(Row::NEW);
+            }
+            let (below, above) = self.buckets.split_at_mut(row + 1);
+            let (below, above) = (&mut below[row], &mut above[0]);
+            let count = above.put(surplus(below.held(), most).iter().map(|[one, two]| {
+                let apart = one.sum - two.sum;
+                // Both are of one size, so that their means' distance costs its square by twice that size.
+                let spread = one.spread + two.spread + apart * apart * inverse;
+                Bucket { sum: one.sum + two.sum, spread }
+            }));
+            below.take(2 * count);
+            inverse *= 0.5;
+        }
+    }
+
+    /// Takes the oldest bucket, with the values it holds.
+    fn pop(&mut self) -> Option<(u64, Bucket)> {
+        if let Some(row) = self.buckets.iter().rposition(|row| !row.held().is_empty()) {
+            let oldest = self.buckets[row].held()[0];
+            self.buckets[row].take(1);
+            return Some((2 << row, oldest));
+        }
+        let oldest = *self.values.held().first()?;
+        self.values.take(1);
+        Some((1, Bucket { sum: oldest, spread: 0.0 }))
     }
 }
 
-/// Buckets of one size on their way into a row, with room before them for those that stand there.
+/// Those of a row that are made one, two at a time and the oldest first, as often as there is one too many.
+fn surplus<T>(held: &[T], most: usize) -> &[[T; 2]] {
+    let (pairs, _) = held.as_chunks();
+    &pairs[..held.len().saturating_sub(most).div_ceil(2)]
+}
+
+/// A row, which moves along its slots and is moved back to the first where it comes to the last.
 #[derive(Debug, Clone)]
-struct Block<T> {
-    held: Vec<T>,
-    room: usize,
+struct Row<T> {
+    slots: Vec<T>,
+    start: usize,
     end: usize,
 }
 
-impl<T: Copy + Default> Block<T> {
-    fn new(most: usize) -> Self {
-        Self { held: vec![T::default(); most + most.max(BLOCK)], room: most, end: most }
-    }
+impl<T: Copy + Default> Row<T> {
+    const NEW: Self = Self { slots: Vec::new(), start: 0, end: 0 };
 
     fn held(&self) -> &[T] {
-        &self.held[self.room..self.end]
+        &self.slots[self.start..self.end]
     }
 
+    /// Makes as many slots behind the last one that is held, and twice as many the first time, so that what is held is seldom moved.
+    fn make_room(&mut self, count: usize) {
+        if self.end + count <= self.slots.len() {
+            return;
+        }
+        self.slots.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let least = self.end + count;
+        if self.slots.len() < 2 * least {
+            self.slots.resize(3 * least, T::default());
+        }
+    }
+
+    /// Puts these behind those that are held, and says how many there were.
     #[inline]
-    fn push(&mut self, one: T) {
-        self.held[self.end] = one;
-        self.end += 1;
+    fn put(&mut self, all: impl ExactSizeIterator<Item = T>) -> usize {
+        let count = all.len();
+        self.make_room(count);
+        let slots = &mut self.slots[self.end..self.end + count];
+        slots.iter_mut().zip(all).for_each(|(slot, one)| *slot = one);
+        self.end += count;
+        count
     }
 
-    const fn len(&self) -> usize {
-        self.end - self.room
+    const fn take(&mut self, count: usize) {
+        self.start += count;
     }
 
     const fn clear(&mut self) {
-        self.end = self.room;
-    }
-
-    /// What stands in a row, and these behind it.
-    #[inline]
-    fn behind(&mut self, row: impl ExactSizeIterator<Item = T>) -> &[T] {
-        let start = self.room - row.len();
-        let slots = &mut self.held[start..self.room];
-        slots.iter_mut().zip(row).for_each(|(slot, one)| *slot = one);
-        &self.held[start..self.end]
+        (self.start, self.end) = (0, 0);
     }
 }
 
-/// What lies beyond the held ones is none of its state.
-impl<T: PartialEq + Copy + Default> PartialEq for Block<T> {
+/// Where it lies in its slots is none of its state.
+impl<T: PartialEq + Copy + Default> PartialEq for Row<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.room == other.room && self.held() == other.held()
+        self.held() == other.held()
     }
 }
 
@@ -264,7 +282,10 @@ impl Adwin {
         if value.is_nan() || value.abs() > LARGEST || self.drifted {
             return self.observe_odd(value);
         }
-        self.recent.push(value);
+        // There is room for all until the stop.
+        let values = &mut self.rows.values;
+        values.slots[values.end] = value;
+        values.end += 1;
         self.until_stop -= 1;
         self.until_stop == 0 && self.stop()
     }
@@ -277,6 +298,7 @@ impl Adwin {
         }
         if self.drifted {
             self.rows.clear();
+            self.rows.values.make_room(self.until_stop as usize);
             (self.sum, self.spread, self.width, self.drifted) = (0.0, 0.0, 0, false);
         }
         self.observe(value.clamp(-LARGEST, LARGEST))
@@ -288,38 +310,66 @@ impl Adwin {
         self.insert();
         if self.until_look == 0 {
             self.until_look = self.config.clock;
-            while self.width > u64::from(self.config.grace) && self.differs() {
-                self.drop_oldest();
-                self.drifted = true;
-            }
+            // What is left of the window is worked out where somebody asks: the next value begins a new one.
+            self.drifted = self.width > u64::from(self.config.grace) && self.differs();
         }
         self.until_stop = self.until_look.min(BLOCK_VALUES);
+        self.stretch = self.until_stop;
         self.until_look -= self.until_stop;
+        self.rows.values.make_room(self.until_stop as usize);
         self.drifted
     }
 
-    /// Mean of the window; zero where it is empty.
+    /// Mean of the window; zero where it is empty. Right after an alarm this costs a look for each bucket that is dropped, and a
+    /// copy; and so do [`width`](Self::width) and [`buckets`](Self::buckets).
     #[must_use]
     pub fn mean(&self) -> f64 {
-        let recent: f64 = self.recent.held().iter().sum();
-        ratio(self.sum + recent, to_f64(self.width()))
+        let settled = self.settled();
+        let recent: f64 = settled.recent().iter().sum();
+        ratio(settled.sum + recent, to_f64(settled.width + u64::from(settled.count_recent())))
     }
 
     /// Values in the window.
     #[must_use]
-    pub const fn width(&self) -> u64 {
-        self.width + self.recent.len() as u64
+    pub fn width(&self) -> u64 {
+        let settled = self.settled();
+        settled.width + u64::from(settled.count_recent())
     }
 
     /// Buckets kept.
     #[must_use]
     pub fn buckets(&self) -> usize {
-        self.rows.lengths.iter().sum::<usize>() + self.recent.len()
+        let settled = self.settled();
+        let buckets = settled.rows.buckets.iter().map(|row| row.held().len());
+        buckets.sum::<usize>() + settled.rows.values.held().len()
+    }
+
+    /// Values that came since rows were last put in order.
+    const fn count_recent(&self) -> u32 {
+        self.stretch - self.until_stop
+    }
+
+    fn recent(&self) -> &[f64] {
+        let values = self.rows.values.held();
+        &values[values.len() - self.count_recent() as usize..]
+    }
+
+    /// With the window as it is when the old values were dropped.
+    fn settled(&self) -> Cow<'_, Self> {
+        if !self.drifted {
+            return Cow::Borrowed(self);
+        }
+        let mut settled = self.clone();
+        settled.drop_oldest();
+        while settled.width > u64::from(settled.config.grace) && settled.differs() {
+            settled.drop_oldest();
+        }
+        Cow::Owned(settled)
     }
 
     /// Puts the recent values into buckets; where they stand is where they would, had each been put there when it came.
     fn insert(&mut self) {
-        let values = self.recent.held();
+        let values = self.recent();
         let (width, count) = (to_f64(self.width), of_len(values.len()));
         let sum = lanes(values, |value| value);
         let mean = ratio(sum, count);
@@ -327,37 +377,15 @@ impl Adwin {
         self.spread += lanes(values, |value| (value - mean) * (value - mean));
         self.spread += ratio(apart * apart * width * count, width + count);
         self.sum += sum;
-        self.width += self.recent.len() as u64;
-        let first = self.rows.row(0).iter().map(|bucket| bucket.sum);
-        let all = self.recent.behind(first);
-        let (pairs, left) = parted(all, self.config.max_buckets);
-        for pair in pairs.chunks_exact(2) {
-            let apart = pair[0] - pair[1];
-            self.moved.push(Bucket { sum: pair[0] + pair[1], spread: apart * apart * 0.5 });
-        }
-        self.rows.set(0, left.iter().map(|&sum| Bucket { sum, spread: 0.0 }));
-        self.recent.clear();
-        let (mut row, mut inverse) = (1, 0.25);
-        while self.moved.len() > 0 {
-            if row == self.rows.lengths.len() {
-                self.rows.grow();
-            }
-            let all = self.moved.behind(self.rows.row(row).iter().copied());
-            let (pairs, left) = parted(all, self.config.max_buckets);
-            for pair in pairs.chunks_exact(2) {
-                let (one, two) = (pair[0], pair[1]);
-                let apart = one.sum - two.sum;
-                // Both are of one size, so that their means' distance costs its square by twice that size.
-                let spread = one.spread + two.spread + apart * apart * inverse;
-                self.paired.push(Bucket { sum: one.sum + two.sum, spread });
-            }
-            self.rows.set(row, left.iter().copied());
-            self.moved.clear();
-            std::mem::swap(&mut self.paired, &mut self.moved);
-            row += 1;
-            inverse *= 0.5;
-        }
-        while self.rows.lengths.len() > MAX_ROWS {
+        self.width += u64::from(self.stretch);
+        self.stretch = 0;
+        self.rows.settle(self.config.max_buckets);
+        while self
+            .rows
+            .buckets
+            .get(MAX_ROWS - 1)
+            .is_some_and(|row| row.held().len() > self.config.max_buckets)
+        {
             self.drop_oldest();
         }
     }
@@ -373,20 +401,22 @@ impl Adwin {
         let noise = 2.0 * self.spread.max(0.0) / width * self.chance.least;
         let quiet = noise * (width - 2.0 * least + 2.0) * (1.0 - 1e-9);
         let (mut old_count, mut old_sum) = (0.0, 0.0);
-        for row in (0..self.rows.lengths.len()).rev() {
-            let (size, buckets) = (to_f64(1 << row), self.rows.row(row));
-            let last = if row == 0 { 1 } else { 0 };
-            for bucket in &buckets[..buckets.len().saturating_sub(last)] {
-                old_count += size;
-                old_sum += bucket.sum;
-                let apart = old_sum * width - self.sum * old_count;
-                let is_quiet = apart * apart <= quiet * (old_count * (width - old_count));
-                if !is_quiet && self.speaks(old_count, apart) {
-                    return true;
-                }
+        let mut speaks = |size: f64, sum: f64| {
+            old_count += size;
+            old_sum += sum;
+            let apart = old_sum * width - self.sum * old_count;
+            let is_quiet = apart * apart <= quiet * (old_count * (width - old_count));
+            !is_quiet && self.speaks(old_count, apart)
+        };
+        for (row, buckets) in self.rows.buckets.iter().enumerate().rev() {
+            let size = to_f64(2 << row);
+            if buckets.held().iter().any(|bucket| speaks(size, bucket.sum)) {
+                return true;
             }
         }
-        false
+        // Behind the last value there is no cut.
+        let values = self.rows.values.held().split_last().map_or(&[][..], |(_, values)| values);
+        values.iter().any(|&value| speaks(1.0, value))
     }
 
     /// True where the means before and after a cut differ by more than the bound; `apart` is their distance by both counts.
@@ -410,9 +440,9 @@ impl Adwin {
     }
 
     fn drop_oldest(&mut self) {
-        let Some((row, bucket)) = self.rows.pop() else { return };
-        let size = to_f64(1 << row);
-        self.width -= 1 << row;
+        let Some((held, bucket)) = self.rows.pop() else { return };
+        let size = to_f64(held);
+        self.width -= held;
         self.sum -= bucket.sum;
         let left = to_f64(self.width);
         if self.width > 0 {
@@ -422,11 +452,6 @@ impl Adwin {
             self.spread = 0.0;
         }
     }
-}
-
-/// Those of a row that are made one, two at a time and the oldest first, as often as there is one too many; and the rest.
-fn parted<T>(all: &[T], most: usize) -> (&[T], &[T]) {
-    all.split_at(2 * all.len().saturating_sub(most).div_ceil(2))
 }
 
 const LARGEST: f64 = 1e100;
@@ -446,8 +471,8 @@ mod tests {
         let spread: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         assert!((drift.mean() - mean).abs() < 1e-9);
         assert!((drift.spread / spread - 1.0).abs() < 1e-9, "{} for {spread}", drift.spread);
-        let rows = 0..drift.rows.lengths.len();
-        let held: f64 = rows.flat_map(|row| drift.rows.row(row)).map(|bucket| bucket.sum).sum();
+        let buckets = drift.rows.buckets.iter().flat_map(Row::held).map(|bucket| bucket.sum);
+        let held: f64 = buckets.chain(drift.rows.values.held().iter().copied()).sum();
         assert!((held - drift.sum).abs() < 1e-6 && drift.buckets() < 60);
     }
 
@@ -557,7 +582,7 @@ mod tests {
                 let (count, sum, spread) = plain.whole();
                 prop_assert!(drift.width() == crate::number::floor(count + 0.5));
                 prop_assert!((drift.mean() - sum / count).abs() < 1e-9);
-                let is_put = drift.recent.len() == 0;
+                let is_put = drift.count_recent() == 0 && !says;
                 prop_assert!(!is_put || (drift.spread - spread).abs() < 1e-6 * (1.0 + spread));
             }
             // The twin: one that is surer than the other speaks less.
