@@ -426,8 +426,13 @@ impl Tree {
     #[inline]
     fn touches<const N: usize>(&self, child: Child, leaf: Child) -> bool {
         let ((low, high), point) = (self.bounds::<N>(child.place()), self.point(leaf));
-        let ends = low.iter().zip(high).zip(point);
-        ends.fold(false, |met, ((low, high), value)| met | (value <= low) | (value >= high))
+        if let (Some(low), Some(high), Some(point)) =
+            (low.first_chunk::<N>(), high.first_chunk::<N>(), point.first_chunk::<N>())
+            && N > 0
+        {
+            return lies_at_end(low, high, point);
+        }
+        lies_at_end(low, high, point)
     }
 
     /// The lower and upper ends of what is below a child.
@@ -549,6 +554,13 @@ fn sides<const N: usize>(low: &[f32], high: &[f32]) -> f32 {
 #[inline(always)]
 fn other_bits<const N: usize>(some: &[f32; N], others: &[f32; N]) -> u32 {
     some.iter().zip(others).fold(0, |bits, (one, other)| bits | (one.to_bits() ^ other.to_bits()))
+}
+
+/// True where a point in a box lies at an end of it; ends are counted, which is done for several at once.
+#[inline(always)]
+fn lies_at_end(low: &[f32], high: &[f32], point: &[f32]) -> bool {
+    let ends = low.iter().zip(high).zip(point);
+    ends.map(|((low, high), value)| u32::from(value <= low) + u32::from(value >= high)).sum::<u32>() > 0
 }
 
 /// Makes a box so wide that it holds a point, of `N` coordinates as well.
