@@ -96,3 +96,67 @@ fn spans_and_logs_without_metrics_are_a_case_and_parts_can_be_left_out() {
     assert!(without.is_none() && without.causes.is_empty());
     fs::remove_dir_all(folder).unwrap();
 }
+
+const SPAN_COLUMNS: &str =
+    "trace_id,span_id,parent_id,service,operation,start_unix_nanos,end_unix_nanos,status\n";
+
+/// Requests a second apart, to a shop that asks a db which is slow from one of them on.
+fn requests(first: u64, many: u64, slow_from: u64) -> String {
+    let mut text = String::from(SPAN_COLUMNS);
+    for request in 0..many {
+        let start = (first + request) * 1_000_000_000;
+        let millis = request % 3 + if request < slow_from { 5 } else { 80 };
+        let end = start + millis * 1_000_000;
+        text += &format!("t{request},a{request},,shop,GET /,{start},{},\n", end + 2_000_000);
+        text += &format!("t{request},b{request},a{request},db,query,{start},{end},\n");
+    }
+    text
+}
+
+#[test]
+fn trouble_may_begin_with_any_quarter_of_the_spans_where_each_has_enough() {
+    let folder = scratch("quarters");
+    fs::write(folder.join("spans_normal.csv"), requests(1_000, 60, 60)).unwrap();
+    fs::write(folder.join("spans.csv"), requests(2_000, 80, 40)).unwrap();
+    let input = Input::read(&folder).unwrap();
+    let began: Vec<u64> = input.slices.iter().map(|(began, _)| began.0 / 1_000_000_000).collect();
+    assert_eq!(began, [2_000, 2_020, 2_040, 2_060]);
+    let (ranking, _) = answer::rank(&input, &[]);
+    assert_eq!(Answer::of(&ranking).services.first().map(String::as_str), Some("db"));
+    assert_eq!(ranking.onset.0 / 1_000_000_000, 2_040);
+    // Fewer than ten requests a quarter: one window, from its first span on.
+    fs::write(folder.join("spans.csv"), requests(2_000, 30, 15)).unwrap();
+    let input = Input::read(&folder).unwrap();
+    assert_eq!(input.slices.len(), 1);
+    assert_eq!(answer::rank(&input, &[]).0.onset.0 / 1_000_000_000, 2_000);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Two lines a request; the table holds what came second first, and `at` says when each line came.
+fn lines(first: u64, at: [u64; 2]) -> String {
+    let mut text = String::from("time,service,message\n");
+    for (second, line) in [(1, "Pay#34 saved"), (0, "Pay#31 charge")] {
+        for request in 0..40 {
+            let id = format!("TraceID: {:032x}", first + request);
+            text += &format!("{},pay,INFO {line} {id} of {request}\n", first + 10 * request + at[second]);
+        }
+    }
+    text
+}
+
+#[test]
+fn what_follows_what_in_logs_is_read_from_their_times() {
+    let folder = scratch("times");
+    fs::write(folder.join("calls.csv"), "caller,callee\nshop,pay\n").unwrap();
+    let ranked = |usual: [u64; 2], now: [u64; 2]| {
+        fs::write(folder.join("logs_normal.csv"), lines(1_000_000, usual)).unwrap();
+        fs::write(folder.join("logs.csv"), lines(2_000_000, now)).unwrap();
+        answer::rank(&Input::read(&folder).unwrap(), &[]).0
+    };
+    let same = ranked([1, 2], [3, 7]);
+    assert!(same.is_none(), "{same:#?}");
+    // The same lines in the same order of the table, written in the other order.
+    let turned = ranked([1, 2], [7, 3]);
+    assert_eq!(turned.top().and_then(|cause| cause.subject.service()), Some("pay"), "{turned:#?}");
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -17,6 +17,7 @@ mod metric;
 mod operation;
 mod rank;
 mod ranking;
+mod request;
 mod strength;
 mod told;
 mod witness;

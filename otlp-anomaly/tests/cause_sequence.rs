@@ -131,3 +131,87 @@ proptest! {
         prop_assert!(ranking.is_none(), "{:#?}", ranking);
     }
 }
+
+/// How requests to `shop`, which asks `pay` and then `stock`, go wrong in every third.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trouble {
+    None,
+    /// `pay` is not reached: it has no span, and `shop` goes on and fails.
+    Unreached,
+    /// `shop` fails although both answered.
+    Own,
+    /// `shop` fails before it asks anybody.
+    AtOnce,
+}
+
+fn order(request: u64, trouble: Trouble) -> Trace {
+    let trouble = if request.is_multiple_of(3) { trouble } else { Trouble::None };
+    let trace_id = TraceId::new(u128::from(request + 1).to_be_bytes());
+    let start = request * 100;
+    let span = |id: u64, parent: u64, name: &str, (from, to): (u64, u64)| Span {
+        trace_id,
+        span_id: SpanId::new((10 * (request + 1) + id).to_be_bytes()),
+        parent_span_id: SpanId::new(if parent == 0 { 0 } else { 10 * (request + 1) + parent }.to_be_bytes()),
+        name: name.to_owned(),
+        start: UnixNanos::from_millis(start + from),
+        end: UnixNanos::from_millis(start + to),
+        ..Span::default()
+    };
+    let mut shop = span(1, 0, "order", (0, 20));
+    if trouble != Trouble::None {
+        shop.status.code = otlp_core::record::StatusCode::Error;
+    }
+    let mut spans: Vec<(Arc<str>, Span)> = vec![("shop".into(), shop)];
+    if !matches!(trouble, Trouble::Unreached | Trouble::AtOnce) {
+        spans.push(("pay".into(), span(2, 1, "charge", (2, 8))));
+    }
+    if trouble != Trouble::AtOnce {
+        spans.push(("stock".into(), span(3, 1, "take", (10, 16))));
+    }
+    Trace::new(trace_id, spans)
+}
+
+fn orders(requests: std::ops::Range<u64>, trouble: Trouble) -> Period {
+    let length = std::time::Duration::from_secs((requests.end - requests.start) / 10);
+    let mut period = Period { length, ..Period::default() };
+    requests.for_each(|request| period.add(&order(request, trouble)));
+    period
+}
+
+#[test]
+fn who_is_missing_in_requests_that_fail_is_named_and_who_fails_alone_is_too() {
+    let before = orders(0..300, Trouble::None);
+    for (trouble, truth) in
+        [(Trouble::Unreached, Some("pay")), (Trouble::Own, Some("shop")), (Trouble::AtOnce, Some("shop"))]
+    {
+        let ranking = Analyzer::default().rank(&before, &orders(1_000..1_120, trouble), &Case::default());
+        let top = ranking.top().unwrap();
+        assert_eq!(top.subject.service(), truth, "{trouble:?}: {ranking:#?}");
+        let said = top.evidence.iter().map(ToString::to_string).collect::<String>();
+        let is_told = said.contains("40 of 40 requests that fail at shop did not reach it");
+        assert_eq!(is_told, trouble == Trouble::Unreached, "{said}");
+    }
+    let quiet = Analyzer::default().rank(&before, &orders(1_000..1_120, Trouble::None), &Case::default());
+    assert!(quiet.is_none(), "{quiet:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn parts_of_a_period_put_together_rank_as_the_whole(cut in 1_001..1_119_u64) {
+        let before = orders(0..300, Trouble::None);
+        let whole = orders(1_000..1_120, Trouble::Unreached);
+        let mut joined = orders(1_000..cut, Trouble::Unreached);
+        joined.merge(&orders(cut..1_120, Trouble::Unreached));
+        joined.length = whole.length;
+        let scores = |after: &Period| -> Vec<(String, f64)> {
+            let ranking = Analyzer::default().rank(&before, after, &Case::default());
+            ranking.causes.iter().map(|cause| (cause.subject.to_string(), cause.score)).collect()
+        };
+        for (one, other) in scores(&whole).into_iter().zip(scores(&joined)) {
+            prop_assert_eq!(&one.0, &other.0);
+            prop_assert!((one.1 - other.1).abs() < 1e-9, "{:?} {:?}", one, other);
+        }
+    }
+}

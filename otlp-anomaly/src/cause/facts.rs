@@ -45,6 +45,8 @@ pub(super) struct Service {
     pub(super) rate: Pair,
     /// Requests a second that nobody in the graph asked for.
     pub(super) outside: Pair,
+    /// Calls a second to all others.
+    pub(super) asks: Pair,
     /// Seconds that a request takes the service itself, calls tied by name alone taken out.
     pub(super) self_time: Pair,
     /// Share of requests that failed although nothing below did.
@@ -120,7 +122,12 @@ impl Facts {
         }
         let lengths = (before.length.as_secs_f64(), after.length.as_secs_f64());
         for (&(caller, callee), &edges) in &pairs {
-            facts.calls.push(call((caller, callee), edges, lengths));
+            let call = call((caller, callee), edges, lengths);
+            if let Some(service) = facts.services.get_mut(caller) {
+                service.asks.before += call.rate.before;
+                service.asks.after += call.rate.after;
+            }
+            facts.calls.push(call);
             facts.take_out_unjoined(caller, edges);
         }
         facts.take_out_gaps(&before.operations, &after.operations);
@@ -228,6 +235,7 @@ fn service(name: &str, before: &Period, after: &Period) -> Service {
         count,
         rate: a_second(count),
         outside: a_second(pair(|node| to_f64(node.from_outside))),
+        asks: Pair::default(),
         self_time: pair(|node| mean(&node.self_time)),
         origin: pair(|node| ratio(to_f64(node.error_origins), to_f64(node.handled.requests))),
         extra_origin: 0.0,

@@ -47,6 +47,8 @@ pub(super) struct Blames {
 const MOST_STEPS: usize = 64;
 /// Growth of load below which nobody is blamed for it.
 const LEAST_GROWTH: f64 = 1.3;
+/// The share of requests from outside from which on a service answers to those outside.
+const MOSTLY: f64 = 0.5;
 /// Standard errors that a growth of load must be off to be believed.
 const SURE_GROWTH: f64 = 4.0;
 /// Rise in the share of errors at which blame for them is nearly full.
@@ -305,7 +307,11 @@ fn waits(call: &Call) -> f64 {
 pub(super) fn surplus(facts: &Facts, call: &Call) -> f64 {
     let Some(caller) = facts.services.get(call.caller).filter(|_| call.rate.before > 0.0) else { return 0.0 };
     let expected = call.rate.before * caller.rate.growth();
-    let beyond = call.rate.after - expected * LEAST_GROWTH;
+    let mut beyond = call.rate.after - expected * LEAST_GROWTH;
+    // What comes from outside may come in another mix: who then asks one more often asks others less.
+    if caller.outside.after > MOSTLY * caller.rate.after {
+        beyond = beyond.min(caller.asks.after - caller.asks.before * caller.rate.growth() * LEAST_GROWTH);
+    }
     // Both what is counted and what it is expected from are counts.
     let length = ratio(caller.count.after, caller.rate.after);
     let seen = [call.count.before, caller.count.before, caller.count.after].map(|count| ratio(1.0, count));
@@ -355,6 +361,7 @@ mod tests {
             count: Pair { before: 20.0 * rate.before, after: 20.0 * rate.after },
             rate,
             outside,
+            asks: rate,
             self_time,
             origin: Pair { before: 0.0, after: extra_secs },
             extra_origin: extra_secs,

@@ -15,6 +15,7 @@ use super::log::{LogShift, shifts};
 use super::metric::{Moved, Reading, read};
 use super::rank::Case;
 use super::ranking::{Cause, RankedMetric, Source};
+use super::request::{Unreached, unreached};
 use super::strength::Shift;
 use super::witness::shift;
 use crate::number::{of_len, ratio, to_f64};
@@ -36,6 +37,8 @@ pub(super) struct Hearing<'a> {
     above_gone: BTreeSet<&'a str>,
     /// How far requests of those that ask each service break off.
     broken_above: BTreeMap<&'a str, f64>,
+    /// Whom requests that fail at each service did not reach.
+    unreached: BTreeMap<&'a str, Unreached<'a>>,
     case: Case<'a>,
 }
 
@@ -89,6 +92,7 @@ impl<'a> Hearing<'a> {
             gone: BTreeMap::new(),
             above_gone: BTreeSet::new(),
             broken_above: BTreeMap::new(),
+            unreached: BTreeMap::new(),
             case: *case,
         };
         hearing.compare(before, after);
@@ -103,6 +107,7 @@ impl<'a> Hearing<'a> {
             |service: &str| self.contrast.get(service).is_some_and(|suspicion| suspicion.pattern > 0.0);
         self.gone = gone(before, after, suffers);
         self.above_gone = self.calls.above(self.gone.keys().copied());
+        self.unreached = unreached(&before.operations, &after.operations);
         self.broken_above.clear();
         for (caller, callee) in self.calls.pairs() {
             let broken = self.contrast.get(caller).map_or(0.0, |suspicion| suspicion.pattern);
@@ -123,11 +128,23 @@ impl<'a> Hearing<'a> {
         self.contrast.get(service).map_or(0.0, |suspicion| suspicion.own)
     }
 
+    /// The share of errors that seem to begin at a service which is left with it.
+    pub(super) fn kept_errors(&self, service: &str) -> f64 {
+        1.0 - self.unreached.get(service).map_or(0.0, |unreached| unreached.share)
+    }
+
+    /// Who asked a service in vain, and which share of their errors is owed to that.
+    pub(super) fn in_vain(&self, service: &str) -> impl Iterator<Item = (&'a str, f64)> {
+        let asked = self.unreached.iter().filter(move |(_, unreached)| unreached.callee == service);
+        asked.map(|(caller, unreached)| (*caller, unreached.share))
+    }
+
     /// The other parts of its score.
     pub(super) fn parts(&self, service: &str) -> [(Source, f64); 5] {
         let suspicion = self.contrast.get(service);
         // Whoever asks one that is gone breaks off for its sake.
-        let owed = if self.above_gone.contains(service) { LEFT_ABOVE_GONE } else { 1.0 };
+        let owed =
+            if self.above_gone.contains(service) { LEFT_ABOVE_GONE } else { 1.0 } * self.kept_errors(service);
         let log = self.logs.get(service).map_or(0.0, |log| log.strength);
         let metric = self.moved(service).map(|moved| self.worth(moved)).fold(0.0, f64::max);
         [
@@ -151,6 +168,13 @@ impl<'a> Hearing<'a> {
                 evidence.push(secs(&format!("time lost in calls with {other}"), *before, *after));
             }
             evidence.extend(suspicion.broken.clone().filter(|_| suspicion.pattern > 0.0).map(Evidence::Note));
+        }
+        for (caller, unreached) in self.unreached.iter().filter(|(_, unreached)| unreached.callee == service)
+        {
+            let Unreached { failed, missing, .. } = unreached;
+            evidence.push(Evidence::Note(format!(
+                "{missing} of {failed} requests that fail at {caller} did not reach it"
+            )));
         }
         for moved in self.moved(service).take(CITED) {
             let pair = Pair { before: moved.usual, after: moved.now };

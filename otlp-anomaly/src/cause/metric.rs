@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Calls;
-use super::strength::{Shift, quantile, sorted};
+use super::strength::{Shift, median, quantile, sorted};
 use crate::number::{of_len, ratio};
 
 /// One metric of one service, before the trouble and in it: values at equal steps, not-a-number where one is missing.
@@ -63,6 +63,11 @@ impl Kind {
         matches!(self, Self::Latency | Self::Errors | Self::Availability)
     }
 
+    /// True where more work uses more of it.
+    const fn is_used(self) -> bool {
+        matches!(self, Self::Resource | Self::Machine)
+    }
+
     /// What a move of it is worth: one for the better, and one that others' trouble brings with it, less.
     fn worth(self, is_up: bool) -> f64 {
         match self {
@@ -107,6 +112,9 @@ const TAIL: f64 = 0.025;
 /// The least spread, as a share of the level: finer moves are of no interest.
 const LEAST_SPREAD: f64 = 0.01;
 
+/// With fewer services than this, what all use more of cannot be told from what one does.
+const LEAST_SERVICES: usize = 4;
+
 /// What is left of slowness and failures of a service that is on no call, where calls are known.
 const WITHOUT_CALLS: f64 = 0.5;
 /// What is left of slowness where failures were noticed, and of failures where slowness was.
@@ -124,7 +132,10 @@ pub(super) struct Reading<'a> {
 pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>, symptom: &str) -> Reading<'a> {
     // Metrics of one service move together: it is services that are many.
     let tests = of_len(metrics.iter().map(|metric| metric.service).collect::<BTreeSet<_>>().len());
-    let mut moved: Vec<Moved<'a>> = metrics.iter().filter_map(|metric| shift_of(metric, tests)).collect();
+    let common = common(metrics);
+    let of_all = |metric: &ServiceMetric<'_>| common.get(metric.metric).copied().unwrap_or(1.0);
+    let shifts = metrics.iter().filter_map(|metric| shift_of(metric, of_all(metric), tests));
+    let mut moved: Vec<Moved<'a>> = shifts.collect();
     let mut reading = Reading::default();
     for metric in moved.iter().filter(|metric| metric.kind.travels()) {
         let strange = reading.strange.entry(metric.of.service).or_default();
@@ -158,7 +169,19 @@ pub(super) fn read<'a>(metrics: &[ServiceMetric<'a>], calls: &Calls<'a>, symptom
     reading
 }
 
-fn shift_of<'a>(metric: &ServiceMetric<'a>, tests: f64) -> Option<Moved<'a>> {
+/// How many times as much all services use of each resource: what half of them show, more work or a busy machine brings.
+fn common<'a>(metrics: &[ServiceMetric<'a>]) -> BTreeMap<&'a str, f64> {
+    let mut growths: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for metric in metrics.iter().filter(|metric| Kind::of(metric.metric).is_used()) {
+        if let (Some(usual), Some(now)) = (mean(metric.normal), mean(metric.anomalous)) {
+            growths.entry(metric.metric).or_default().push(ratio(now, usual));
+        }
+    }
+    growths.retain(|_, growths| growths.len() >= LEAST_SERVICES);
+    growths.into_iter().map(|(metric, growths)| (metric, median(growths.into_iter()).max(1.0))).collect()
+}
+
+fn shift_of<'a>(metric: &ServiceMetric<'a>, common: f64, tests: f64) -> Option<Moved<'a>> {
     let kind = Kind::of(metric.metric);
     let full = if kind == Kind::Availability { Some(whole(metric)) } else { None };
     // What is missing from the whole is what moves.
@@ -170,11 +193,12 @@ fn shift_of<'a>(metric: &ServiceMetric<'a>, tests: f64) -> Option<Moved<'a>> {
     if of_len(there) < LEAST_THERE * of_len(metric.normal.len()) {
         return None;
     }
-    let (usual, now, z) = shift(&turned(metric.normal), &turned(metric.anomalous))?;
+    let since: Vec<f64> = metric.anomalous.iter().map(|value| value / common).collect();
+    let (usual, now, z) = shift(&turned(metric.normal), &turned(&since))?;
     let spread = ratio((now - usual).abs(), z.abs());
     let effect = ratio((now - usual).abs(), usual.abs().max(now.abs()) + spread);
     let strength = Shift { z, effect }.strength(tests) * kind.worth(now > usual);
-    Some(Moved { of: *metric, kind, usual: back(usual), now: back(now), strength })
+    Some(Moved { of: *metric, kind, usual: back(usual), now: back(now) * common, strength })
 }
 
 /// The whole that an availability is a part of: 1, or 100 where it is in percent.

@@ -7,6 +7,7 @@ use otlp_core::TraceId;
 use otlp_core::assemble::{Trace, TraceSpan};
 use otlp_core::record::SpanKind;
 
+use super::request::Requests;
 use crate::number::to_f64;
 
 /// The own time of each operation, the time lost between caller and callee, and what follows what, summed up over
@@ -32,6 +33,7 @@ pub struct Operations {
     known: Vec<Known>,
     gaps: HashMap<(Arc<str>, Arc<str>), Moments>,
     steps: HashMap<Step, Next>,
+    requests: Requests,
     dropped: u64,
 }
 
@@ -138,6 +140,7 @@ impl Operations {
             spans.iter().map(|span| self.place(&span.service, &span.span.name)).collect();
         let labels: Vec<(Option<usize>, bool)> =
             (0..spans.len()).map(|place| self.label(place, spans, &children, &ids)).collect();
+        self.requests.add(spans, &ids);
         for (place, span) in spans.iter().enumerate() {
             let own = children.get(place).map_or(&[][..], Vec::as_slice);
             let Some(id) = ids.get(place).copied().flatten() else {
@@ -187,6 +190,7 @@ impl Operations {
             let next = Next { next: next.next.and_then(at), ..*next };
             self.count(Step { within, after: after.flatten() }, next);
         }
+        self.requests.merge(&other.requests, at);
     }
 
     /// Operations known.
@@ -225,6 +229,10 @@ impl Operations {
 
     pub(super) fn steps(&self) -> impl Iterator<Item = (Step, Next)> + '_ {
         self.steps.iter().map(|(&step, &next)| (step, next))
+    }
+
+    pub(super) const fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     pub(super) fn next(&self, step: Step) -> Option<Next> {

@@ -9,7 +9,7 @@ use otlp_core::change::Change;
 use otlp_core::finding::{Evidence, Finding, Subject};
 
 use super::calibration::Calibration;
-use super::facts::{Facts, Pair};
+use super::facts::{Facts, Pair, Service};
 use super::flow::{Blame, Blames, Flow};
 use super::hearing::Hearing;
 use super::history::{History, Period};
@@ -231,8 +231,16 @@ impl Analyzer {
             for part in parts.iter_mut().filter(|part| part.0 == Source::OwnTime) {
                 part.1 = (part.1 * borne_out).max(own);
             }
-            let unsure = place.and_then(|place| facts.services.get(place));
-            parts.extend(unsure.map(|service| (Source::Errors, service.unsure_errors())));
+            let owed = hearing.in_vain(name).filter_map(|(caller, share)| {
+                let blame = blames.services.get(facts.place(caller)?)?;
+                Some(scale.errors_of(blame) * share)
+            });
+            let unsure =
+                place.and_then(|place| facts.services.get(place)).map_or(0.0, Service::unsure_errors);
+            let more = owed.sum::<f64>() + unsure;
+            let kept = hearing.kept_errors(name);
+            let errors = parts.iter_mut().filter(|part| part.0 == Source::Errors);
+            errors.for_each(|part| part.1 = part.1 * kept + more);
             parts.extend(hearing.parts(name).into_iter().chain(told.parts(name)));
             count_once(&mut parts);
             weigh_alternatives(&mut parts);

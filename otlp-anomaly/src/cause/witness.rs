@@ -35,13 +35,17 @@ impl Scale {
         Self { slowness: ratio(slow, blames.all_slowness), errors: ratio(wrong, blames.all_errors) }
     }
 
+    pub(super) fn errors_of(&self, blame: &Blame) -> f64 {
+        blame.errors * self.errors
+    }
+
     pub(super) fn parts(&self, blame: &Blame) -> Vec<(Source, f64)> {
         vec![
             (Source::OwnTime, blame.own * self.slowness),
             (Source::Waiting, blame.waiting * self.slowness),
             (Source::Load, blame.load * self.slowness),
             (Source::MissingCalls, blame.missing * self.slowness),
-            (Source::Errors, blame.errors * self.errors),
+            (Source::Errors, self.errors_of(blame)),
         ]
     }
 }
