@@ -130,13 +130,12 @@ struct Desk {
     power: Vec<f64>,
     density: Vec<f64>,
     step: Vec<f64>,
-    far: Vec<f64>,
 }
 
 /// What of Student's density depends on the length of the run alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Factor {
-    /// The squared distance times this and by the scale is what the density falls with.
+    /// The squared distance times this is what the scale grows by, and the density falls with how many times it grows.
     width: f64,
     power: f64,
     density: f64,
@@ -217,41 +216,42 @@ impl Runs {
         self.length.push(0);
         self.share.push(share);
         self.mean.push(config.mean);
-        self.scale.push(config.scale);
-        self.ln_scale.push(config.scale.ln());
+        // What is smaller has no full precision.
+        let scale = config.scale.max(f64::MIN_POSITIVE);
+        self.scale.push(scale);
+        self.ln_scale.push(scale.ln());
     }
 
     /// Multiplies each share with how likely its run makes the value, takes the value into all runs, and gives the sum of shares.
     ///
-    /// Nothing in the loops branches or calls, so that they work on several runs at once. Student's density needs the logarithm
-    /// of one and the scaled squared distance, which is also what the logarithm of the scale grows by: one logarithm and one
-    /// exponential a run.
+    /// Nothing in the loops branches, calls or, but in the logarithm, divides, so that they work on several runs at once. Student's
+    /// density needs by how much the logarithm of the scale grows, which is kept: one logarithm and one exponential a run.
     fn weigh(&mut self, value: f64, table: &[Factor]) -> f64 {
         let count = self.length.len();
         let desk = &mut self.desk;
-        for column in [&mut desk.width, &mut desk.power, &mut desk.density, &mut desk.step, &mut desk.far] {
+        for column in [&mut desk.width, &mut desk.power, &mut desk.density, &mut desk.step] {
             column.resize(count, 0.0);
         }
-        for (at, length) in self.length.iter_mut().enumerate() {
+        let columns = desk.width.iter_mut().zip(&mut desk.power).zip(&mut desk.density).zip(&mut desk.step);
+        for (length, (((width, power), density), step)) in self.length.iter_mut().zip(columns) {
             let factor = &table[*length];
             *length += 1;
-            (desk.width[at], desk.power[at]) = (factor.width, factor.power);
-            (desk.density[at], desk.step[at]) = (factor.density, factor.step);
+            (*width, *power) = (factor.width, factor.power);
+            (*density, *step) = (factor.density, factor.step);
         }
         let (share, mean) = (&mut self.share[..count], &mut self.mean[..count]);
         let (scale, ln_scale) = (&mut self.scale[..count], &mut self.ln_scale[..count]);
-        let (far, step, width) = (&mut desk.far[..count], &desk.step[..count], &desk.width[..count]);
+        let (step, width) = (&desk.step[..count], &desk.width[..count]);
         for at in 0..count {
             let off = value - mean[at];
-            far[at] = 1.0 + off * off * width[at] / scale[at];
             mean[at] += off * step[at];
-            scale[at] *= far[at];
+            scale[at] += off * off * width[at];
         }
         let (power, density) = (&desk.power[..count], &mut desk.density[..count]);
         for at in 0..count {
-            let ln_far = ln(far[at]);
-            density[at] -= power[at] * ln_far + 0.5 * ln_scale[at];
-            ln_scale[at] += ln_far;
+            let grown = ln(scale[at]);
+            density[at] -= power[at] * (grown - ln_scale[at]) + 0.5 * ln_scale[at];
+            ln_scale[at] = grown;
         }
         for at in 0..count {
             share[at] *= exp(density[at]);
@@ -301,7 +301,7 @@ impl Factor {
     }
 }
 
-/// The natural logarithm of a number that is one or more, to 1e-12, without a branch.
+/// The natural logarithm of a number above zero and of full precision, to 1e-12, without a branch.
 #[inline]
 fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
@@ -352,7 +352,14 @@ mod tests {
     fn logarithm_and_exponential_are_those_of_the_library() {
         for step in 0..4_000_u32 {
             let x = 1.0 + (f64::from(step) * 0.01).exp();
-            assert!((ln(x) - x.ln()).abs() < 1e-11 * x.ln().max(1.0), "{x}: {} for {}", ln(x), x.ln());
+            for x in [x, 1.0 / x, 1e-300 * x] {
+                assert!(
+                    (ln(x) - x.ln()).abs() < 1e-11 * x.ln().abs().max(1.0),
+                    "{x}: {} for {}",
+                    ln(x),
+                    x.ln()
+                );
+            }
             let y = f64::from(step) * 0.2 - 690.0;
             if y < 690.0 {
                 assert!((exp(y) / y.exp() - 1.0).abs() < 1e-11, "{y}: {} for {}", exp(y), y.exp());
