@@ -76,7 +76,7 @@ impl AdwinConfig {
             stretch: until_stop,
             until_stop,
             until_look: self.clock - until_stop,
-            chance: Chance::NONE,
+            chances: Vec::new(),
             drifted: false,
         })
     }
@@ -107,7 +107,8 @@ pub struct Adwin {
     stretch: u32,
     until_stop: u32,
     until_look: u32,
-    chance: Chance,
+    /// The logarithms in the bounds of windows of 1, 2, 4 and so on values; that of 1 is asked for by none.
+    chances: Vec<f64>,
     drifted: bool,
 }
 
@@ -247,27 +248,11 @@ impl<T: PartialEq + Copy + Default> PartialEq for Row<T> {
     }
 }
 
-/// The logarithm in the bound, which grows slowly with the width of the window, between two widths.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The logarithm in the bound, which grows slowly with the width of the window, of widths one of which is below and one above.
+#[derive(Debug, Clone, Copy)]
 struct Chance {
-    widths: (u64, u64),
     least: f64,
     most: f64,
-}
-
-impl Chance {
-    /// Of no window.
-    const NONE: Self = Self { widths: (1, 0), least: 0.0, most: 0.0 };
-
-    fn around(width: u64, confidence: f64) -> Self {
-        let widths = (width.div_ceil(4).max(2), width * 4);
-        let (least, most) = (chance(widths.0, confidence), chance(widths.1, confidence));
-        Self { widths, least, most }
-    }
-
-    const fn holds(&self, width: u64) -> bool {
-        self.widths.0 <= width && width <= self.widths.1
-    }
 }
 
 /// The logarithm that the bound of a window of this width has.
@@ -279,7 +264,8 @@ impl Adwin {
     /// Takes in a value; true where old ones were dropped because the mean changed. What is not finite is left out.
     #[inline]
     pub fn observe(&mut self, value: f64) -> bool {
-        if value.is_nan() || value.abs() > LARGEST || self.drifted {
+        let is_usual = value.abs() <= LARGEST;
+        if !is_usual || self.drifted {
             return self.observe_odd(value);
         }
         // There is room for all until the stop.
@@ -392,13 +378,11 @@ impl Adwin {
 
     /// True where some cut says that the mean changed.
     fn differs(&mut self) -> bool {
-        if !self.chance.holds(self.width) {
-            self.chance = Chance::around(self.width, self.config.confidence);
-        }
+        let chance = self.chance();
         let (width, least) = (to_f64(self.width), f64::from(self.config.least));
         // No cut speaks whose means are closer than this, with the logarithm of a window that was shorter and without what the
         // least count takes off; most are, which costs no division. The last digits are for rounding.
-        let noise = 2.0 * self.spread.max(0.0) / width * self.chance.least;
+        let noise = 2.0 * self.spread.max(0.0) / width * chance.least;
         let quiet = noise * (width - 2.0 * least + 2.0) * (1.0 - 1e-9);
         let (mut old_count, mut old_sum) = (0.0, 0.0);
         let mut speaks = |size: f64, sum: f64| {
@@ -406,7 +390,7 @@ impl Adwin {
             old_sum += sum;
             let apart = old_sum * width - self.sum * old_count;
             let is_quiet = apart * apart <= quiet * (old_count * (width - old_count));
-            !is_quiet && self.speaks(old_count, apart)
+            !is_quiet && self.speaks(old_count, apart, chance)
         };
         for (row, buckets) in self.rows.buckets.iter().enumerate().rev() {
             let size = to_f64(2 << row);
@@ -419,9 +403,17 @@ impl Adwin {
         values.iter().any(|&value| speaks(1.0, value))
     }
 
+    fn chance(&mut self) -> Chance {
+        let power = self.width.max(1).ilog2() as usize;
+        while self.chances.len() < power + 2 {
+            self.chances.push(chance(1 << self.chances.len(), self.config.confidence));
+        }
+        Chance { least: self.chances[power], most: self.chances[power + 1] }
+    }
+
     /// True where the means before and after a cut differ by more than the bound; `apart` is their distance by both counts.
     #[cold]
-    fn speaks(&self, old_count: f64, apart: f64) -> bool {
+    fn speaks(&self, old_count: f64, apart: f64, around: Chance) -> bool {
         let (width, least) = (to_f64(self.width), f64::from(self.config.least));
         let new_count = width - old_count;
         if new_count < least || old_count < least {
@@ -434,9 +426,8 @@ impl Adwin {
         };
         let distance = apart.abs() / (old_count * new_count);
         // What passes the bound of a wider window passes, and what does not that of a narrower one does not: no logarithm.
-        distance > bound(self.chance.least)
-            && (distance > bound(self.chance.most)
-                || distance > bound(chance(self.width, self.config.confidence)))
+        distance > bound(around.least)
+            && (distance > bound(around.most) || distance > bound(chance(self.width, self.config.confidence)))
     }
 
     fn drop_oldest(&mut self) {
