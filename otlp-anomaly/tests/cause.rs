@@ -425,3 +425,22 @@ proptest! {
         prop_assert_eq!(&rank(&metrics).causes, &ranking.causes);
     }
 }
+
+#[test]
+fn a_few_new_lines_of_failure_are_chance_where_many_services_write_and_many_are_none() {
+    let logs = |failures: u32| {
+        let mut logs = LogCounts::default();
+        for (service, line) in (0..20).flat_map(|service| (0..50).map(move |line| (service, line))) {
+            logs.add(&format!("service-{service}"), &format!("INFO request {line} done"));
+        }
+        (0..failures).for_each(|line| logs.add("service-7", &format!("ERROR request {line} lost")));
+        logs
+    };
+    let (before, few, many) = (logs(0), logs(2), logs(20));
+    let rank = |after| {
+        let case = Case { logs: Some((&before, after)), ..Case::default() };
+        Analyzer::default().rank(&Period::default(), &Period::default(), &case)
+    };
+    assert!(rank(&few).is_none(), "{:#?}", rank(&few));
+    assert_eq!(rank(&many).top().and_then(|cause| cause.subject.service()), Some("service-7"));
+}

@@ -52,7 +52,7 @@ const LEAST_CHANCE: f64 = 1e-12;
 
 impl Calibration {
     /// What ships.
-    pub const DEFAULT: Self = Self { sharpness: 2.193, none: 0.0285, slope: 1.285, odds: 0.857 };
+    pub const DEFAULT: Self = Self { sharpness: 2.383, none: 0.0164, slope: 1.218, odds: 0.964 };
 
     /// The chances of causes with these scores, in their order. O(scores).
     #[must_use]

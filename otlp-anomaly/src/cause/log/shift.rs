@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{LogCounts, Shape};
-use crate::cause::strength::{Shift, look_elsewhere, rise};
+use crate::cause::strength::{Shift, rise};
 use crate::number::{of_len, ratio, to_f64};
 
 /// What a line that tells of no failure is worth.
@@ -91,11 +91,12 @@ fn counts(
 
 fn keep(strongest: &mut Strongest, shape: &Shape, (before, after, expected, tests): (u64, u64, f64, f64)) {
     // The square root makes the deviation of a count the same everywhere: F. J. Anscombe, "The transformation of
-    // Poisson, binomial and negative-binomial data", 1948. What was never seen before is not held to all the others.
+    // Poisson, binomial and negative-binomial data", 1948. A failure that was never told of before is held to the
+    // square root of the number of others: it is stranger than a line that comes more often, and yet two of them are chance.
     let (now, was) = (to_f64(after), expected);
     let z = 2.0 * ((now + 0.375).sqrt() - (was + 0.375).sqrt()).abs();
     let is_new = before == 0 && shape.tells_of_failure;
-    let tests = if is_new { look_elsewhere(tests) } else { tests };
+    let tests = if is_new { tests.sqrt() } else { tests };
     let effect = ratio((now - was).abs(), now.max(was));
     let worth = if shape.tells_of_failure { 1.0 } else { PLAIN };
     let strength = worth * Shift { z, effect }.strength(tests);
