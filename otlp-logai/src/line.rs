@@ -215,32 +215,27 @@ fn epoch_time(text: &str) -> Option<(UnixNanos, usize)> {
     }
 }
 
-/// `2026-11-22T10:11:12.123Z` and its variants.
+/// `2026-11-22T10:11:12.123Z` and its variants: the date and time are core's to judge, what follows is found here, as a
+/// line goes on behind it.
 fn calendar_time(text: &str) -> Option<(UnixNanos, usize)> {
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let bytes = text.as_bytes();
-    let is = |at: usize, marks: &[u8]| bytes.get(at).is_some_and(|byte| marks.contains(byte));
-    if !(is(4, b"-/") && is(7, b"-/") && is(10, b"T _") && is(13, b":") && is(16, b":")) {
+    let mut plain: [u8; SECONDS] = *text.as_bytes().first_chunk()?;
+    for (at, marks, written) in [(4, &b"-/"[..], b'-'), (7, b"-/", b'-'), (10, b"T _", b'T')] {
+        let met = plain.get_mut(at).filter(|met| marks.contains(met))?;
+        *met = written;
+    }
+    // Without seconds core would read it too, but not as many bytes of it.
+    if plain.get(16) != Some(&b':') {
         return None;
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    // Second 60 is a leap second.
-    if !(1970..=2500).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let (nanos, fraction_len) = fraction(text.get(19..)?);
-    let (offset, offset_len) = zone(text.get(19 + fraction_len..)?);
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    let time = UnixNanos::from_secs(u64::try_from(seconds).ok()?).0.checked_add(nanos)?;
-    Some((UnixNanos(time), 19 + fraction_len + offset_len))
+    let local = UnixNanos::parse(std::str::from_utf8(&plain).ok()?).ok()?;
+    let (nanos, fraction_len) = fraction(text.get(SECONDS..)?);
+    let (offset, offset_len) = zone(text.get(SECONDS + fraction_len..)?);
+    let time = i128::from(local.0) + i128::from(nanos) - i128::from(offset) * 1_000_000_000;
+    Some((UnixNanos(u64::try_from(time).ok()?), SECONDS + fraction_len + offset_len))
 }
+
+/// Bytes of `2026-11-22T10:11:12`.
+const SECONDS: usize = 19;
 
 /// Nanoseconds of `.123` or `,123`, and the length.
 fn fraction(text: &str) -> (u64, usize) {
@@ -273,15 +268,6 @@ fn zone(text: &str) -> (i64, usize) {
         (Some(hours), Some(minutes)) => (sign * (hours * 3600 + minutes * 60), 5 + colon),
         _ => (0, 0),
     }
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]
@@ -344,10 +330,26 @@ mod tests {
     }
 
     #[test]
-    fn leap_days_and_epochs_are_counted_right() {
-        assert_eq!(days_from_civil(1970, 1, 1), 0);
-        assert_eq!(days_from_civil(2000, 2, 29), 11_016);
-        assert_eq!(days_from_civil(2000, 3, 1), 11_017);
-        assert_eq!(days_from_civil(2100, 3, 1) - days_from_civil(2100, 2, 28), 1);
+    fn dates_are_those_of_core_and_one_that_is_none_stays_in_the_message() {
+        let nanos = |text: &str| UnixNanos::parse(text).unwrap().to_string();
+        for (raw, same) in [
+            ("2000-02-29 00:00:00 up", "2000-02-29T00:00:00Z"),
+            ("2026/11/22_10:11:12 up", "2026-11-22T10:11:12Z"),
+            ("1970-01-01T01:00:00.5+01:00 up", "0.5"),
+            ("2026-11-22T23:59:60Z up", "2026-11-22T23:59:59Z"),
+            ("2026-11-22T10:11:12.123456789-05:30 up", "2026-11-22T10:11:12.123456789-05:30"),
+        ] {
+            let (time, _, _, message) = parse(raw);
+            assert_eq!((time, message.as_str()), (Some(nanos(same)), "up"), "{raw}");
+        }
+        for raw in [
+            "2026-02-30T10:11:12Z up",
+            "1970-01-01T00:00:00+01:00 up",
+            "2026-11-22T10:11 up",
+            "2026-11-22T1é:1:12 up",
+        ] {
+            let (time, _, _, message) = parse(raw);
+            assert_eq!((time, message.as_str()), (None, raw));
+        }
     }
 }
