@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use otlp_anomaly::detect;
+use otlp_anomaly::drift::{Kswin, PageHinkley};
 use otlp_core::UnixNanos;
 
 fuzz_target!(|data: &[u8]| {
@@ -14,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
         let (checked, mark) = bytes.split_at_mut(end);
         mark.copy_from_slice(&crc32(checked).to_le_bytes());
     }
+    drift(&bytes);
     let Ok(mut detector) = detect::restore(&bytes) else { return };
     let mut again = Vec::new();
     detector.checkpoint(&mut again);
@@ -26,6 +28,21 @@ fuzz_target!(|data: &[u8]| {
         assert!(numbers.iter().all(|number| number.is_finite()), "{judgement:?}");
     }
 });
+
+/// The same of those that take values and say drift.
+fn drift(bytes: &[u8]) {
+    let values = || (0..200_u32).map(|at| f64::from(at * 7 % 13) * if at < 100 { 1.0 } else { 1e300 });
+    let mut again = Vec::new();
+    if let Ok(mut drift) = PageHinkley::restore(bytes) {
+        drift.checkpoint(&mut again);
+        assert_eq!(again, bytes, "it writes what it read");
+        values().for_each(|value| _ = drift.observe(value));
+    } else if let Ok(mut drift) = Kswin::restore(bytes) {
+        drift.checkpoint(&mut again);
+        assert_eq!(again, bytes, "it writes what it read");
+        values().for_each(|value| _ = drift.observe(value));
+    }
+}
 
 fn crc32(bytes: &[u8]) -> u32 {
     let bit = |rest: u32| if rest & 1 == 1 { (rest >> 1) ^ 0xEDB8_8320 } else { rest >> 1 };

@@ -4,6 +4,7 @@
 
 use otlp_anomaly::catalogue::{Catalogue, ServiceEntry};
 use otlp_anomaly::detect::{Detector, Extremes, ExtremesConfig, Robust};
+use otlp_anomaly::drift::{Kswin, KswinConfig, PageHinkley};
 use otlp_core::UnixNanos;
 
 #[test]
@@ -26,6 +27,18 @@ fn a_detector_goes_through_json_and_on_bit_for_bit_and_is_no_other() {
     assert!(error.to_string().contains("another kind"), "{error}");
     assert!(serde_json::from_str::<Extremes>(&text.replacen(",1,", ",2,", 1)).is_err());
     assert_eq!(whole.judge_one(UnixNanos(0), f64::NAN).score.to_bits(), 0);
+}
+
+#[test]
+fn what_tells_drift_goes_through_json_and_is_no_other() {
+    let mut whole = KswinConfig::new().window(40, 12).build().unwrap();
+    let values = || (0..60_u32).map(|at| f64::from(at * 37 % 101));
+    values().take(30).for_each(|value| _ = whole.observe(value));
+    let text = serde_json::to_string(&whole).unwrap();
+    let mut restored: Kswin = serde_json::from_str(&text).unwrap();
+    values().for_each(|value| assert_eq!(whole.observe(value), restored.observe(value)));
+    assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&restored).unwrap());
+    assert!(serde_json::from_str::<PageHinkley>(&text).is_err());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How each kind of field is written and read.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use otlp_core::series::Series;
@@ -170,6 +171,20 @@ impl<T: Field> Field for Vec<T> {
             return Err(from.invalid("checkpoint with a count beyond its bytes"));
         }
         (0..count).map(|_| T::load(from)).collect()
+    }
+}
+
+/// As a list of the same values; what room it has beside them is not kept.
+impl<T: Field> Field for VecDeque<T> {
+    const LEAST_BYTES: usize = Vec::<T>::LEAST_BYTES;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        self.len().save(into);
+        self.iter().for_each(|value| value.save(into));
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Vec::load(from).map(Self::from)
     }
 }
 

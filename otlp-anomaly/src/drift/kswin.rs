@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use otlp_core::{Error, ErrorKind, Result};
+use otlp_core::{DecodeError, Error, ErrorKind, Result};
 
 use super::sample;
+use crate::checkpoint::{self, Field, Source, fields};
+use crate::detect::kept;
 use crate::number::of_len;
 
 /// How sensitive a [`Kswin`] is.
@@ -59,25 +61,29 @@ impl KswinConfig {
     /// # Errors
     /// [`ErrorKind::Config`] where a value lies outside what its setter says.
     pub fn build(self) -> Result<Kswin> {
-        let fits = self.significance > 0.0
-            && self.significance <= 0.5
-            && self.window <= 100_000
-            && self.recent >= 4
-            && self.recent < self.window.div_ceil(2);
-        if !fits {
+        if !self.is_sound() {
             return Err(Error::new(ErrorKind::Config, format!("kswin: values out of range in {self:?}")));
         }
-        let edge = sample::critical(self.recent, self.significance).max(LEAST);
         Ok(Kswin {
             config: self,
             window: VecDeque::with_capacity(self.window),
             seed: self.seed,
-            edge,
+            edge: sample::critical(self.recent, self.significance).max(LEAST),
             old: Vec::new(),
             new: Vec::new(),
         })
     }
+
+    fn is_sound(&self) -> bool {
+        self.significance > 0.0
+            && self.significance <= 0.5
+            && self.window <= 100_000
+            && self.recent >= 4
+            && self.recent < self.window.div_ceil(2)
+    }
 }
+
+fields!(KswinConfig { significance: f64, window: usize, recent: usize, seed: u64 });
 
 impl Default for KswinConfig {
     fn default() -> Self {
@@ -131,6 +137,22 @@ impl Kswin {
         drifted
     }
 
+    /// Appends a checkpoint, of which [`restore`](Self::restore) makes a detector that goes on bit for bit: eight bytes a value of
+    /// the window, and 76.
+    ///
+    /// ```
+    /// use otlp_anomaly::drift::{Kswin, KswinConfig};
+    /// let mut drift = KswinConfig::new().build()?;
+    /// drift.observe(1.5);
+    /// let mut bytes = Vec::new();
+    /// drift.checkpoint(&mut bytes);
+    /// assert_eq!(Kswin::restore(&bytes)?, drift);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checkpoint(&self, into: &mut Vec<u8>) {
+        checkpoint::write(self, into);
+    }
+
     /// Draws `wanted` of the first `among` values, none twice, in one pass (R. Floyd's and D. Knuth's selection sampling).
     fn draw(&mut self, among: usize, wanted: usize) {
         self.old.clear();
@@ -146,3 +168,32 @@ impl Kswin {
         }
     }
 }
+
+/// The distance is kept though it follows from the settings, as working it out for the longest window takes long: bytes that
+/// somebody made up would cost that. The two samples are made anew for each value.
+impl Field for Kswin {
+    const LEAST_BYTES: usize =
+        KswinConfig::LEAST_BYTES + VecDeque::<f64>::LEAST_BYTES + u64::LEAST_BYTES + f64::LEAST_BYTES;
+
+    fn save(&self, into: &mut Vec<u8>) {
+        self.config.save(into);
+        self.window.save(into);
+        self.seed.save(into);
+        self.edge.save(into);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, DecodeError> {
+        let config = KswinConfig::load(from)?;
+        let window: VecDeque<f64> = VecDeque::load(from)?;
+        if window.len() > config.window {
+            return Err(from.invalid("checkpoint with more values than its window"));
+        }
+        let (seed, edge) = (u64::load(from)?, f64::load(from)?);
+        if !(LEAST..=2.0).contains(&edge) {
+            return Err(from.invalid("checkpoint with a distance that no samples have"));
+        }
+        Ok(Self { config, window, seed, edge, old: Vec::new(), new: Vec::new() })
+    }
+}
+
+kept!(Kswin, 23);
