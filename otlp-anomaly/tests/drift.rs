@@ -106,6 +106,7 @@ fn what_is_out_of_range_is_refused() {
     assert!(
         PageHinkleyConfig::new().threshold(0.0).build().is_err()
             && PageHinkleyConfig::new().memory(1.5).build().is_err()
+            && PageHinkleyConfig::new().tolerance(1e300).build().is_err()
     );
     assert!(
         KswinConfig::new().window(100, 60).build().is_err()
