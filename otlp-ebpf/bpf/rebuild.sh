@@ -3,8 +3,8 @@
 # checked in. The bytes follow from the sources, clang 14 and libbpf's headers: on Debian 12 (packages clang, llvm and
 # libbpf-dev) they are always the same.
 #
-# What is checked in is a part of every program that captures, so it is small: the kernel and the loader need the types and
-# what is relocated by them. Which line of a source an instruction is of they only print, where a program is refused: to
+# What is checked in is a part of every program that captures, so it is small, and compressed: the kernel and the loader
+# need the types and what is relocated by them. Which line of a source an instruction is of they only print, where a program is refused: to
 # see that, compile without `sed`.
 set -eu
 cd "$(dirname "$0")"
@@ -41,11 +41,14 @@ for machine in x86:x86_64 arm64:aarch64; do
         # Leaves BTF, whose own relocations nobody needs.
         "$strip" --strip-debug "$object"
         "$copy" --discard-all -R .rel.BTF -R .rel.BTF.ext -R .llvm_addrsig "$object"
+        gzip -9nf "$object"
     done
 done
 
 [ "$to" = . ] && exit
-for object in */*.o; do
-    cmp "$object" "$to/$object" || { echo "$object is not what its source gives: run $0" >&2 && exit 1; }
+for object in */*.o.gz; do
+    # Not every version of gzip packs alike.
+    gzip -dc "$object" >"$lines"
+    gzip -dc "$to/$object" | cmp "$lines" - || { echo "$object is not what its source gives: run $0" >&2 && exit 1; }
 done
 echo "the objects are what their sources give"

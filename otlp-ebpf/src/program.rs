@@ -9,6 +9,7 @@ mod library;
 mod loader;
 mod network;
 mod opened;
+mod packed;
 mod pids;
 mod policy;
 mod process;
@@ -31,6 +32,7 @@ pub use self::loader::Loader;
 use self::loader::{Plan, Point, Programs};
 pub(crate) use self::network::attach as attach_network;
 pub(crate) use self::opened::Opened;
+pub(crate) use self::packed::unpack;
 pub(crate) use self::pids::Pids;
 pub(crate) use self::policy::{Leaves, Policies};
 pub(crate) use self::process::{Plain, Process, Wanted, attach as attach_process};
@@ -257,26 +259,23 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
-/// An object as a part of this library, where the loader can read it in place.
-#[repr(C, align(8))]
-struct Object<T: ?Sized>(T);
-
-/// Loads an object of the machine that this is compiled for.
+/// An object of the machine that this is compiled for; nothing, which no loader takes, where it cannot be read.
 macro_rules! object {
-    ($name:literal) => {{
-        #[cfg(target_arch = "aarch64")]
-        const OBJECT: &$crate::program::Object<[u8]> =
-            &$crate::program::Object(*include_bytes!(concat!("../../bpf/aarch64/", $name)));
-        #[cfg(not(target_arch = "aarch64"))]
-        const OBJECT: &$crate::program::Object<[u8]> =
-            &$crate::program::Object(*include_bytes!(concat!("../../bpf/x86_64/", $name)));
-        &OBJECT.0
-    }};
+    ($name:literal) => {
+        $crate::program::unpack({
+            #[cfg(target_arch = "aarch64")]
+            const PACKED: &[u8] = include_bytes!(concat!("../../bpf/aarch64/", $name, ".gz"));
+            #[cfg(not(target_arch = "aarch64"))]
+            const PACKED: &[u8] = include_bytes!(concat!("../../bpf/x86_64/", $name, ".gz"));
+            PACKED
+        })
+        .unwrap_or_default()
+    };
 }
 use object;
 
 /// The plan of an object that puts records: with these sizes and constants.
-fn plan<'p>(hook: &'static str, object: &'static [u8], settings: &Settings) -> Plan<'p> {
+fn plan<'p>(hook: &'static str, object: Vec<u8>, settings: &Settings) -> Plan<'p> {
     let plan = Plan::new(hook, object)
         .flag("WANT_ALL", settings.all)
         .flag("BOTH_ENDS", settings.both_ends)

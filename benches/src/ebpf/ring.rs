@@ -1,12 +1,14 @@
 //! How many records go through the ring: written by the network's program, which the kernel runs on a packet of ours again
 //! and again, and read here.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{CgroupSkb, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
+use flate2::read::GzDecoder;
 use otlp_ebpf::capture::KernelCounts;
 use otlp_ebpf::event::Record;
 
@@ -18,14 +20,10 @@ const STEADY: &str = "ring: records of 256 B dropped at 200,000 a second";
 
 pub(super) const FIGURES: &[&str] = &[MOST, STEADY];
 
-/// An object where the loader can read it in place.
-#[repr(C, align(8))]
-struct Object<T: ?Sized>(T);
-
 #[cfg(target_arch = "aarch64")]
-const OBJECT: &Object<[u8]> = &Object(*include_bytes!("../../../otlp-ebpf/bpf/aarch64/network.o"));
+const PACKED: &[u8] = include_bytes!("../../../otlp-ebpf/bpf/aarch64/network.o.gz");
 #[cfg(not(target_arch = "aarch64"))]
-const OBJECT: &Object<[u8]> = &Object(*include_bytes!("../../../otlp-ebpf/bpf/x86_64/network.o"));
+const PACKED: &[u8] = include_bytes!("../../../otlp-ebpf/bpf/x86_64/network.o.gz");
 
 /// What fills a record of the smallest size.
 const PAYLOAD: usize = 256 - 8 - 72;
@@ -41,11 +39,13 @@ struct Ring {
 
 impl Ring {
     fn new() -> Result<Self, Failure> {
+        let mut object = Vec::new();
+        GzDecoder::new(PACKED).read_to_end(&mut object)?;
         let mut program = EbpfLoader::new()
             .override_global("WANT_ALL", &1_u32, true)
             .override_global("MOST_BYTES", &65_536_u32, true)
             .map_max_entries("RECORDS", 8 << 20)
-            .load(&OBJECT.0)?;
+            .load(&object)?;
         skb(&mut program)?.load()?;
         let records = RingBuf::try_from(program.take_map("RECORDS").ok_or("no ring")?)?;
         let counts = PerCpuArray::try_from(program.take_map("COUNTS").ok_or("no counters")?)?;

@@ -159,8 +159,9 @@ mod tests {
     #[test]
     fn the_program_writes_the_layout_that_is_read_here() {
         let objects: [&[u8]; 2] =
-            [include_bytes!("../../bpf/x86_64/sample.o"), include_bytes!("../../bpf/aarch64/sample.o")];
+            [include_bytes!("../../bpf/x86_64/sample.o.gz"), include_bytes!("../../bpf/aarch64/sample.o.gz")];
         for object in objects {
+            let object = &crate::program::unpack(object).unwrap();
             let (members, bytes) = layout(object, "sample");
             let named =
                 |members: &[(String, usize)], name| members.iter().find(|(met, _)| met == name).unwrap().1;

@@ -96,14 +96,14 @@ pub(super) struct Standing<'p> {
 #[derive(Debug)]
 pub(super) struct Plan<'p> {
     hook: &'static str,
-    object: &'static [u8],
+    object: Vec<u8>,
     globals: Vec<(&'static str, Vec<u8>)>,
     sizes: Vec<(&'static str, u32)>,
     programs: Vec<Standing<'p>>,
 }
 
 impl<'p> Plan<'p> {
-    pub(super) const fn new(hook: &'static str, object: &'static [u8]) -> Self {
+    pub(super) const fn new(hook: &'static str, object: Vec<u8>) -> Self {
         Self { hook, object, globals: Vec::new(), sizes: Vec::new(), programs: Vec::new() }
     }
 

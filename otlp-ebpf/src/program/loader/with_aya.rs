@@ -24,7 +24,7 @@ pub(super) fn load(plan: &Plan<'_>) -> Result<Ebpf> {
     for (name, entries) in &plan.sizes {
         loader.map_max_entries(name, *entries);
     }
-    let mut ebpf = loader.load(plan.object).map_err(|error| failed(plan.hook, "loading", error))?;
+    let mut ebpf = loader.load(&plan.object).map_err(|error| failed(plan.hook, "loading", error))?;
     let mut types = None;
     for standing in &plan.programs {
         match stand(&mut ebpf, plan.hook, standing, &mut types) {

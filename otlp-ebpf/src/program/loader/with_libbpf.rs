@@ -38,7 +38,7 @@ impl Loaded {
         });
         let hook = plan.hook;
         let mut opened = ObjectBuilder::default()
-            .open_memory(plan.object)
+            .open_memory(&plan.object)
             .map_err(|error| refused(hook, "opening its object", &error))?;
         let kernel = Btf::from_vmlinux().ok();
         let has_multi = kernel.as_ref().is_some_and(has_links_of_many_places);
@@ -122,7 +122,7 @@ fn has_links_of_many_places(kernel: &Btf<'_>) -> bool {
 /// Sets the constants of the programs, which lie where the symbols of the object say, and the sizes of maps.
 fn set_globals(plan: &Plan<'_>, opened: &mut OpenObject) -> Result<()> {
     let unknown = |name: &str| Error::new(ErrorKind::Malformed, format!("{}: no constant {name}", plan.hook));
-    let tables = Elf::read(plan.object)?.symbols()?;
+    let tables = Elf::read(plan.object.as_slice())?.symbols()?;
     for mut map in opened.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if let Some((_, entries)) = plan.sizes.iter().find(|(wanted, _)| *wanted == name) {
