@@ -44,6 +44,24 @@ struct masking {
     __u32 mark;    /* where the version of the request line began */
     __u64 group;   /* whose policy it is under; 0: that of all */
     __u64 name;    /* hash of the bytes of the name so far */
+    /* Of frames (frames.h, streams.h) and chunks; kernels without a ring cannot follow them. */
+    __u32 index;    /* within the frame */
+    __u32 total;    /* bytes of the frame */
+    __u32 kept;     /* of these, the first that may leave */
+    __u32 behind;   /* where what is masked of it ends */
+    __u32 stage;
+    __u32 number;
+    __u32 sequence;
+    __u32 fill;     /* what stands for what may not leave */
+    __u32 left;     /* of a string */
+    __u32 shift;    /* of the next bits of its length */
+    __u32 is_coded;
+    __u32 window;   /* the last bits of a code */
+    __u32 bits;     /* how many of them are of the next character */
+    __u32 ones;     /* what no character is made of, at the end */
+    __u32 chunked;  /* a header says so */
+    __u32 begin;    /* of frames */
+    __u32 outcome;  /* of following them */
 };
 
 /* Several may be at work on one processor, each interrupted by the next. */
@@ -85,6 +103,14 @@ static __always_inline struct masking *masking_of(const struct record *head, __u
     }
     return 0;
 }
+
+/* FNV-1a of "transfer-encoding". */
+#define TRANSFER_ENCODING 0x8640bd735e9d802cULL
+
+#ifndef PER_CPU
+#include "frames.h"
+#include "streams.h"
+#endif
 
 /* Whether the line that ends before `at` ends like a request line: in the version, in a place of its own. */
 static __always_inline int is_version(const struct masking *of, __u32 at)
@@ -176,11 +202,12 @@ static __always_inline void mask_byte(struct masking *of, __u32 at, __u8 *byte)
             of->part = PART_VALUE;
             of->allowed = 0;
         } else if (met == ':') {
-            /* From the stack: before Linux 6.2 a key may not be in memory that a function was given. */
             __u64 name = of->name;
 
             of->part = PART_VALUE;
             of->allowed = is_allowed(of->group, name);
+            if (name == TRANSFER_ENCODING)
+                of->chunked = 1;
         } else if (met <= ' ' || met > '~') {
             of->part = PART_NONE;
         } else {
@@ -200,8 +227,8 @@ static __always_inline void mask_byte(struct masking *of, __u32 at, __u8 *byte)
     }
 }
 
-/* Masks what was captured, and says how much of it may leave. Global, so that it is verified once. */
-__attribute__((noinline)) int mask(struct masking *of)
+/* Masks a head of HTTP/1, and says how much of it may leave. Global, as all that masks, so that it is verified once. */
+__attribute__((noinline)) int mask_http1(struct masking *of)
 {
     __u32 bytes, at;
 
@@ -214,6 +241,7 @@ __attribute__((noinline)) int mask(struct masking *of)
     of->line = 0;
     of->mark = 0;
     of->allowed = 0;
+    of->chunked = 0;
     of->name = FNV_BEGIN;
     of->part = of->bytes[0] == 'H' && of->bytes[1] == 'T' && of->bytes[2] == 'T' && of->bytes[3] == 'P'
             && of->bytes[4] == '/' && of->bytes[5] == '1'
@@ -237,6 +265,35 @@ __attribute__((noinline)) int mask(struct masking *of)
     default:
         return 0;
     }
+}
+
+/* Masks what was captured, and says how much of it may leave: of the first protocol that it is of. */
+__attribute__((noinline)) int mask(struct masking *of)
+{
+    int leaves;
+
+    if (!of || (!MASKED && !BY_GROUP))
+        return 0;
+    leaves = mask_http1(of);
+#ifndef PER_CPU
+    if (leaves > 0) {
+        int more = of->part == PART_OVER && of->chunked ? mask_chunks(of, leaves) : 0;
+
+        return more > leaves ? more : leaves;
+    }
+    leaves = mask_kafka(of);
+    if (!leaves)
+        leaves = mask_redis(of);
+    if (!leaves)
+        leaves = mask_postgres(of);
+    if (!leaves)
+        leaves = mask_mysql(of);
+    if (!leaves)
+        leaves = mask_http2(of);
+    if (!leaves)
+        leaves = mask_chunks(of, 0);
+#endif
+    return leaves;
 }
 
 /* Puts so many of the bytes into the ring, and gives the memory back. */

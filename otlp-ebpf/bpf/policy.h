@@ -16,11 +16,11 @@ enum mode {
     MODE_NOTHING, /* no record */
 };
 
-/* Of one group: under 0 its mode and how many bytes, else 1 under the hash of each header that is allowed. */
+/* Of one group: under 0 its mode and how many bytes, else 1 under each header that is allowed, as in ALLOWED. */
 struct group_policy {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 257);
+    __uint(max_entries, 1025);
     __type(key, __u64);
     __type(value, __u64);
 };
@@ -50,10 +50,13 @@ struct policy {
     __u32 mode;
 };
 
-/* Names of headers whose values may leave, where a group has no policy of its own: FNV-1a of 64 bits, in lower case. */
+/* Names of headers whose values may leave, where a group has no policy of its own: FNV-1a of 64 bits, in lower case; also of
+ * the names as HTTP/2 codes them, and their numbers in its fixed table. The key is on the stack: before Linux 6.2 it may not
+ * be in memory that a function was given.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 256);
+    __uint(max_entries, 1024);
     __type(key, __u64);
     __type(value, __u8);
 } ALLOWED SEC(".maps");

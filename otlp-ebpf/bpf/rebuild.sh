@@ -40,7 +40,8 @@ for machine in x86:x86_64 arm64:aarch64; do
         "$clang" -target bpf -O2 -g -mcpu=v3 -mllvm -disable-block-placement -x ir -c "$lines" -o "$object"
         # Leaves BTF, whose own relocations nobody needs.
         "$strip" --strip-debug "$object"
-        "$copy" --discard-all -R .rel.BTF -R .rel.BTF.ext -R .llvm_addrsig "$object"
+        # What the kernel calls back is found by its name.
+        "$copy" --discard-all --wildcard --keep-symbol='*_step' -R .rel.BTF -R .rel.BTF.ext -R .llvm_addrsig "$object"
         gzip -9nf "$object"
     done
 done

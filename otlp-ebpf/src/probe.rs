@@ -165,6 +165,8 @@ pub struct Report {
     pub capabilities: Vec<(&'static str, bool)>,
     /// Whether it has rings for records (Linux 5.8); else the network's hook has a buffer for each processor.
     pub has_rings: bool,
+    /// What may not leave is masked in messages of every protocol, not of HTTP/1 alone (`bpf_loop`, Linux 5.17).
+    pub has_masks: bool,
     /// Which library loaded the programs that were tried.
     pub loader: Loader,
     /// The hooks.
@@ -183,6 +185,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "cgroup2     not mounted")?,
         }
         writeln!(f, "rings       {}", yes(self.has_rings))?;
+        writeln!(f, "masks       {}", if self.has_masks { "of every protocol" } else { "of HTTP/1 alone" })?;
         writeln!(f, "loader      {}", self.loader)?;
         for (name, has) in &self.capabilities {
             writeln!(f, "{name:15} {}", yes(*has))?;
@@ -246,6 +249,7 @@ pub fn probe_with(loader: Loader) -> Report {
         cgroup2: cgroup2_root(proc).ok(),
         capabilities: capabilities(proc),
         has_rings: buffer == Buffer::Ring,
+        has_masks: buffer.has_frames(),
         loader,
         hooks: hooks.into(),
         tls: tls::processes(proc),

@@ -63,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) withheld: bool,
     /// Control groups may have policies of their own.
     pub(crate) by_group: bool,
+    /// What is masked is followed frame by frame, of protocols besides HTTP/1.
+    pub(crate) frames: bool,
     pub(crate) loader: Loader,
     /// Never [`Buffer::Auto`].
     pub(crate) buffer: Buffer,
@@ -71,7 +73,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// How the programs were loaded, as reports have it.
     pub(crate) fn told(&self) -> String {
-        format!("loaded by {}, records in {}", self.loader, self.buffer.name())
+        let masks = match (self.masked || self.by_group, self.frames) {
+            (false, _) => "",
+            (true, true) => ", masks of every protocol",
+            (true, false) => ", masks of HTTP/1 alone",
+        };
+        format!("loaded by {}, records in {}{masks}", self.loader, self.buffer.name())
     }
 }
 

@@ -9,7 +9,7 @@ use super::callers::Callers;
 use super::clock::Clocks;
 use super::config::{CaptureBuilder, Reading, Source, Tls};
 use super::degrade::Degrading;
-use super::policy::{GroupPolicies, Policy, hash};
+use super::policy::{GroupPolicies, Policy, keys};
 use super::{Capture, Naming, Sight, Stopper, Watching};
 use crate::capture::CaptureStats;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +20,8 @@ use crate::program::{
 use crate::tracer::Tracer;
 
 pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
+    let masked = builder.policy == Policy::MaskedHeads;
+    let buffer = builder.buffer.chosen();
     let settings = Settings {
         all: builder.targets.is_all(),
         both_ends: !builder.targets.groups.is_empty(),
@@ -28,11 +30,12 @@ pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
         // Checked to be 1 GiB at most.
         ring_bytes: u32::try_from(builder.ring_bytes).unwrap_or(u32::MAX),
         wakes: builder.reading == Reading::Woken,
-        masked: builder.policy == Policy::MaskedHeads,
+        masked,
         withheld: builder.policy == Policy::Nothing,
         by_group: builder.by_group,
+        frames: (masked || builder.by_group) && buffer.has_frames(),
         loader: builder.loader,
-        buffer: builder.buffer.chosen(),
+        buffer,
     };
     let mut hooks = Vec::new();
     connect(&mut builder, &mut hooks);
@@ -40,7 +43,7 @@ pub(super) fn start(mut builder: CaptureBuilder) -> Result<Capture> {
     let mut process = process(&builder, &settings, network.is_none(), &mut hooks)?;
     if settings.masked {
         for hook in network.iter_mut().chain(process.iter_mut().map(|process| &mut process.loaded)) {
-            builder.headers.iter().try_for_each(|name| hook.allow(hash(name)))?;
+            builder.headers.iter().flat_map(|name| keys(name)).try_for_each(|key| hook.allow(key))?;
         }
     }
     let groups = std::mem::take(&mut builder.groups);

@@ -36,6 +36,14 @@ impl fmt::Debug for Field<'_> {
     }
 }
 
+/// How a name may be sent: as it is, coded, and by its numbers in the fixed table.
+#[cfg(feature = "capture")]
+pub(crate) fn sent_as(name: &str) -> (Vec<u8>, impl Iterator<Item = u32> + use<>) {
+    let numbers =
+        (1..fixed::FIRST_BEHIND).filter(move |at| fixed::entry(*at).is_some_and(|met| met.0 == name));
+    (huffman::encode(name.as_bytes()), numbers.collect::<Vec<_>>().into_iter())
+}
+
 /// Why a header block cannot be read. What came before the fault was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

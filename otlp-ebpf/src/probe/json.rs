@@ -21,6 +21,7 @@ impl Report {
             ("cgroup2", cgroup2.unwrap_or_else(|| "null".to_owned())),
             ("capabilities", facts(&self.capabilities)),
             ("rings", self.has_rings.to_string()),
+            ("masks", quoted(if self.has_masks { "all" } else { "http1" })),
             ("loader", quoted(self.loader.name())),
             ("hooks", format!("[{}]", hooks.join(","))),
             ("tls", format!("[{}]", self.tls.iter().map(tls).collect::<Vec<_>>().join(","))),
@@ -77,6 +78,7 @@ mod tests {
             cgroup2: None,
             capabilities: vec![("CAP_BPF", false)],
             has_rings: true,
+            has_masks: false,
             loader: Loader::Aya,
             hooks: vec![HookReport::new(Hook::Network, HookState::Unavailable, "a \\ b")],
             tls: vec![TlsReport {
@@ -87,7 +89,7 @@ mod tests {
                 unseen: Some("why".to_owned()),
             }],
         };
-        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"rings":true,"loader":"aya","hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
+        let right = r#"{"kernel":"6.1 \"x\"\u000a","types":true,"cgroup2":null,"capabilities":{"CAP_BPF":false},"rings":true,"masks":"http1","loader":"aya","hooks":[{"hook":"network","state":"unavailable","why":"a \\ b"}],"tls":[{"pid":7,"process":"x","file":"/x","library":"rustls","unseen":"why"}]}"#;
         assert_eq!(report.to_json(), right);
         assert!(report.to_string().contains("hook network unavailable: a \\ b"));
     }

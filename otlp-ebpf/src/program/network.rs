@@ -18,9 +18,9 @@ pub(crate) fn attach(settings: &Settings, groups: &[PathBuf]) -> Result<Loaded> 
 fn attach_with(settings: &Settings, groups: &[PathBuf], has_netns: bool) -> Result<Loaded> {
     let plan = match settings.buffer {
         Buffer::PerProcessor => plan(HOOK, object!("network_per_cpu.o"), settings),
-        Buffer::Auto | Buffer::Ring => {
-            plan(HOOK, object!("network.o"), settings).flag("HAS_NETNS", has_netns)
-        }
+        Buffer::Auto | Buffer::Ring => plan(HOOK, object!("network.o"), settings)
+            .flag("HAS_NETNS", has_netns)
+            .flag("FRAMES", settings.frames),
     };
     let plan = plan
         .flag("SKIP_TLS", settings.skip_tls)

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// `struct group_policy` of the programs: no memory is set aside for entries that are not there.
 type Own = HashMap<MapData, u64, u64>;
-const OWN_ENTRIES: u32 = 257;
+const OWN_ENTRIES: u32 = 1025;
 const NO_PREALLOC: u32 = 1;
 
 /// What may leave of a group, as the programs know it.
@@ -17,7 +17,7 @@ pub(crate) struct Leaves {
     pub(crate) bytes: u32,
     /// `enum mode` of the programs.
     pub(crate) mode: u32,
-    /// Headers, by the hashes of their names.
+    /// Headers, as the programs know their names.
     pub(crate) headers: Vec<u64>,
 }
 

@@ -40,6 +40,7 @@ pub(crate) enum Plain {
 /// Loads the programs, and attaches those at system calls or functions; libraries come with [`Process::watch`].
 pub(crate) fn attach(settings: &Settings, wanted: &Wanted) -> Result<Process> {
     let mut plan = plan(HOOK, object!("process.o"), settings)
+        .flag("FRAMES", settings.frames)
         .flag("WANT_EVERY_PROCESS", wanted.every_process)
         .flag("WANT_PLAIN", wanted.plain.is_some())
         .flag("WANT_CALLS", wanted.plain == Some(Plain::Calls))

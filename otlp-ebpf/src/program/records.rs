@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{Map, MapData, MapType, PerfEventArray, RingBuf};
-use aya::sys::is_map_supported;
+use aya::programs::ProgramType;
+use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
 use aya::util::online_cpus;
 
 use super::failed;
@@ -42,6 +43,13 @@ impl Buffer {
     /// Which it is where nothing else was asked for.
     pub(crate) fn chosen(self) -> Self {
         self.chosen_where(|| is_map_supported(MapType::RingBuf).unwrap_or(true))
+    }
+
+    /// Whether programs that put records there can follow what they mask frame by frame: that takes `bpf_loop`, which Linux has
+    /// since 5.17.
+    pub(crate) fn has_frames(self) -> bool {
+        self == Self::Ring
+            && is_helper_supported(ProgramType::CgroupSkb, BpfHelper::BPF_FUNC_loop).unwrap_or(true)
     }
 
     fn chosen_where(self, has_rings: impl FnOnce() -> bool) -> Self {

@@ -229,8 +229,29 @@ const fn short() -> [Short; SHORT_SIZE] {
     table
 }
 
-/// The code of a byte, and its length in bits: found among the ranges, as nothing but tests needs it.
-#[cfg(test)]
+/// What a name is sent as, where it is coded: for a few names, beforehand.
+#[cfg(feature = "capture")]
+pub(super) fn encode(text: &[u8]) -> Vec<u8> {
+    let (mut coded, mut window, mut count) = (Vec::new(), 0_u64, 0);
+    for byte in text {
+        let (code, bits) = code_of(*byte);
+        window = window << bits | u64::from(code);
+        count += u32::from(bits);
+        while count >= 8 {
+            count -= 8;
+            coded.extend((window >> count).to_le_bytes().first());
+        }
+    }
+    if count > 0 {
+        // The end is filled with ones.
+        let last = window << (8 - count) | 0xff >> count;
+        coded.extend(last.to_le_bytes().first());
+    }
+    coded
+}
+
+/// The code of a byte, and its length in bits: found among the ranges, as nothing that is in a hurry needs it.
+#[cfg(any(test, feature = "capture"))]
 pub(super) fn code_of(byte: u8) -> (u32, u8) {
     let place = SYMBOLS.iter().position(|symbol| *symbol == u16::from(byte)).expect("every byte has a code");
     let range =
