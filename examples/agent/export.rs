@@ -73,7 +73,7 @@ impl Outgoing {
         let mut request = Writer::new();
         self.encoder.finish(&mut request);
         self.due = None;
-        let body = request.as_slice().to_vec().into();
+        let body = request.into_bytes();
         if self.client.send(Signal::Traces, body, spans).is_err() {
             self.refused += u64::from(spans);
         }

@@ -3,37 +3,69 @@
 //! `cargo run -p otlp-ebpf --features capture --example trace_my_machine` sees everything, and needs root (or
 //! `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`). What is named behind `--` is seen alone: ports (`8080`), processes
 //! (`nginx`); `--tls` also sees what OpenSSL and Go encrypt, `--calls` looks at system calls instead of the network.
+//! `--export http://127.0.0.1:4318` sends the spans to an OTLP receiver too; `examples/agent` is the program to run for good.
 
 use std::error::Error;
 use std::thread;
+use std::time::{Duration, Instant};
 
+use otlp_core::protocol::Signal;
 use otlp_core::record::AnyValue;
-use otlp_ebpf::capture::{Capture, CapturedSpan, Source, Tls};
+use otlp_core::transport::blocking::Client;
+use otlp_core::transport::client::ClientConfig;
+use otlp_core::wire::Writer;
+use otlp_ebpf::TracesEncoder;
+use otlp_ebpf::capture::{Capture, CaptureBuilder, CapturedSpan, Source, Tls};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut builder = Capture::builder();
-    for argument in std::env::args().skip(1) {
+    let (builder, endpoint) = arguments(std::env::args().skip(1))?;
+    let mut export = endpoint.map(|endpoint| Export::start(&endpoint)).transpose()?;
+    let mut capture = builder.build()?;
+    capture.hooks().iter().for_each(|hook| eprintln!("{hook}"));
+    let stopper = capture.stopper();
+    let input = stopper.clone();
+    thread::spawn(move || {
+        // Ctrl-D, or the end of a pipe.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        input.stop();
+    });
+    while !stopper.is_stopped() {
+        capture.poll(&mut |captured| take(&captured, export.as_mut()));
+        export.iter_mut().for_each(Export::tick);
+        thread::sleep(Duration::from_millis(5));
+    }
+    let stats = capture.finish(&mut |captured| take(&captured, export.as_mut()));
+    eprintln!("{stats:#?}");
+    export.map_or(Ok(()), Export::finish)
+}
+
+/// What is to be seen, and where it is sent to.
+fn arguments(
+    mut all: impl Iterator<Item = String>,
+) -> Result<(CaptureBuilder, Option<String>), Box<dyn Error>> {
+    let (mut builder, mut endpoint) = (Capture::builder(), None);
+    while let Some(argument) = all.next() {
         builder = match argument.as_str() {
             "--tls" => builder.tls(Tls::All),
             "--calls" => builder.source(Source::Calls),
+            "--export" => {
+                endpoint = Some(all.next().ok_or("--export: expected the address of a receiver")?);
+                builder
+            }
             other => match other.parse::<u16>() {
                 Ok(port) => builder.port(port),
                 Err(_) => builder.process(other),
             },
         };
     }
-    let mut capture = builder.build()?;
-    capture.hooks().iter().for_each(|hook| eprintln!("{hook}"));
-    let stopper = capture.stopper();
-    thread::spawn(move || {
-        // Ctrl-D, or the end of a pipe.
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        stopper.stop();
-    });
-    capture.by_ref().for_each(|captured| print(&captured));
-    let stats = capture.finish(&mut |captured| print(&captured));
-    eprintln!("{stats:#?}");
-    Ok(())
+    Ok((builder, endpoint))
+}
+
+fn take(captured: &CapturedSpan, export: Option<&mut Export>) {
+    print(captured);
+    if let Some(export) = export {
+        export.add(captured);
+    }
 }
 
 /// What tells one request from another, as far as it is known.
@@ -69,4 +101,70 @@ fn print(captured: &CapturedSpan) {
         span.name,
         told.join(" ")
     );
+}
+
+/// Sends spans to a receiver, many in a request; what finds no room is counted.
+struct Export {
+    client: Client,
+    spans: TracesEncoder,
+    due: Instant,
+    given: u64,
+    /// Of requests that the client did not take.
+    refused: u64,
+}
+
+/// Spans of a request at most, and how long they wait.
+const MOST: usize = 512;
+const WAIT: Duration = Duration::from_secs(1);
+/// How long the last ones may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Export {
+    fn start(endpoint: &str) -> Result<Self, Box<dyn Error>> {
+        let client = Client::start(ClientConfig::new(endpoint))?;
+        let spans = TracesEncoder::default();
+        Ok(Self { client, spans, due: Instant::now() + WAIT, given: 0, refused: 0 })
+    }
+
+    fn add(&mut self, captured: &CapturedSpan) {
+        self.given += 1;
+        self.spans.add(captured.service.resource(), &captured.span);
+        if self.spans.len() >= MOST {
+            self.send();
+        }
+    }
+
+    fn tick(&mut self) {
+        if Instant::now() >= self.due {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        self.due = Instant::now() + WAIT;
+        let spans = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+        let mut request = Writer::new();
+        self.spans.finish(&mut request);
+        if spans > 0 && self.client.send(Signal::Traces, request.into_bytes(), spans).is_err() {
+            self.refused += u64::from(spans);
+        }
+    }
+
+    /// Sends what is left, and says what became of every span.
+    fn finish(mut self) -> Result<(), Box<dyn Error>> {
+        self.send();
+        // What does not settle in time is dropped, and counted, when the client is shut down.
+        let _ = self.client.flush(GRACE);
+        let stats = self.client.shutdown(GRACE).stats;
+        let Self { given, refused, .. } = self;
+        eprintln!(
+            "export: {given} spans = {} exported + {} rejected + {} dropped + {refused} not taken",
+            stats.exported, stats.rejected, stats.dropped
+        );
+        if stats.exported + stats.rejected + stats.dropped + refused == given {
+            Ok(())
+        } else {
+            Err("export: the account is not balanced".into())
+        }
+    }
 }

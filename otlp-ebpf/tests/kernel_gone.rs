@@ -157,23 +157,38 @@ fn nothing_is_left_of_a_capture_that_was_killed() {
     assert!(gone(&ids), "{:?} of {ids:?}", ids.intersection(&there()).collect::<Vec<_>>());
 }
 
+/// Bytes of memory that this process has to itself.
+fn memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
 fn attach_and_detach(times: usize) {
     let _turn = TURN.lock();
     let before = held(std::process::id());
     let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let open = files();
-    for _ in 0..times {
+    let (open, mut used) = (files(), 0);
+    for round in 0..times {
         // One with a listener that is ours, so that every way to look for processes is gone.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let Ok(mut capture) = Capture::builder().source(Source::Network).port(port).ring_bytes(4096).build()
-        else {
-            drop(begin(Source::Network, Loader::Aya));
+        let source = [Source::Network, Source::Calls][round % 2];
+        let builder = Capture::builder().source(source).port(port).tls(Tls::OpenSsl).ring_bytes(4096);
+        let Ok(mut capture) = builder.build() else {
+            drop(begin(source, Loader::Aya));
             return;
         };
         assert!(capture.finish(&mut |_| ()).is_balanced());
+        drop(capture);
+        if round == times / 5 {
+            used = memory();
+        }
     }
     assert_eq!((held(std::process::id()), files()), (before, open));
+    // A capture takes some hundred KiB of it; what an allocator keeps is bounded.
+    let more = memory().saturating_sub(used);
+    assert!(more < 1 << 20, "{more} bytes more after {times} captures");
 }
 
 #[test]

@@ -147,13 +147,34 @@ pub(crate) fn nginx(listen: &str) -> Option<Server> {
 /// The same, with what is made beforehand in its folder, which `listen` may name: `FOLDER`.
 pub(crate) fn nginx_with(listen: &str, make: impl Fn(&Path)) -> Option<Server> {
     let program = required("nginx", "nginx")?;
+    nginx_by(listen, make, |_| Command::new(&program))
+}
+
+/// The same, as a process of another name: one that no other test has. Run at once, or by a shell that becomes it.
+pub(crate) fn nginx_named(name: &str, by_shell: bool) -> Option<Server> {
+    let program = required("nginx", "nginx")?;
+    let make = |folder: &Path| {
+        std::fs::copy(&program, folder.join(name)).unwrap();
+    };
+    nginx_by("", make, |folder| {
+        let program = folder.join(name);
+        if !by_shell {
+            return Command::new(program);
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 0.3; exec \"$0\" \"$@\""]).arg(program);
+        command
+    })
+}
+
+fn nginx_by(listen: &str, make: impl Fn(&Path), program: impl Fn(&Path) -> Command) -> Option<Server> {
     Some(Server::start("nginx", |folder, port| {
         make(folder);
         let text = NGINX.replace("LISTEN", listen).replace("PORT", &port.to_string());
         let text = text.replace("FOLDER", &folder.display().to_string());
         std::fs::write(folder.join("nginx.conf"), text).unwrap();
         std::fs::write(folder.join("big.bin"), vec![b'x'; 3 << 20]).unwrap();
-        let mut command = Command::new(&program);
+        let mut command = program(folder);
         command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
         command
     }))

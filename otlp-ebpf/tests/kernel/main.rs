@@ -18,6 +18,8 @@ mod calls;
 mod caps;
 #[path = "../database/mod.rs"]
 mod database;
+mod export;
+mod follow;
 mod go;
 #[path = "../go_program/mod.rs"]
 mod go_program;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 
 use otlp_core::record::Span;
-use otlp_ebpf::capture::{Capture, CaptureBuilder, CaptureStats, CapturedSpan, Policy, Source};
+use otlp_ebpf::capture::{Capture, CaptureBuilder, CaptureStats, CapturedSpan, Loader, Policy, Source};
 use otlp_ebpf::event::Record;
 
 use crate::account::kafka;
@@ -202,6 +202,13 @@ enum Reads {
     LengthFirst,
 }
 
+/// The libraries that can load the programs.
+const LOADERS: &[Loader] = &[
+    Loader::Aya,
+    #[cfg(feature = "libbpf")]
+    Loader::Libbpf,
+];
+
 /// Of a protocol that is made of frames every request is a span, and nothing that was told with it leaves.
 fn gives_spans(
     (port, reads): (u16, Reads),
@@ -209,8 +216,10 @@ fn gives_spans(
     secrets: &[&[u8]],
     check: impl Fn(&Span),
 ) {
-    for source in [Source::Network, Source::Calls] {
-        let ours = |policy| builder(source, policy).port(port);
+    for (at, source) in [Source::Network, Source::Calls].into_iter().enumerate() {
+        // Each hook by another one: what is called back frame by frame is found in its own way by each.
+        let loader = LOADERS[at % LOADERS.len()];
+        let ours = |policy| builder(source, policy).port(port).loader(loader);
         let talk = || drop(database::run(&mut client()));
         let Some(met) = seen(ours(Policy::MaskedHeads), talk) else { return };
         for secret in secrets {
