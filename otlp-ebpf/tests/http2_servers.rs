@@ -7,33 +7,18 @@
 )]
 #![cfg(feature = "tap")]
 
+mod database;
+mod grpc_peer;
 mod loopback;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use database::required;
 use loopback::{LONG, Tapped, config, until};
 use otlp_core::record::{AnyValue, KeyValue, Span};
-
-/// Says what is missing, where it may be.
-fn missing(what: &str) {
-    assert_ne!(std::env::var("OTLP_REQUIRE").as_deref(), Ok("all"), "required, but missing: {what}");
-    println!("skipped: {what}");
-}
-
-fn required(program: &str, package: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let folders = std::env::split_paths(&path).chain(usual);
-    let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
-    if found.is_none() {
-        missing(&format!("{program}, install with apt-get install {package}"));
-    }
-    found
-}
 
 /// A program that ends with the test.
 struct Running(Child);
@@ -215,66 +200,11 @@ fn curl_is_followed_by_prior_knowledge() {
     }
 }
 
-/// A Python with grpcio, and the program that speaks it.
-fn python() -> Option<Command> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/grpc_talk.py");
-    let imports = |python: &String| {
-        Command::new(python)
-            .args(["-c", "import grpc"])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    let found = std::env::var("OTLP_PYTHON").into_iter().chain(["python3".to_owned()]).find(imports);
-    let Some(found) = found else {
-        missing("OTLP_PYTHON=the python of a venv with: pip install grpcio");
-        return None;
-    };
-    let mut command = Command::new(found);
-    command.arg(script);
-    Some(command)
-}
-
 #[test]
 fn grpc_of_python_and_the_tap_count_the_same_calls() {
-    let (Some(mut serve), Some(mut call)) = (python(), python()) else { return };
-    let mut server = Running(
-        serve
-            .arg("serve")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    let mut port = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let tapped = Tapped::start(config(([127, 0, 0, 1], port.trim().parse::<u16>().unwrap()).into()));
-    let output = call.args(["call", &tapped.tap.local_addr().port().to_string()]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8(output.stdout).unwrap();
-    check(&tapped, 102);
-    let spans = spans(&tapped);
-    let mut met = BTreeMap::new();
-    for span in &spans {
-        let status = text(span, "rpc.response.status_code").unwrap();
-        *met.entry(format!("{} {status}", span.name)).or_insert(0) += 1;
-        assert_eq!(
-            (text(span, "rpc.system.name"), text(span, "rpc.method")),
-            (Some("grpc"), Some(span.name.as_str()))
-        );
-        let failed = ["UNKNOWN", "UNAVAILABLE", "UNIMPLEMENTED"].contains(&status);
-        assert_eq!((span.is_error(), text(span, "error.type")), (failed, failed.then_some(status)));
-    }
-    let met: String = met.iter().map(|(key, count)| format!("{key} {count}\n")).collect();
-    assert_eq!(met, said, "the client's own count");
-    for status in
-        ["Add OK 20", "Missing NOT_FOUND 20", "Broken UNKNOWN 20", "Absent UNIMPLEMENTED 20", "Echo OK 1"]
-    {
-        assert!(met.contains(&format!("shop.v1.Cart/{status}\n")), "{met}");
-    }
-    let mut parents: Vec<_> = spans.iter().map(|span| span.parent_span_id.to_string()).collect();
-    parents.sort_unstable();
-    parents.dedup();
-    assert_eq!(parents.len(), 101, "a parent for each call that said one");
+    let Some(served) = grpc_peer::serve() else { return };
+    let tapped = Tapped::start(config(served.address));
+    let said = served.call(tapped.tap.local_addr());
+    check(&tapped, grpc_peer::CALLS);
+    grpc_peer::agree(&spans(&tapped), &said);
 }

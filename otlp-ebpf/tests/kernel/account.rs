@@ -1,14 +1,12 @@
 //! Every record and byte is accounted for, also where the ring is far too small.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use otlp_ebpf::capture::{Capture, Source, Tls};
 
-use crate::database;
-use crate::machine::{Client, Server, begin, nginx, redis, required, skip};
+use crate::machine::{Client, Server, begin, nginx, redis, required};
 use crate::tls::encrypted;
+use crate::{database, kafka_peer};
 
 /// Lets a client flood a server on this port while nobody looks into a ring of 64 KiB, through each hook.
 fn flooded(port: u16, tls: Tls, mut client: impl FnMut() -> Command) {
@@ -89,31 +87,10 @@ fn a_flood_of_mariadb_is_delivered_or_counted() {
     });
 }
 
-/// The mock broker of librdkafka, which ends with the test.
-pub(crate) struct Broker(Child);
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        self.0.wait().unwrap();
-    }
-}
-
 /// A broker of Kafka, its port, and a client that produces two thousand records one by one.
-pub(crate) fn kafka() -> Option<(Broker, u16, impl Fn() -> Command)> {
-    let python = std::env::var("OTLP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imported = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
-    if !imported.is_ok_and(|output| output.status.success()) {
-        return skip("OTLP_PYTHON=the python of a venv with: pip install confluent-kafka");
-    }
-    let mut command = Command::new(&python);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kafka/mock.py"));
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut broker = Broker(child);
-    let mut port = String::new();
-    BufReader::new(broker.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let port: u16 = port.trim().parse().unwrap();
+pub(crate) fn kafka() -> Option<(kafka_peer::Running, u16, impl Fn() -> Command)> {
+    let (python, broker, address) = kafka_peer::mock()?;
+    let port = address.port();
     let script = "import sys
 from confluent_kafka import Producer
 settings = {'bootstrap.servers': '127.0.0.1:' + sys.argv[1], 'linger.ms': 0, 'batch.num.messages': 1}

@@ -23,13 +23,18 @@ mod follow;
 mod go;
 #[path = "../go_program/mod.rs"]
 mod go_program;
+#[path = "../grpc_peer/mod.rs"]
+mod grpc_peer;
 mod http2;
+#[path = "../kafka_peer/mod.rs"]
+mod kafka_peer;
 mod loader;
 mod machine;
 mod mask;
 mod network;
 mod policy;
 mod privilege;
+mod python;
 mod sql;
 mod stacks;
 mod tls;

@@ -11,16 +11,19 @@ fn builder(server: &Server) -> CaptureBuilder {
     Capture::builder().source(Source::Network).port(server.port()).tls(Tls::OpenSsl)
 }
 
+/// Makes a key and its certificate in a folder.
+pub(crate) fn certificate(openssl: &Path, folder: &Path) {
+    let mut command = Command::new(openssl);
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    command.args(["-days", "2", "-subj", "/CN=localhost", "-keyout"]).arg(folder.join("key.pem"));
+    command.arg("-out").arg(folder.join("certificate.pem"));
+    assert!(command.output().unwrap().status.success());
+}
+
 /// nginx with a certificate of its own making, which goes with it.
 pub(crate) fn encrypted(more: &str) -> Option<Server> {
     let openssl = required("openssl", "openssl")?;
-    let make = |folder: &Path| {
-        let mut command = Command::new(&openssl);
-        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-        command.args(["-days", "2", "-subj", "/CN=localhost", "-keyout"]).arg(folder.join("key.pem"));
-        command.arg("-out").arg(folder.join("certificate.pem"));
-        assert!(command.output().unwrap().status.success());
-    };
+    let make = |folder: &Path| certificate(&openssl, folder);
     let listen =
         format!("ssl {more}; ssl_certificate FOLDER/certificate.pem; ssl_certificate_key FOLDER/key.pem");
     nginx_with(&listen, make)
