@@ -173,7 +173,7 @@ fn attach_and_detach(times: usize) {
         // One with a listener that is ours, so that every way to look for processes is gone.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let source = [Source::Network, Source::Calls][round % 2];
+        let source = if round % 2 == 0 { Source::Network } else { Source::Calls };
         let builder = Capture::builder().source(source).port(port).tls(Tls::OpenSsl).ring_bytes(4096);
         let Ok(mut capture) = builder.build() else {
             drop(begin(source, Loader::Aya));

@@ -59,7 +59,9 @@ fn text<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
 pub(crate) fn agree(spans: &[Span], said: &str) {
     let mut met = BTreeMap::new();
     for span in spans {
-        let status = text(span, "rpc.response.status_code").unwrap_or_else(|| panic!("{span:?}"));
+        let status = text(span, "rpc.response.status_code");
+        assert!(status.is_some(), "{span:?}");
+        let status = status.unwrap();
         *met.entry(format!("{} {status}", span.name)).or_insert(0) += 1;
         assert_eq!(
             (text(span, "rpc.system.name"), text(span, "rpc.method")),
