@@ -137,18 +137,31 @@ static __always_inline int receive_enters(__u64 sock, __u64 message, __u64 first
     return function_enters(sock, flags & MSG_TRUNC ? 0 : message, 0);
 }
 
-/* What is known of the connection of a socket; where it is new its numbers begin with those of this call. */
-static __always_inline struct connection *connection_at(struct sock *sock, const struct moving *moving, int is_sent)
+/* Begins to know the connection of a socket: its numbers begin with those of a call that began with `before`. Global, so
+ * that its stack is not there while bytes are told.
+ */
+__attribute__((noinline)) int connection_begins(__u64 sock, __u32 before, int is_sent)
 {
-    struct key key = { .socket = (__u64)sock, .kind = KIND_CALL };
-    struct connection *known = bpf_map_lookup_elem(&CONNECTIONS, &key), fresh = {};
+    struct key key = { .socket = sock, .kind = KIND_CALL };
+    struct connection fresh = {};
 
-    if (known || !describe_tcp(sock, &fresh))
-        return known;
+    if (!describe_tcp((void *)sock, &fresh))
+        return 0;
     fresh.start = bpf_get_prandom_u32();
-    fresh.first_sent = is_sent ? moving->before : tcp_number(sock, 1);
-    fresh.first_received = is_sent ? tcp_number(sock, 0) : moving->before;
+    fresh.first_sent = is_sent ? before : tcp_number((void *)sock, 1);
+    fresh.first_received = is_sent ? tcp_number((void *)sock, 0) : before;
     bpf_map_update_elem(&CONNECTIONS, &key, &fresh, BPF_NOEXIST);
+    return 1;
+}
+
+/* What is known of the connection that a call moved bytes of. */
+static __always_inline struct connection *connection_at(const struct moving *moving, int is_sent)
+{
+    struct key key = { .socket = moving->sock, .kind = KIND_CALL };
+    struct connection *known = bpf_map_lookup_elem(&CONNECTIONS, &key);
+
+    if (known || !connection_begins(moving->sock, moving->before, is_sent))
+        return known;
     return bpf_map_lookup_elem(&CONNECTIONS, &key);
 }
 
@@ -177,7 +190,7 @@ __attribute__((noinline)) int function_returns(int result, int is_sent)
     /* Nothing, or no end: a message of no bytes is none of a stream. */
     if (result < 0 || (result == 0 && is_sent))
         return 0;
-    connection = connection_at((void *)moving.sock, &moving, is_sent);
+    connection = connection_at(&moving, is_sent);
     if (!connection)
         return 0;
     pass_unseen(connection, &moving, is_sent, result);

@@ -184,6 +184,10 @@ fn in_debians_kernel_all_four_hooks_give_the_same_spans() {
     let whole = whole();
     let right = ["calls", "fentry", "kprobes", "network"].map(|name| (name, (whole.as_str(), Some(0))));
     assert_eq!(met(&said), right.into(), "{said:#?}");
+    for hook in ["calls", "fentry", "kprobes", "network"] {
+        let masked = line(&said, "masks", hook);
+        assert!(masked.ends_with("masks of every protocol"), "{hook}: {masked}");
+    }
     check_spans(&said);
     check_extremes(&said, &["calls", "fentry", "kprobes", "network"]);
     // Of 24 threads in one function the kernel has room to watch ten return.

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
+use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{Map, MapData, MapType, PerfEventArray, RingBuf};
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported, is_map_supported};
@@ -77,6 +77,27 @@ pub(super) struct Buffers {
 /// How long a record is held back: a program that noted the time of an earlier one has put it by then.
 const HELD: Duration = Duration::from_millis(1);
 
+/// Pages below which a buffer has no room for the largest record.
+const LEAST_PAGES: usize = 32;
+
+/// Opens a buffer for each processor: smaller ones where the user may lock no more memory (`RLIMIT_MEMLOCK`) than what
+/// everybody may have of such buffers, half a mebibyte a processor unless `perf_event_mlock_kb` says otherwise.
+fn open(
+    map: &mut PerfEventArray<MapData>,
+    processors: &[u32],
+    most_pages: usize,
+) -> std::result::Result<Vec<PerfEventArrayBuffer<MapData>>, PerfBufferError> {
+    let mut pages = most_pages;
+    loop {
+        let opened: std::result::Result<_, _> =
+            processors.iter().map(|cpu| map.open(*cpu, Some(pages))).collect();
+        if opened.is_ok() || pages <= LEAST_PAGES {
+            return opened;
+        }
+        pages /= 2;
+    }
+}
+
 /// Records held back, beyond which nothing more is taken.
 const MOST_HELD: usize = 65_536;
 
@@ -92,9 +113,8 @@ impl Records {
         let share = usize::try_from(bytes).unwrap_or(usize::MAX) / processors.len().max(1) / page;
         // The greatest power of two that is no more than its share.
         let pages = share.checked_ilog2().map_or(1, |power| 1 << power);
-        let open =
-            |cpu| map.open(cpu, Some(pages)).map_err(|error| failed(hook, "opening its buffers", error));
-        let each = processors.into_iter().map(open).collect::<Result<_>>()?;
+        let each =
+            open(&mut map, &processors, pages).map_err(|error| failed(hook, "opening its buffers", error))?;
         Ok(Self::PerProcessor(Buffers { each, held: BinaryHeap::new() }))
     }
 

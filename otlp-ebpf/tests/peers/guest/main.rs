@@ -14,7 +14,8 @@ mod talk;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use otlp_ebpf::capture::{Capture, CapturedSpan, Source};
+use otlp_ebpf::capture::{Capture, CapturedSpan, Policy, Source};
+use otlp_ebpf::probe::HookState;
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
@@ -66,6 +67,19 @@ fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// Loads the programs once more, to mask what they tell: what they were used as, and why.
+fn masks(name: &str, source: Source, port: u16) {
+    let builder = Capture::builder().source(source).port(port).policy(Policy::MaskedHeads).policies_by_group();
+    match builder.build() {
+        Ok(capture) => capture
+            .hooks()
+            .iter()
+            .filter(|hook| hook.state() == HookState::Used)
+            .for_each(|hook| println!("otlp masks {name} {hook}")),
+        Err(error) => println!("otlp masks {name} {}", error.to_string().replace('\n', " | ")),
+    }
+}
+
 fn compare(word: &str) -> Result<()> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     println!("otlp kernel {}", kernel.trim_end());
@@ -75,10 +89,14 @@ fn compare(word: &str) -> Result<()> {
         let mut capture = match Capture::builder().source(source).port(server.port).build() {
             Ok(capture) => capture,
             Err(error) => {
-                println!("otlp hook {name} unavailable {error}");
+                // On one line: what a verifier says has many, of which the last ones are why.
+                let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+                let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join(" | ");
+                println!("otlp hook {name} unavailable {} {last}", lines.first().map_or("", String::as_str));
                 continue;
             }
         };
+        masks(name, source, server.port);
         let begun = Instant::now();
         talk(server.port, if word == "altered" { name } else { "same" })?;
         let mut spans = Vec::new();
