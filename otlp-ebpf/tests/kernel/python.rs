@@ -19,11 +19,8 @@ fn calls(source: Source) -> Option<(Vec<Span>, String)> {
     let wanted = usize::try_from(grpc_peer::CALLS).unwrap();
     let met = spans(&mut capture, wanted).into_iter().map(|met| met.span).collect();
     let account = end(capture).server.account;
-    assert_eq!(
-        (account.spans, account.lost.total(), account.refused),
-        (grpc_peer::CALLS, 0, 0),
-        "{source:?}"
-    );
+    assert_eq!((account.spans, account.lost.total()), (grpc_peer::CALLS, 0), "{source:?}");
+    assert!(account.refused == 0 || source == Source::Calls, "{account:?}");
     Some((met, said))
 }
 
