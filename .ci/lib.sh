@@ -111,7 +111,7 @@ install_guest_kernel() {
 
 # What the tests that need more than Rust look for.
 debian=(chromium redis-server nginx wrk default-jre-headless python3-prometheus-client
-    curl nghttp2-client nghttp2-server tcpdump clang llvm libbpf-dev gcc libssl-dev
+    curl nghttp2-client nghttp2-server tcpdump clang llvm libbpf-dev libelf-dev zlib1g-dev pkg-config gcc libssl-dev
     golang-go golang-google-grpc-dev golang-golang-x-net-dev
     mariadb-server mariadb-client postgresql postgresql-client postgresql-contrib
     qemu-system-x86)
