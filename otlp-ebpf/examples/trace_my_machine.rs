@@ -3,19 +3,16 @@
 //! `cargo run -p otlp-ebpf --features capture --example trace_my_machine` sees everything, and needs root (or
 //! `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`). What is named behind `--` is seen alone: ports (`8080`), processes
 //! (`nginx`); `--tls` also sees what OpenSSL and Go encrypt, `--calls` looks at system calls instead of the network.
-//! `--export http://127.0.0.1:4318` sends the spans to an OTLP receiver too; `examples/agent` is the program to run for good.
+//! With `--features capture,export`, `--export http://127.0.0.1:4318` sends the spans to an OTLP receiver too; `examples/agent` is the program to run for good.
 
 use std::error::Error;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use otlp_core::protocol::Signal;
 use otlp_core::record::AnyValue;
-use otlp_core::transport::blocking::Client;
-use otlp_core::transport::client::ClientConfig;
-use otlp_core::wire::Writer;
-use otlp_ebpf::TracesEncoder;
 use otlp_ebpf::capture::{Capture, CaptureBuilder, CapturedSpan, Source, Tls};
+
+use self::export::Export;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (builder, endpoint) = arguments(std::env::args().skip(1))?;
@@ -103,68 +100,109 @@ fn print(captured: &CapturedSpan) {
     );
 }
 
-/// Sends spans to a receiver, many in a request; what finds no room is counted.
-struct Export {
-    client: Client,
-    spans: TracesEncoder,
-    due: Instant,
-    given: u64,
-    /// Of requests that the client did not take.
-    refused: u64,
+#[cfg(feature = "export")]
+mod export {
+    use std::error::Error;
+    use std::time::{Duration, Instant};
+
+    use otlp_core::protocol::Signal;
+    use otlp_core::transport::blocking::Client;
+    use otlp_core::transport::client::ClientConfig;
+    use otlp_core::wire::Writer;
+    use otlp_ebpf::TracesEncoder;
+    use otlp_ebpf::capture::CapturedSpan;
+
+    /// Sends spans to a receiver, many in a request; what finds no room is counted.
+    pub(super) struct Export {
+        client: Client,
+        spans: TracesEncoder,
+        due: Instant,
+        given: u64,
+        /// Of requests that the client did not take.
+        refused: u64,
+    }
+
+    /// Spans of a request at most, and how long they wait.
+    const MOST: usize = 512;
+    const WAIT: Duration = Duration::from_secs(1);
+    /// How long the last ones may take.
+    const GRACE: Duration = Duration::from_secs(10);
+
+    impl Export {
+        pub(super) fn start(endpoint: &str) -> Result<Self, Box<dyn Error>> {
+            let client = Client::start(ClientConfig::new(endpoint))?;
+            let spans = TracesEncoder::default();
+            Ok(Self { client, spans, due: Instant::now() + WAIT, given: 0, refused: 0 })
+        }
+
+        pub(super) fn add(&mut self, captured: &CapturedSpan) {
+            self.given += 1;
+            self.spans.add(captured.service.resource(), &captured.span);
+            if self.spans.len() >= MOST {
+                self.send();
+            }
+        }
+
+        pub(super) fn tick(&mut self) {
+            if Instant::now() >= self.due {
+                self.send();
+            }
+        }
+
+        fn send(&mut self) {
+            self.due = Instant::now() + WAIT;
+            let spans = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+            let mut request = Writer::new();
+            self.spans.finish(&mut request);
+            if spans > 0 && self.client.send(Signal::Traces, request.into_bytes(), spans).is_err() {
+                self.refused += u64::from(spans);
+            }
+        }
+
+        /// Sends what is left, and says what became of every span.
+        pub(super) fn finish(mut self) -> Result<(), Box<dyn Error>> {
+            self.send();
+            // What does not settle in time is dropped, and counted, when the client is shut down.
+            let _ = self.client.flush(GRACE);
+            let stats = self.client.shutdown(GRACE).stats;
+            let Self { given, refused, .. } = self;
+            eprintln!(
+                "export: {given} spans = {} exported + {} rejected + {} dropped + {refused} not taken",
+                stats.exported, stats.rejected, stats.dropped
+            );
+            if stats.exported + stats.rejected + stats.dropped + refused == given {
+                Ok(())
+            } else {
+                Err("export: the account is not balanced".into())
+            }
+        }
+    }
 }
 
-/// Spans of a request at most, and how long they wait.
-const MOST: usize = 512;
-const WAIT: Duration = Duration::from_secs(1);
-/// How long the last ones may take.
-const GRACE: Duration = Duration::from_secs(10);
+#[cfg(not(feature = "export"))]
+mod export {
+    use std::error::Error;
 
-impl Export {
-    fn start(endpoint: &str) -> Result<Self, Box<dyn Error>> {
-        let client = Client::start(ClientConfig::new(endpoint))?;
-        let spans = TracesEncoder::default();
-        Ok(Self { client, spans, due: Instant::now() + WAIT, given: 0, refused: 0 })
-    }
+    use otlp_ebpf::capture::CapturedSpan;
 
-    fn add(&mut self, captured: &CapturedSpan) {
-        self.given += 1;
-        self.spans.add(captured.service.resource(), &captured.span);
-        if self.spans.len() >= MOST {
-            self.send();
+    /// There is none.
+    pub(super) enum Export {}
+
+    impl Export {
+        pub(super) fn start(_: &str) -> Result<Self, Box<dyn Error>> {
+            Err("--export: compile with --features capture,export".into())
         }
-    }
 
-    fn tick(&mut self) {
-        if Instant::now() >= self.due {
-            self.send();
+        pub(super) fn add(&mut self, _: &CapturedSpan) {
+            match *self {}
         }
-    }
 
-    fn send(&mut self) {
-        self.due = Instant::now() + WAIT;
-        let spans = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
-        let mut request = Writer::new();
-        self.spans.finish(&mut request);
-        if spans > 0 && self.client.send(Signal::Traces, request.into_bytes(), spans).is_err() {
-            self.refused += u64::from(spans);
+        pub(super) fn tick(&mut self) {
+            match *self {}
         }
-    }
 
-    /// Sends what is left, and says what became of every span.
-    fn finish(mut self) -> Result<(), Box<dyn Error>> {
-        self.send();
-        // What does not settle in time is dropped, and counted, when the client is shut down.
-        let _ = self.client.flush(GRACE);
-        let stats = self.client.shutdown(GRACE).stats;
-        let Self { given, refused, .. } = self;
-        eprintln!(
-            "export: {given} spans = {} exported + {} rejected + {} dropped + {refused} not taken",
-            stats.exported, stats.rejected, stats.dropped
-        );
-        if stats.exported + stats.rejected + stats.dropped + refused == given {
-            Ok(())
-        } else {
-            Err("export: the account is not balanced".into())
+        pub(super) fn finish(self) -> Result<(), Box<dyn Error>> {
+            match self {}
         }
     }
 }

@@ -18,6 +18,7 @@ mod calls;
 mod caps;
 #[path = "../database/mod.rs"]
 mod database;
+#[cfg(feature = "export")]
 mod export;
 mod follow;
 mod go;
