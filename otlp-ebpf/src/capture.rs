@@ -154,6 +154,9 @@ struct Watching {
 /// Records taken from a ring in one go; then it is somebody else's turn.
 const BATCH: usize = 16_384;
 
+/// How long programs that were running when they were detached are waited for.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// How often connections are looked at that say nothing.
 const ADVANCE: Duration = Duration::from_millis(200);
 
@@ -338,9 +341,10 @@ impl Capture {
     pub fn finish(&mut self, out: &mut dyn FnMut(CapturedSpan)) -> CaptureStats {
         self.detach();
         self.ready.drain(..).for_each(&mut *out);
-        // A program that runs on another processor ends within microseconds; then nothing is added.
-        let until = Instant::now() + Duration::from_millis(200);
-        while self.poll(out) > 0 || (self.stats().waiting_records() > 0 && Instant::now() < until) {}
+        // A program that still runs on another processor puts its record, and counts it afterwards: it is done where both
+        // agree. That takes microseconds, or as long as its processor has something more urgent to do.
+        let until = Instant::now() + SETTLING;
+        while self.poll(out) > 0 || (self.stats().unaccounted() != (0, 0) && Instant::now() < until) {}
         let Sight { server, client, .. } = &mut self.sight;
         for tracer in [server, client] {
             tracer.finish(&mut |service, span| out(CapturedSpan { service: Arc::clone(service), span }));

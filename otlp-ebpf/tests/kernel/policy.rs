@@ -1,6 +1,8 @@
 //! Control groups with policies of their own, under one capture.
 
 use std::fmt::Write;
+use std::io::Read;
+use std::net::Shutdown;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -45,11 +47,19 @@ impl Server {
         Some(Self { child, port: line.trim().parse().unwrap(), canary })
     }
 
-    /// Asks once, with the canary in a header, in the query and in a body.
+    /// Asks once, with the canary in a header, in the query and in a body; the server is done with it when this returns.
     fn ask(&self) {
         let mut client = crate::machine::Client::tcp(([127, 0, 0, 1], self.port).into());
         let canary = self.canary;
         assert_eq!(client.get(&format!("/{}?token={canary}", &canary[7..])), canary.len());
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+        // Its call that closes may not have ended yet; after that it sleeps until somebody connects.
+        let stat = format!("/proc/{}/stat", self.child.id());
+        until(|| {
+            let stat = std::fs::read_to_string(&stat).unwrap();
+            if stat.contains(") S ") { Ok(()) } else { Err(stat) }
+        });
     }
 }
 
